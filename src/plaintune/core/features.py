@@ -1,0 +1,150 @@
+"""The one n-gram featuriser that training and prediction share: texts in, hashed n-grams out.
+
+Words and punctuation marks are hashed once each; runs of two and three are mixed from those hashes
+in numpy, so that a million words a second go through without a vocabulary of strings. Hashes have
+52 bits: with a million distinct n-grams the chance that any two collide is about one in ten thousand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_ROWS = 2048  # 11 bits of row + 52 bits of hash fit one non-negative int64
+HASH_BITS = 52
+HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
+WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+LINE_BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
+NOT_A_WORD = re.compile(r"[^\w]+")
+MAX_WORD_CHARACTERS = 64  # longer runs (base64, keys) are cut: their middle says nothing
+
+
+@dataclass(frozen=True)
+class NgramShape:
+    """Which runs are counted: words up to ``words`` long, and letters inside short words."""
+
+    words: int = 3
+    letters: tuple[int, ...] = ()  # e.g. (3, 4, 5): runs of letters, with the word's borders
+
+
+@dataclass(frozen=True)
+class HashedTexts:
+    """A block of texts as sets of n-grams: row i owns ``hashes[start[i]:start[i + 1]]``, sorted."""
+
+    start: NDArray[np.int64]  # (rows + 1,)
+    hashes: NDArray[np.uint64]  # (entries,)
+    counts: NDArray[np.int64]  # (entries,) how often the n-gram stands in the text
+
+
+def normalised(text: str) -> str:
+    """``text`` without case, punctuation, accents' spelling and spacing: equal means "the same text"."""
+    plain = unicodedata.normalize("NFKC", LINE_BREAK_TAG.sub(" ", text)).casefold()
+    words = NOT_A_WORD.sub(" ", plain).strip()
+    return words or plain.strip()  # a text of nothing but marks or emoji is itself
+
+
+def text_hash(text: str) -> int:
+    """A 64-bit fingerprint of the normalised text, the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(normalised(text).encode(), digest_size=8).digest(), "little")
+
+
+def text_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
+    """`text_hash` of each text. Shape (texts,)."""
+    return np.fromiter((text_hash(text) for text in texts), dtype=np.uint64)
+
+
+def split_words(text: str) -> list[str]:
+    """The words and marks of ``text`` in lower case."""
+    return WORD.findall(LINE_BREAK_TAG.sub(" ", text).lower())
+
+
+class NgramHasher:
+    """Texts → hashed n-grams. Remembers the hash of each word it has met (bounded)."""
+
+    def __init__(self, shape: NgramShape, *, remembered_words: int = 500_000) -> None:
+        self.shape = shape
+        self.remembered_words = remembered_words
+        self._word_ids: dict[str, int] = {}
+        self._word_hashes: list[int] = []
+        self._letter_runs: list[NDArray[np.uint64]] = []
+
+    def blocks(self, texts: Sequence[str] | NDArray) -> Iterator[HashedTexts]:
+        """The texts in order, `BLOCK_ROWS` at a time."""
+        for first in range(0, len(texts), BLOCK_ROWS):
+            yield self.hash_block(texts[first : first + BLOCK_ROWS])
+
+    def hash_block(self, texts: Sequence[str] | NDArray) -> HashedTexts:
+        """At most `BLOCK_ROWS` texts as sets of n-grams."""
+        if len(self._word_ids) > self.remembered_words:
+            self.__init__(self.shape, remembered_words=self.remembered_words)  # type: ignore[misc]
+        word_ids = [self._ids(split_words(text)) for text in texts]
+        lengths = np.fromiter((len(ids) for ids in word_ids), dtype=np.int64, count=len(word_ids))
+        ids = np.fromiter((i for row in word_ids for i in row), dtype=np.int64, count=int(lengths.sum()))
+        rows = np.repeat(np.arange(len(word_ids), dtype=np.uint64), lengths)
+        keys = [_keyed(rows[at], hashes) for at, hashes in self._word_runs(ids, rows)]
+        if self.shape.letters:
+            keys.append(self._letter_keys(ids, rows))
+        merged, counts = np.unique(np.concatenate(keys), return_counts=True)
+        per_row = np.bincount((merged >> np.uint64(HASH_BITS)).astype(np.int64), minlength=len(word_ids))
+        return HashedTexts(
+            start=np.concatenate([[0], np.cumsum(per_row)]).astype(np.int64),
+            hashes=merged & HASH_MASK,
+            counts=counts.astype(np.int64),
+        )
+
+    def _ids(self, words: list[str]) -> list[int]:
+        known = self._word_ids
+        return [known[word] if word in known else self._learn(word) for word in words]
+
+    def _learn(self, word: str) -> int:
+        short = word[:MAX_WORD_CHARACTERS]
+        self._word_ids[word] = number = len(self._word_hashes)
+        self._word_hashes.append(_stable_hash(short))
+        if self.shape.letters:
+            bordered = f"<{short}>"
+            runs = {bordered[i : i + n] for n in self.shape.letters for i in range(len(bordered) - n + 1)}
+            self._letter_runs.append(
+                np.array(sorted(_stable_hash("#" + run) for run in runs), dtype=np.uint64)
+            )
+        return number
+
+    def _word_runs(
+        self, ids: NDArray[np.int64], rows: NDArray[np.uint64]
+    ) -> Iterator[tuple[slice, NDArray[np.uint64]]]:
+        single = np.array(self._word_hashes, dtype=np.uint64)[ids]
+        run = single
+        yield slice(None), run
+        for length in range(2, self.shape.words + 1):
+            if len(run) < 2:
+                return
+            run = _mix(run[:-1] * np.uint64(0x9E3779B97F4A7C15) + single[length - 1 :])
+            same_row = rows[: len(run)] == rows[length - 1 :]
+            yield np.flatnonzero(same_row), run[same_row]  # type: ignore[misc]
+
+    def _letter_keys(self, ids: NDArray[np.int64], rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        runs = [self._letter_runs[i] for i in ids]
+        if not runs:
+            return np.zeros(0, dtype=np.uint64)
+        lengths = np.fromiter((len(r) for r in runs), dtype=np.int64, count=len(runs))
+        return _keyed(np.repeat(rows, lengths), np.concatenate(runs))
+
+
+def _stable_hash(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Steele et al. 2014, the finaliser of SplitMix64: spreads every input bit over the output."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _keyed(rows: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return (rows << np.uint64(HASH_BITS)) | (hashes & HASH_MASK)

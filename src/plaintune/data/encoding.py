@@ -1,0 +1,237 @@
+"""What a file is, by its bytes and not by its name; and the text of it, however it was saved."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from plaintune.core.errors import UserError, nearest
+
+BLOCK = 1 << 20
+HEAD_BYTES = 1 << 16
+LONGEST_LINE = 64 << 20  # bytes; a longer stretch without a line end is not a table of texts
+
+GZIP = b"\x1f\x8b"
+BYTE_ORDER_MARKS = (  # the longer ones first: UTF-16's is the beginning of UTF-32's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+FOREIGN = {
+    b"%PDF-": "a PDF document",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"\x7fELF": "a program",
+    b"MZ\x90": "a program",
+    b"{\\rtf": "a document of a word processor",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"BZh91AY&SY": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstandard",
+    b"ARROW1": "an Arrow (Feather) file",
+    b"SQLite format 3": "a SQLite database",
+    b"version https://git-lfs": "a Git LFS pointer, which stands for a file that was not fetched",
+}
+WANTED = "a table (CSV, TSV, JSON lines, Parquet or Excel)"
+SAVE_AS_TABLE = "Give a CSV, TSV, JSON lines, Parquet or Excel file, or a folder with one sub-folder per answer."
+SAVE_AS_UTF8 = "Save the file as UTF-8 (in a spreadsheet: Save as > CSV UTF-8) and try again."
+
+CONTROL = bytes([*range(9), *range(14, 27), *range(28, 32)])
+STRAY_BYTE = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows a byte that is not UTF-8
+NOT_IN_CP1252 = frozenset("\udc81\udc8d\udc8f\udc90\udc9d")
+
+
+def checked_path(source: str | Path) -> Path:
+    """``source`` as the path of a file or folder that is there and can be opened."""
+    path = Path(source).expanduser()
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            os.listdir(path)
+        elif stat.S_ISREG(mode):
+            path.open("rb").close()
+        else:
+            raise UserError(f"{path} is neither a file nor a folder.", SAVE_AS_TABLE)
+    except PermissionError as error:
+        raise UserError(
+            f"{path} cannot be opened: permission denied.", f"Allow reading it: chmod u+r '{path}'"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _no_such_file(path) from error
+    return path
+
+
+def _no_such_file(path: Path) -> UserError:
+    try:
+        neighbours = os.listdir(path.parent)
+    except (OSError, ValueError):
+        return UserError(f"There is no file {path}, nor the folder it should be in.", "Check the path.")
+    return UserError(f"There is no file {path}.{nearest(path.name, neighbours)}", "Check the path.")
+
+
+def file_kind(path: Path) -> str:
+    """ "text", "parquet", "excel" or "archive"; UserError for an empty file or anything else."""
+    with path.open("rb") as file:
+        magic = file.read(512)
+    if not magic:
+        raise UserError(f"{path.name} is empty.", f"Give {WANTED} with a text and its answer in each row.")
+    if magic.startswith(b"PAR1"):
+        return "parquet"
+    if magic.startswith(b"\xd0\xcf\x11\xe0"):
+        return "excel"
+    if magic.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(path)
+    head = head_of(path) if magic.startswith(GZIP) else magic
+    if head[257:262] == b"ustar":
+        return "archive"
+    if head.startswith((b"PAR1", b"PK\x03\x04")):
+        raise UserError(f"{path.name} is a compressed Parquet, Excel or zip file.", f"Unpack it: gunzip '{path}'")
+    _refuse_foreign(path.name, head)
+    return "text"
+
+
+def _kind_of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise UserError(f"{path.name} is damaged or cut short.", "Download or save it again.") from error
+    if any(name.startswith("word/") or name.startswith("ppt/") for name in names):
+        raise UserError(f"{path.name} is a document, not {WANTED}.", SAVE_AS_TABLE)
+    is_sheet = any(name.startswith("xl/") for name in names) or {"mimetype", "content.xml"} <= set(names)
+    return "excel" if is_sheet else "archive"
+
+
+def _refuse_foreign(name: str, head: bytes) -> None:
+    for magic, what in FOREIGN.items():
+        if head.startswith(magic):
+            raise UserError(f"{name} is {what}, not {WANTED}.", SAVE_AS_TABLE)
+    if head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        raise UserError(f"{name} is a web page, not {WANTED}.", "Use the address of the file itself.")
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of ``path``, decompressed where it is gzip."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == GZIP
+    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
+
+
+def open_text(path: Path, encoding: str, *, newline: str | None) -> IO[str]:
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of ``path``, decompressed."""
+    with damage_told(path), open_bytes(path) as file:
+        return file.read(HEAD_BYTES)
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what a damaged gzip file raises into a UserError."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(
+            f"{path.name} is damaged or cut short: it cannot be unpacked.", "Download or save it again."
+        ) from error
+
+
+def detect_encoding(path: Path) -> str:
+    """The codec that reads the whole of the text file ``path``: it has been tried on every byte.
+
+    UTF-8, UTF-16 and UTF-32 are recognised by their marks or their pattern; anything else that is
+    not UTF-8 is Western European single-byte text, or else a UserError naming the first bad line.
+    """
+    head = head_of(path)
+    if not head.strip():
+        raise UserError(f"{path.name} is empty.", f"Give {WANTED} with a text and its answer in each row.")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
+    encoding = encoding or _utf16_by_its_zeros(head)
+    if encoding is None:
+        if len(head) - len(head.translate(None, CONTROL)) > len(head) / 20:
+            raise UserError(f"{path.name} is a binary file, not {WANTED}.", SAVE_AS_TABLE)
+        encoding = "utf-8"
+    if _decodes(path, encoding):
+        return encoding
+    if not encoding.startswith("utf-8"):
+        raise UserError(f"{path.name} is damaged: not all of it is {encoding.upper()} text.", SAVE_AS_UTF8)
+    return _single_byte_or_broken(path)
+
+
+def _utf16_by_its_zeros(head: bytes) -> str | None:
+    """Western text in UTF-16 has a zero in (nearly) every second byte, and only there."""
+    half = len(head) // 2
+    even, odd = head[0::2].count(0), head[1::2].count(0)
+    if half and odd > 0.4 * half and even < 0.02 * half:
+        return "utf-16-le"
+    if half and even > 0.4 * half and odd < 0.02 * half:
+        return "utf-16-be"
+    return None
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    line_bytes = 0
+    with damage_told(path), open_bytes(path) as file:
+        while block := file.read(BLOCK):
+            last_end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            line_bytes = line_bytes + len(block) if last_end < 0 else len(block) - last_end
+            if line_bytes > LONGEST_LINE:
+                raise UserError(f"{path.name} has a line of more than 64 MiB.", f"Give {WANTED}: one text per row.")
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return False
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _single_byte_or_broken(path: Path) -> str:
+    """ "cp1252" or "latin-1" for a file that is not UTF-8; UserError where it is broken UTF-8.
+
+    In single-byte text a run of accents that happens to be valid UTF-8 (`É»`) is rare; in a UTF-8
+    file with a few bad bytes the valid characters are many. One in twenty decides for broken.
+    """
+    valid = stray = letters = lines = first_bad_line = 0
+    seen: set[str] = set()
+    ending = ""
+    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape") as text:
+        while chunk := text.read(BLOCK):
+            found = STRAY_BYTE.findall(chunk)
+            if found and not first_bad_line:
+                first_bad_line = lines + chunk.count("\n", 0, chunk.index(found[0])) + 1
+            lines += chunk.count("\n")
+            stray += len(found)
+            valid += len(re.findall(r"[^\x00-\x7f]", chunk)) - len(found)
+            letters += len(re.findall(r"[A-Za-z]", chunk))
+            seen.update(found)
+            ending = chunk[-3:]
+    tail = ending[len(ending.rstrip("".join(seen))) :]
+    cut_off = len(tail) == stray and "\udcc2" <= tail[0] <= "\udcf4"  # ends inside a character
+    if valid * 20 >= stray or cut_off:
+        raise UserError(f"{path.name} is UTF-8 with broken characters, the first in line {first_bad_line}.", SAVE_AS_UTF8)
+    if stray > 20 and stray > 0.3 * (stray + letters):
+        raise UserError(
+            f"{path.name} is not UTF-8 (first seen in line {first_bad_line}), and I cannot tell what it is.",
+            SAVE_AS_UTF8,
+        )
+    return "latin-1" if seen & NOT_IN_CP1252 else "cp1252"

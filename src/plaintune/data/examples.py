@@ -1,0 +1,64 @@
+"""The table of examples that every later room works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row that was read but will not be used: where it stands and why."""
+
+    row: int  # line number in a text file (first line = 1), row number elsewhere
+    reason: str
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What the reader made of a source, to be said back to the user before any work."""
+
+    source: str
+    format: str  # "CSV", "TSV", "JSON lines", "Parquet", "Excel", "folder", "label-text lines", "Python"
+    text_columns: tuple[str, ...]
+    label_column: str | None
+    ignored_columns: tuple[str, ...] = ()
+    encoding: str | None = None
+    delimiter: str | None = None
+    has_header: bool = True
+    notes: tuple[str, ...] = ()  # whole sentences, e.g. "`film` looks like a group: …"
+    set_aside: tuple[SetAside, ...] = ()
+    rows_in_file: int = 0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled texts. Row i is ``texts[i]``, ``classes[labels[i]]``, ``groups[i]``, ``times[i]``."""
+
+    texts: NDArray  # (rows,) of TEXT_DTYPE
+    labels: NDArray[np.int64]  # (rows,), -1 where the source has no label
+    classes: tuple[str, ...]  # sorted; numbers are sorted as numbers but stay strings
+    rows: NDArray[np.int64]  # (rows,) line or row number in the source
+    understood: Understood
+    groups: NDArray[np.int64] | None = None  # (rows,) a code per group
+    times: NDArray[np.float64] | None = None  # (rows,) seconds, or the number as written
+    official_test: Examples | None = None  # of a source that brings its own test part
+    unlabeled: NDArray | None = field(default=None, repr=False)  # texts of an `unsup` folder
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, chosen: NDArray[np.int64]) -> Examples:
+        """The examples at positions ``chosen``, in that order."""
+        return replace(
+            self,
+            texts=self.texts[chosen],
+            labels=self.labels[chosen],
+            rows=self.rows[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            times=None if self.times is None else self.times[chosen],
+        )
