@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from plaintune.core.errors import UserError
 from plaintune.data.names import KNOWN_NAMES, normalised
 from plaintune.data.times import is_date, is_number
 
@@ -173,7 +172,9 @@ def sniff_dialect(sample: str, *, whole: bool, prefer: str | None) -> Dialect | 
     for delimiter in [named[1]] if named else DELIMITERS:
         if not named and delimiter not in "".join(lines[:3]):
             continue
-        dialect, first, usual_width, share = _fit(lines, Dialect(delimiter, newline, first_line=first_line), whole)
+        dialect, first, usual_width, share = _fit(
+            lines, Dialect(delimiter, newline, first_line=first_line), whole
+        )
         is_table = usual_width >= 2 and first >= 2 and usual_width - first in (0, 1)
         expected = delimiter == prefer or _has_known_names(lines, dialect)
         if named or (is_table and share >= (0.3 if expected else 0.8)):
@@ -210,7 +211,9 @@ def _fit(lines: list[str], dialect: Dialect, whole: bool) -> tuple[Dialect, int,
     if repaired or share < 1:
         for other in (replace(fitted, space_before_quote=True), replace(fitted, backslash=True)):
             attempt = _try(lines, other, whole)
-            if attempt[4] <= repaired and attempt[2] > share or attempt[4] < repaired / 2 and attempt[2] >= share:
+            if (attempt[4] <= repaired and attempt[2] > share) or (
+                attempt[4] < repaired / 2 and attempt[2] >= share
+            ):
                 fitted, (first, width, share, quoted, repaired) = other, attempt
     if repaired and quoted <= repaired:
         fitted = replace(dialect, quoting=False)
@@ -236,7 +239,11 @@ def _try(lines: list[str], dialect: Dialect, whole: bool) -> tuple[int, int, flo
             widths[width] += 1
             repaired += record.repaired
             plain = dialect.delimiter.join(record.values)
-            quoted += not record.repaired and '"' in feed.record[0] and plain != _cut_line_end("".join(feed.record))[0]
+            quoted += (
+                not record.repaired
+                and '"' in feed.record[0]
+                and plain != _cut_line_end("".join(feed.record))[0]
+            )
     if not widths:
         return 0, 0, 0.0, 0, 0
     rest = widths.copy()
@@ -253,9 +260,7 @@ def _usual_values(lines: list[str], dialect: Dialect) -> tuple[frozenset[str], .
     width = widths.most_common(1)[0][0]
     columns = zip(*(row for row in rows if len(row) == width), strict=True)
     counts = [Counter(column) for column in columns]
-    return tuple(
-        frozenset(c) if len(c) <= c.total() / 4 else frozenset[str]() for c in counts
-    )
+    return tuple(frozenset(c) if len(c) <= c.total() / 4 else frozenset[str]() for c in counts)
 
 
 def has_header(first: list[str], rest: list[list[str]]) -> bool:

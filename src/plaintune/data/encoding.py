@@ -47,7 +47,9 @@ FOREIGN = {
     b"version https://git-lfs": "a Git LFS pointer, which stands for a file that was not fetched",
 }
 WANTED = "a table (CSV, TSV, JSON lines, Parquet or Excel)"
-SAVE_AS_TABLE = "Give a CSV, TSV, JSON lines, Parquet or Excel file, or a folder with one sub-folder per answer."
+SAVE_AS_TABLE = (
+    "Give a CSV, TSV, JSON lines, Parquet or Excel file, or a folder with one sub-folder per answer."
+)
 SAVE_AS_UTF8 = "Save the file as UTF-8 (in a spreadsheet: Save as > CSV UTF-8) and try again."
 
 CONTROL = bytes([*range(9), *range(14, 27), *range(28, 32)])
@@ -99,7 +101,9 @@ def file_kind(path: Path) -> str:
     if head[257:262] == b"ustar":
         return "archive"
     if head.startswith((b"PAR1", b"PK\x03\x04")):
-        raise UserError(f"{path.name} is a compressed Parquet, Excel or zip file.", f"Unpack it: gunzip '{path}'")
+        raise UserError(
+            f"{path.name} is a compressed Parquet, Excel or zip file.", f"Unpack it: gunzip '{path}'"
+        )
     _refuse_foreign(path.name, head)
     return "text"
 
@@ -193,7 +197,9 @@ def _decodes(path: Path, encoding: str) -> bool:
             last_end = max(block.rfind(b"\n"), block.rfind(b"\r"))
             line_bytes = line_bytes + len(block) if last_end < 0 else len(block) - last_end
             if line_bytes > LONGEST_LINE:
-                raise UserError(f"{path.name} has a line of more than 64 MiB.", f"Give {WANTED}: one text per row.")
+                raise UserError(
+                    f"{path.name} has a line of more than 64 MiB.", f"Give {WANTED}: one text per row."
+                )
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
@@ -228,7 +234,9 @@ def _single_byte_or_broken(path: Path) -> str:
     tail = ending[len(ending.rstrip("".join(seen))) :]
     cut_off = len(tail) == stray and "\udcc2" <= tail[0] <= "\udcf4"  # ends inside a character
     if valid * 20 >= stray or cut_off:
-        raise UserError(f"{path.name} is UTF-8 with broken characters, the first in line {first_bad_line}.", SAVE_AS_UTF8)
+        raise UserError(
+            f"{path.name} is UTF-8 with broken characters, the first in line {first_bad_line}.", SAVE_AS_UTF8
+        )
     if stray > 20 and stray > 0.3 * (stray + letters):
         raise UserError(
             f"{path.name} is not UTF-8 (first seen in line {first_bad_line}), and I cannot tell what it is.",

@@ -11,7 +11,7 @@ TEXT_NAMES = frozenset(
 )
 LABEL_NAMES = frozenset(
     "label labels sentiment category categories class target intent topic rating ratings stars star answer answers "
-    "team tag emotion score polarity verdict genre department outcome language lang spam "
+    "team tag emotion score polarity verdict genre department outcome spam "
     "étiquette kategorie klasse catégorie categoría categoria etiqueta clase".split()
 )
 OTHER_NAMES = frozenset(

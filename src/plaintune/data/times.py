@@ -22,7 +22,9 @@ CLOCK = re.compile(
     r"(?:[T ,]+(?:at )?(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d+)?)?"
     r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*(Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2})?)?\s*$"
 )
-MONTHS = {name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
+MONTHS = {
+    name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
+}
 LONGEST = 48  # characters in any of these
 
 

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from plaintune.core.errors import OutputExists, UserError
 from plaintune.core.events import Listener, progress, silent, stage
@@ -40,10 +40,10 @@ _CHUNK_BYTES = 1 << 20
 _LONGEST_HEADER_BYTES = 16 << 20  # tarfile reads a header in one piece, whatever size it claims
 _TAR_BLOCK_BYTES = 512
 
-_COMPRESSED: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda raw: gzip.GzipFile(fileobj=raw),
-    b"BZh": lambda raw: bz2.BZ2File(raw),
-    b"\xfd7zXZ\x00": lambda raw: lzma.LZMAFile(raw),
+_DECOMPRESSORS: dict[bytes, Callable[[IO[bytes]], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
 }
 _TAR_NAMES = (".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _DOCUMENT_NAMES = (".xlsx", ".xlsm", ".docx", ".pptx", ".ods", ".odt", ".epub")
@@ -65,10 +65,9 @@ def is_archive(path: Path) -> bool:
                 return not _is_document(path)
             with _decompressed(raw) as stream:
                 return _is_tar_header(stream.read(_TAR_BLOCK_BYTES))
-    except (EOFError, zlib.error, lzma.LZMAError):  # cut or spoiled before its first header
-        return path.name.lower().endswith(_TAR_NAMES)
-    except OSError:
-        return False
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        unreadable = isinstance(error, OSError) and error.errno is not None
+        return not unreadable and path.name.lower().endswith(_TAR_NAMES)  # spoiled before its first header
 
 
 @contextlib.contextmanager
@@ -146,8 +145,8 @@ class _Limits:
             raise tarfile.ReadError("a negative size")
         if self.bytes > max(RATIO_COUNTS_FROM_BYTES, MOST_RATIO * self.packed_bytes):
             raise UserError(
-                f"{self.name} unpacks to more than {MOST_RATIO} times its own size, as an archive does that is "
-                "made to fill a disk.",
+                f"{self.name} unpacks to more than {MOST_RATIO} times its own size, as archives do that "
+                "are made to fill a disk.",
                 "If you trust it, unpack it yourself and give the folder.",
             )
         if self.bytes > MOST_BYTES:
@@ -320,7 +319,7 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
     raw.seek(0)
     start = raw.read(6)
     raw.seek(0)
-    return next((opener(raw) for magic, opener in _COMPRESSED.items() if start.startswith(magic)), raw)
+    return next((opener(raw) for magic, opener in _DECOMPRESSORS.items() if start.startswith(magic)), raw)
 
 
 def _is_tar_header(block: bytes) -> bool:

@@ -1,0 +1,16 @@
+"""Files written aside and renamed, so that a reader sees the old or the new, never half."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` through a file beside it."""
+    aside = path.with_name(f".{path.name}.part")
+    with aside.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)

@@ -1,0 +1,123 @@
+"""The linear n-gram model as numbers: what training fits and prediction applies, numpy only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from .features import HashedTexts, NgramHasher, NgramShape
+
+MAX_BYTES = 20_000_000  # of the file, whatever the number of answers
+
+
+@dataclass(frozen=True)
+class NgramModel:
+    """Evidence for each answer, summed over the n-grams of a text.
+
+    A text is a vector over ``vocabulary`` (hashes, sorted), times ``scale``, brought to length one;
+    logits are that vector times ``weights`` (ngrams, answers) plus ``bias``. With two answers only the
+    second's evidence is stored, and the first's is its negative.
+    """
+
+    shape: NgramShape
+    sublinear: bool  # counts enter as 1 + log(count), not as 1
+    vocabulary: NDArray[np.uint64]  # (ngrams,)
+    scale: NDArray[np.float32]  # (ngrams,)
+    weights: NDArray[np.float32]  # (ngrams, answers) or (ngrams, 1)
+    bias: NDArray[np.float32]  # (answers,) or (1,)
+
+    @property
+    def bytes_per_ngram(self) -> int:
+        """What one n-gram costs on disk: hash, scale and float16 weights."""
+        return 8 + 4 + 2 * int(self.weights.shape[1])
+
+    def logits(self, texts: Sequence[str] | NDArray) -> NDArray[np.float32]:
+        """Evidence for each answer. Shape (texts, answers)."""
+        hasher = NgramHasher(self.shape)
+        blocks = [self._block_logits(block) for block in hasher.blocks(texts)]
+        answers = max(2, self.weights.shape[1])
+        return np.concatenate(blocks) if blocks else np.zeros((0, answers), dtype=np.float32)
+
+    def _block_logits(self, block: HashedTexts) -> NDArray[np.float32]:
+        column, value, start = known_ngrams(block, self.vocabulary, sublinear=self.sublinear)
+        value = value * self.scale[column]
+        rows = np.repeat(np.arange(len(start) - 1), np.diff(start))
+        length = np.sqrt(np.maximum(np.bincount(rows, value * value, minlength=len(start) - 1), 1e-12))
+        value = (value / length[rows]).astype(np.float32)
+        evidence = np.tile(self.bias, (len(start) - 1, 1)).astype(np.float32)
+        for answer in range(self.weights.shape[1]):
+            weighted = value * self.weights[column, answer]
+            evidence[:, answer] += np.bincount(rows, weighted, minlength=len(start) - 1).astype(np.float32)
+        if evidence.shape[1] == 1:
+            return np.concatenate([-evidence / 2, evidence / 2], axis=1)
+        return evidence
+
+    def stored(self) -> NgramModel:
+        """The model as it comes back from disk (float16 weights): what is scored is what is deployed."""
+        return NgramModel(
+            self.shape,
+            self.sublinear,
+            self.vocabulary,
+            self.scale,
+            self.weights.astype(np.float16).astype(np.float32),
+            self.bias,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors: arrays and a line of settings, no code."""
+        settings = {
+            "words": self.shape.words,
+            "letters": list(self.shape.letters),
+            "sublinear": self.sublinear,
+        }
+        save_file(
+            {
+                "vocabulary": self.vocabulary,
+                "scale": self.scale,
+                "weights": np.ascontiguousarray(self.weights.astype(np.float16)),
+                "bias": self.bias,
+            },
+            path,
+            metadata={"ngrams": json.dumps(settings)},
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> NgramModel:
+        """Read what `save` wrote. Raises ValueError where it is damaged."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                settings = json.loads((file.metadata() or {})["ngrams"])
+                arrays = {name: file.get_tensor(name) for name in ("vocabulary", "scale", "weights", "bias")}
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise ValueError(f"{path.name}: {error}") from error
+        ngrams = len(arrays["vocabulary"])
+        if len(arrays["scale"]) != ngrams or arrays["weights"].shape != (ngrams, len(arrays["bias"])):
+            raise ValueError(f"{path.name}: its parts differ in length")
+        shape = NgramShape(int(settings["words"]), tuple(int(n) for n in settings["letters"]))
+        weights = arrays["weights"].astype(np.float32)
+        return cls(
+            shape, bool(settings["sublinear"]), arrays["vocabulary"], arrays["scale"], weights, arrays["bias"]
+        )
+
+
+def known_ngrams(
+    block: HashedTexts, vocabulary: NDArray[np.uint64], *, sublinear: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """The n-grams of a block that the vocabulary knows: columns, values, and where each row starts."""
+    if not len(vocabulary):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros_like(block.start)
+    column = np.searchsorted(vocabulary, block.hashes)
+    column[column == len(vocabulary)] = 0
+    known = vocabulary[column] == block.hashes
+    start = np.concatenate([[0], np.cumsum(known)])[block.start]
+    value = np.ones(int(known.sum()), dtype=np.float32)
+    if sublinear:
+        value = (1 + np.log(block.counts[known])).astype(np.float32)
+    return column[known], value, start.astype(np.int64)

@@ -1,0 +1,58 @@
+"""Every choice a run can make: what the user asked for, and what the tool chose with its reason."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import UserError
+from .events import Event, Listener
+
+DEFAULT_MINUTES = 60.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for; None and () mean "choose for me"."""
+
+    text: tuple[str, ...] = ()
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+    minutes: float = DEFAULT_MINUTES
+    backbone: str | None = None
+    max_length_tokens: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.minutes) and self.minutes > 0):
+            raise UserError(
+                f"--minutes must be a number above 0, not {self.minutes}.", "For example: --minutes 15"
+            )
+        if self.max_length_tokens is not None and self.max_length_tokens < 8:
+            raise UserError(
+                f"--max-length {self.max_length_tokens} leaves no room for a text.",
+                "Give at least 8 tokens (a token is about three quarters of a word), or leave it out.",
+            )
+        if not 0 <= self.seed < 2**32:
+            raise UserError(f"--seed must be from 0 to 4294967295, not {self.seed}.", "For example: --seed 1")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An automatic decision, as it is printed, and as the manifest keeps it."""
+
+    name: str
+    value: Any
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value} — {self.reason}"
+
+
+def choose(listener: Listener, name: str, value: Any, reason: str) -> Choice:
+    """Make a choice known the moment it is made."""
+    choice = Choice(name, value, reason)
+    listener(Event("choice", str(choice), values={"name": name, "value": value, "reason": reason}))
+    return choice

@@ -1,0 +1,288 @@
+"""Which column is the text and which the answer: by what they hold, then by their names.
+
+Where two columns could be meant, the user is asked (AmbiguousColumns); nothing is guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from plaintune.core.errors import AmbiguousColumns, UserError, nearest
+from plaintune.data.names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TEXT_NAMES, normalised, words_of
+from plaintune.data.profile import MOST_ANSWERS, ColumnProfile, TableProfile
+
+TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "year", "created"})
+ROWS_PER_ANSWER = 20  # with more than MOST_ANSWERS answers, fewer rows each than this are no answers
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Positions of the columns that were chosen, and what the user should know about the others."""
+
+    text: tuple[int, ...]
+    label: int | None
+    group: int | None
+    time: int | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WantedColumns:
+    """The columns that the user named; empty or None where we choose."""
+
+    text: tuple[str, ...] = ()
+    label: str | None = None
+    group: str | None = None
+    time: str | None = None
+
+
+def find_column(columns: Sequence[str], name: str, *, source: str, option: str) -> int:
+    """The position of the column called ``name``: exactly, or else in any case if only one is."""
+    if name in columns:
+        return columns.index(name)
+    alike = [i for i, column in enumerate(columns) if normalised(column) == normalised(name)]
+    if len(alike) == 1:
+        return alike[0]
+    raise UserError(
+        f"{source} has no column '{name}'.{nearest(name, columns)} Its columns: {', '.join(columns)}.",
+        f"Name one of them: --{option} {_quoted(columns[0])}",
+    )
+
+
+def choose_roles(profile: TableProfile, wanted: WantedColumns, *, source: str, need_label: bool) -> Roles:
+    """The role of each column; raises AmbiguousColumns or UserError where it is not clear."""
+    columns = profile.columns
+    names = [column.name for column in columns]
+
+    def named(name: str | None, option: str) -> int | None:
+        return None if name is None else find_column(names, name, source=source, option=option)
+
+    text = tuple(
+        dict.fromkeys(find_column(names, name, source=source, option="text") for name in wanted.text)
+    )
+    label, group, time = (
+        named(wanted.label, "label"),
+        named(wanted.group, "group"),
+        named(wanted.time, "time"),
+    )
+    if label is not None and label in text:
+        raise UserError(
+            f"`{names[label]}` is named as both the text and the answer.", "Name two different columns."
+        )
+    notes: list[str] = []
+    if not text:
+        free = [c for i, c in enumerate(columns) if i not in (label, group, time)]
+        chosen, others = _choose_text(free, profile.rows - profile.problem_rows, source)
+        text = (columns.index(chosen),)
+        notes += (_also_text(other, chosen) for other in others)
+    if label is None and need_label:
+        free = [c for i, c in enumerate(columns) if i not in (*text, group, time)]
+        label = columns.index(_choose_label(free, profile.rows - profile.problem_rows, source))
+    free = [c for i, c in enumerate(columns) if i not in (*text, label, group, time)]
+    if group is None:
+        notes += map(_group_note, filter(_is_group, free))
+    if time is None:
+        notes += [_time_note(column) for column in free if _is_time(column)][:1]
+    return Roles(text, label, group, time, tuple(notes))
+
+
+def check_label(column: ColumnProfile) -> None:
+    """Raise UserError where the values of ``column`` cannot be answers."""
+    found = column.distinct
+    each_its_own = found == column.filled >= 3
+    if each_its_own or (found > MOST_ANSWERS and column.filled < ROWS_PER_ANSWER * found):
+        what = "numbers" if column.is_numeric else "free text" if column.words >= 2 else "an id"
+        count = f"{found:,} different values in {column.filled:,} rows"
+        raise UserError(
+            f"`{column.name}` holds {count}: it looks like {what}, not like an answer that comes back.",
+            "Name the column with the answers: --label NAME",
+        )
+    if column.is_nested:
+        raise UserError(
+            f"`{column.name}` holds lists or objects; plaintune learns one answer per text.",
+            "Write one answer in each row, or name another column: --label NAME",
+        )
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+
+
+def _listed(columns: Iterable[ColumnProfile]) -> str:
+    return ", ".join(f"`{column.name}`" for column in columns)
+
+
+# --- the text ---
+
+
+def _choose_text(
+    free: list[ColumnProfile], rows: int, source: str
+) -> tuple[ColumnProfile, list[ColumnProfile]]:
+    """The column of texts, and other columns that hold text too."""
+    usable = [c for c in free if c.filled >= rows / 2 and _is_words(c)]
+    likely = [c for c in usable if _is_text(c)] or [c for c in usable if _is_single_words(c)]
+    if any(not _is_label(c, rows) for c in likely):
+        likely = [c for c in likely if c.words >= 4 or not _is_label(c, rows)]
+    known = [c for c in likely if normalised(c.name) not in OTHER_NAMES]
+    likely = known or likely
+    if len(likely) == 1:
+        return likely[0], []
+    if not likely:
+        if free and not any(c.filled for c in free):
+            raise UserError(f"All texts in {source} are empty.", "Give a file with a text in each row.")
+        raise UserError(
+            f"No column of {source} looks like text. Its columns: {', '.join(map(_described, free)) or 'none'}.",
+            "Name the one with the texts: --text NAME",
+        )
+    chosen = _clear_text(likely)
+    if chosen is None:
+        options = tuple(c.name for c in likely)
+        longest = max(likely, key=lambda c: c.characters)
+        both = " ".join(f"--text {_quoted(name)}" for name in options)
+        raise AmbiguousColumns(
+            f"Several columns of {source} could be the text: {_listed(likely)}.",
+            f"Say which one, e.g. --text {_quoted(longest.name)}, or use all of them: {both}",
+            role="text",
+            options=options,
+        )
+    return chosen, [c for c in likely if c is not chosen]
+
+
+def _clear_text(likely: list[ColumnProfile]) -> ColumnProfile | None:
+    exact = [c for c in likely if normalised(c.name) in TEXT_NAMES]
+    named = exact or [c for c in likely if words_of(c.name) & TEXT_NAMES]
+    longest = max(likely, key=lambda c: c.characters)
+    others = [c for c in likely if c is not longest]
+    if named == [longest] and all(3 * c.characters <= longest.characters for c in others):
+        return longest
+    if not exact and all(c.words < 4 and 5 * c.words <= longest.words for c in others):
+        return longest
+    return None
+
+
+def _is_words(column: ColumnProfile) -> bool:
+    return not (column.is_numeric or column.is_dates or column.is_links or column.is_nested)
+
+
+def _is_text(column: ColumnProfile) -> bool:
+    repeats = column.distinct < max(2, column.filled / 5)
+    if normalised(column.name) in TEXT_NAMES and not repeats:
+        return True
+    return column.words >= 2 and (not repeats or (column.distinct > 1000 and column.words >= 4))
+
+
+def _is_single_words(column: ColumnProfile) -> bool:
+    varied = column.distinct >= column.filled / 2 and column.distinct >= 2
+    return varied and not column.is_codes and normalised(column.name) not in LABEL_NAMES
+
+
+def _described(column: ColumnProfile) -> str:
+    kinds = {
+        "empty": not column.filled,
+        "numbers": column.is_numeric,
+        "dates": column.is_dates,
+        "links": column.is_links,
+        "lists": column.is_nested,
+        "codes": column.is_codes,
+    }
+    return f"`{column.name}` ({next((kind for kind, found in kinds.items() if found), f'{column.distinct:,} values')})"
+
+
+def _also_text(other: ColumnProfile, chosen: ColumnProfile) -> str:
+    return (
+        f"`{other.name}` holds text too. To learn from both: "
+        f"--text {_quoted(other.name)} --text {_quoted(chosen.name)}."
+    )
+
+
+# --- the label ---
+
+
+def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnProfile:
+    known = [c for c in free if normalised(c.name) in LABEL_NAMES]
+    named = [c for c in known if _may_be_label(c)]
+    fitting = [c for c in free if _is_label(c, rows)]
+    if len(named) == 1:
+        return named[0]
+    doubtful = named or [c for c in known if c.distinct > 1]
+    if not doubtful:
+        by_word = [c for c in fitting if words_of(c.name) & LABEL_NAMES]
+        if len(by_word) == 1:
+            return by_word[0]
+        if len(fitting) == 1:
+            return fitting[0]
+    rivals = named or [c for c in free if c in fitting or c in doubtful]
+    if len(rivals) > 1:
+        raise AmbiguousColumns(
+            f"Several columns of {source} could be the answer: {_listed(rivals)}.",
+            f"Say which one: --label {_quoted(rivals[0].name)}",
+            role="label",
+            options=tuple(c.name for c in rivals),
+        )
+    if rivals or len(known) == 1:
+        return (rivals or known)[0]  # not fit to be learned; what is wrong with it is said later
+    columns = ", ".join(map(_described, free))
+    raise UserError(
+        f"No column of {source} looks like the answer: few values that come back often. "
+        + (f"Beside the text it has: {columns}." if free else "It has one column only."),
+        "Name the column with the answers: --label NAME"
+        if free
+        else "Add a column with the answer to each text.",
+    )
+
+
+def _is_label(column: ColumnProfile, rows: int) -> bool:
+    """By its values alone: few, coming back, in most rows."""
+    return (
+        _may_be_label(column)
+        and column.filled >= rows / 2
+        and column.distinct <= column.filled / 2
+        and column.words <= 6
+        and not column.is_years
+        and (not column.is_numeric or (column.is_whole_numbers and column.distinct <= 20))
+        and normalised(column.name) not in OTHER_NAMES
+    )
+
+
+def _may_be_label(column: ColumnProfile) -> bool:
+    return (
+        2 <= column.distinct <= MOST_ANSWERS
+        and column.distinct < column.filled
+        and not (column.is_dates or column.is_links or column.is_nested)
+    )
+
+
+# --- group and time ---
+
+
+def _is_group(column: ColumnProfile) -> bool:
+    identity = bool(words_of(column.name) & IDENTITY_WORDS)
+    return (
+        column.distinct >= 20
+        and 2 <= column.filled / column.distinct <= 200
+        and (
+            identity
+            or (_is_words(column) and column.words < 4 and (column.distinct > 200 or column.is_codes))
+        )
+    )
+
+
+def _group_note(column: ColumnProfile) -> str:
+    each = round(column.filled / column.distinct)
+    return (
+        f"`{column.name}` looks like a group ({column.distinct:,} values, about {each} rows each). "
+        f"If new texts will come from new ones, add --group {_quoted(column.name)}."
+    )
+
+
+def _is_time(column: ColumnProfile) -> bool:
+    named = bool(words_of(column.name) & TIME_WORDS)
+    return column.distinct > 1 and (column.is_dates or (named and column.is_numeric))
+
+
+def _time_note(column: ColumnProfile) -> str:
+    return (
+        f"`{column.name}` looks like a time. If new texts will come later than these, "
+        f"add --time {_quoted(column.name)}."
+    )

@@ -1,0 +1,149 @@
+"""Text files of rows: CSV, TSV and the like; `label text` lines; one text per line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from plaintune.core.errors import UserError
+from plaintune.data.dialect import (
+    DELIMITERS,
+    NO_DELIMITER,
+    Dialect,
+    column_names,
+    has_header,
+    read_records,
+    sample_lines,
+    single_column,
+    sniff_dialect,
+    sniff_newline,
+)
+from plaintune.data.encoding import damage_told, open_text
+from plaintune.data.table import Row, Table, fitted
+
+FASTTEXT = "__label__"
+PROMISED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
+HEADER_SAMPLE = 1000  # rows that a first row is compared with
+MANY_CLASSES = 200
+
+
+def text_table(path: Path, encoding: str, sample: str, *, whole: bool, suffix: str) -> Table:
+    """The table in a text file whose beginning is ``sample``."""
+    newline = sniff_newline(sample)
+    lines = [line for line in sample_lines(sample, newline, whole=whole) if line.strip()]
+    tokens = [line.split(maxsplit=1)[0].lstrip("\ufeff") for line in lines]
+    if not tokens:
+        raise UserError(
+            f"{path.name} holds nothing but blank lines.", "Give a file with a text and its answer per row."
+        )
+    if suffix == ".label" or sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens):
+        return _label_lines(path, encoding, newline, tokens)
+    dialect = sniff_dialect(sample, whole=whole, prefer=PROMISED.get(suffix))
+    if dialect is not None:
+        return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole))
+    if suffix not in PROMISED and _answers_lead(tokens):
+        return _label_lines(path, encoding, newline, tokens)
+    dialect = single_column(sample, whole=whole)
+    return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole))
+
+
+def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -> Table:
+    rows = [values for _, values in islice(read_records(sample, dialect), HEADER_SAMPLE)]
+    first, rest = (rows[0], rows[1:]) if rows else ([], [])
+    usual_width = Counter(len(row) for row in rest or rows).most_common(1)[0][0] if rows else 1
+    headed = has_header(first, rest)
+    if headed and usual_width == len(first) + 1 and rest and fitted(rest[0], len(first))[1]:
+        first = ["", *first]  # R leaves the column of row names without a name
+    columns, twice = column_names(first if headed else [""] * usual_width)
+    notes = [
+        f"Several columns are called `{name}`; from the second on they are `{name} (2)`…" for name in twice
+    ]
+    if not headed:
+        notes.append("The first row is not a header, so the columns are called `column 1`, `column 2`…")
+    if not dialect.quoting:
+        notes.append("Quote marks in this file are unbalanced, so they are read as plain characters.")
+
+    def read() -> Iterator[Row]:
+        with damage_told(path), open_text(path, encoding, newline=dialect.newline) as lines:
+            records = read_records(lines, dialect)
+            if headed:
+                next(records, None)
+            yield from fit_rows(records, len(columns))
+
+    return Table(
+        name=path.name,
+        format=_format_name(dialect),
+        columns=columns,
+        read=read,
+        encoding=encoding,
+        delimiter=dialect.delimiter if dialect.delimiter != NO_DELIMITER else None,
+        has_header=headed,
+        counted_in="line",
+        notes=tuple(notes),
+    )
+
+
+def fit_rows(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Row]:
+    for line, values in records:
+        if len(values) == width:
+            yield Row(line, values)
+        elif len(values) > 1 or values[0].strip():  # a line of blanks is a blank line
+            yield Row(line, *fitted(values, width))
+
+
+def _format_name(dialect: Dialect) -> str:
+    if dialect.delimiter == NO_DELIMITER:
+        return "text lines"
+    return "TSV" if DELIMITERS.get(dialect.delimiter) == "tab" else "CSV"
+
+
+def _answers_lead(tokens: list[str]) -> bool:
+    """Do the first words of the lines look like answers: few, and each of them coming back?"""
+    counts = Counter(tokens)
+    if len(tokens) < 6 or not 2 <= len(counts) <= min(MANY_CLASSES, len(tokens) // 2):
+        return False
+    return sum(count for count in counts.values() if count == 1) <= 0.02 * len(tokens)
+
+
+def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str]) -> Table:
+    prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
+    two_levels = all(":" in token.strip(":") for token in tokens)
+    notes = []
+    if prefixed:
+        notes.append(f"The answers are what follows `{FASTTEXT}` at the beginning of each line.")
+    if two_levels:
+        coarse = len({token.split(":")[0] for token in tokens})
+        notes.append(f"The answers have two levels. For the {coarse} before the colon: --label coarse.")
+
+    def read() -> Iterator[Row]:
+        with damage_told(path), open_text(path, encoding, newline=newline) as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _label_row(number, line, prefixed, two_levels)
+
+    return Table(
+        name=path.name,
+        format="label-text lines",
+        columns=("label", "coarse", "text") if two_levels else ("label", "text"),
+        read=read,
+        encoding=encoding,
+        has_header=False,
+        counted_in="line",
+        notes=tuple(notes),
+    )
+
+
+def _label_row(number: int, line: str, prefixed: bool, two_levels: bool) -> Row:
+    parts = line.split(maxsplit=1)
+    label, text = parts[0], parts[1].rstrip("\r\n") if len(parts) > 1 else ""
+    problem = None
+    if prefixed:
+        if not label.startswith(FASTTEXT):
+            problem = f"no {FASTTEXT} at its beginning"
+        elif text.startswith(FASTTEXT):
+            problem = "2 answers instead of 1"
+        label = label.removeprefix(FASTTEXT)
+    values = [label, label.split(":")[0], text] if two_levels else [label, text]
+    return Row(number, values, problem)

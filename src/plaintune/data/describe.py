@@ -1,0 +1,73 @@
+"""What was understood of a source, in sentences for the user to nod at or correct."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plaintune.data.examples import Examples, Understood
+
+COUNTED = {"CSV": "line", "TSV": "line", "JSON lines": "line", "label-text lines": "line", "folder": "file"}
+DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+
+
+def describe(examples: Examples) -> list[str]:
+    """The sentences, most important first: what is predicted from what, what was read, notes, set aside."""
+    understood = examples.understood
+    sentences = [_task(examples), _rows(examples)]
+    if examples.official_test is not None:
+        count = len(examples.official_test)
+        sentences.append(f"It brings a test part of its own: {count:,} examples, kept for the final measure.")
+    if examples.unlabeled is not None:
+        sentences.append(f"It brings {len(examples.unlabeled):,} texts without an answer.")
+    sentences += understood.notes
+    if understood.set_aside:
+        sentences.append(_set_aside(understood))
+    return sentences
+
+
+def some(names: Sequence[str], most: int = 10) -> str:
+    """ "a, b, c", or the first ``most`` of them "…and 67 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" …and {more:,} more" if more > 0 else "")
+
+
+def _task(examples: Examples) -> str:
+    understood = examples.understood
+    texts = " and ".join(f"`{name}`" for name in understood.text_columns)
+    if understood.label_column is None:
+        task = f"The texts are in {texts}."
+    else:
+        answers = f"{len(examples.classes)} answers: {some(examples.classes)}"
+        task = f"I will predict `{understood.label_column}` ({answers}) from {texts}."
+    if understood.ignored_columns:
+        task += f" Ignoring {some([f'`{name}`' for name in understood.ignored_columns])}."
+    return task
+
+
+def _rows(examples: Examples) -> str:
+    understood = examples.understood
+    how = [understood.format]
+    if understood.encoding:
+        how.append(understood.encoding)
+    if understood.delimiter:
+        how.append(f"columns parted by {DELIMITER_NAMES.get(understood.delimiter, understood.delimiter)}")
+    if not understood.has_header:
+        how.append("no header row")
+    return f"Read {understood.source} ({', '.join(how)}): {len(examples):,} of {understood.rows_in_file:,} rows can be used."
+
+
+def _set_aside(understood: Understood) -> str:
+    places: dict[str, list[int]] = {}
+    for aside in understood.set_aside:
+        places.setdefault(aside.reason, []).append(aside.row)
+    counted_in = COUNTED.get(understood.format, "row")
+    parts = [f"{reason} ({_numbered(counted_in, rows)})" for reason, rows in places.items()]
+    count = len(understood.set_aside)
+    return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:10])}{'; …' if parts[10:] else ''}."
+
+
+def _numbered(counted_in: str, rows: list[int]) -> str:
+    if len(rows) == 1:
+        return f"{counted_in} {rows[0]}"
+    count = f"{len(rows):,} rows, " if len(rows) > 5 else ""
+    return f"{count}{counted_in}s {', '.join(map(str, rows[:5]))}{', …' if rows[5:] else ''}"

@@ -1,0 +1,126 @@
+"""Texts → token ids → batches of about equal length; numpy and tokenizers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beginning
+CHUNK_ROWS = 1000
+CHARACTERS_PER_TOKEN = 12  # more than any ordinary text has; what lies further in is never looked at
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many texts, end to end: text i is ``ids[start[i]:start[i + 1]]``."""
+
+    ids: NDArray[np.int32]  # (all tokens,)
+    start: NDArray[np.int64]  # (texts + 1,)
+    shortened: int  # texts of which the middle was left out
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text. Shape (texts,)."""
+        return np.diff(self.start)
+
+    def of(self, text: int) -> NDArray[np.int32]:
+        """The token ids of one text."""
+        return self.ids[self.start[text] : self.start[text + 1]]
+
+    def take(self, chosen: NDArray[np.int64]) -> Tokens:
+        """The tokens of the texts ``chosen``, in that order."""
+        return joined([self.of(int(text)) for text in chosen])
+
+
+def encode(tokenizer: Tokenizer, texts: Sequence[str] | NDArray, *, max_length: int) -> Tokens:
+    """Token ids with the special ones of the model; of a long text the head and the tail are kept."""
+    kept: list[NDArray[np.int32]] = []
+    shortened = 0
+    for first in range(0, len(texts), CHUNK_ROWS):
+        chunk = [_ends(str(text), max_length) for text in texts[first : first + CHUNK_ROWS]]
+        for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=True):
+            ids = np.asarray(encoding.ids, dtype=np.int32)
+            shortened += len(ids) > max_length
+            kept.append(head_and_tail(ids, max_length))
+    return joined(kept, shortened=shortened)
+
+
+def joined(parts: list[NDArray[np.int32]], *, shortened: int = 0) -> Tokens:
+    """Texts given one by one, end to end."""
+    lengths = np.fromiter((len(ids) for ids in parts), dtype=np.int64, count=len(parts))
+    return Tokens(
+        ids=np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32),
+        start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        shortened=shortened,
+    )
+
+
+def head_and_tail(ids: NDArray[np.int32], max_length: int) -> NDArray[np.int32]:
+    """At most ``max_length`` ids: the first quarter of them from the head, the rest from the tail."""
+    if len(ids) <= max_length:
+        return ids
+    head = max(1, int(max_length * HEAD_SHARE))
+    return np.concatenate([ids[:head], ids[len(ids) - (max_length - head) :]])
+
+
+def batches(
+    lengths: NDArray[np.int64], *, rows_per_batch: int, tokens_per_batch: int
+) -> Iterator[NDArray[np.int64]]:
+    """Positions of texts, batch by batch, of like length, longest first (so that memory peaks at once)."""
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        longest = max(1, int(lengths[order[first]]))
+        size = max(1, min(rows_per_batch, tokens_per_batch // longest))
+        yield order[first : first + size]
+        first += size
+
+
+def shuffled_batches(
+    lengths: NDArray[np.int64], *, rows_per_batch: int, tokens_per_batch: int, seed: int
+) -> list[NDArray[np.int64]]:
+    """An epoch in random order, in batches of like length: mixed in pools, sorted within, mixed again."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(lengths))
+    pool_rows = rows_per_batch * 50
+    epoch: list[NDArray[np.int64]] = []
+    for first in range(0, len(order), pool_rows):
+        pool = order[first : first + pool_rows]
+        epoch += [
+            pool[at]
+            for at in batches(lengths[pool], rows_per_batch=rows_per_batch, tokens_per_batch=tokens_per_batch)
+        ]
+    return [epoch[i] for i in rng.permutation(len(epoch))]
+
+
+def padded(
+    tokens: Tokens, chosen: NDArray[np.int64], *, pad_id: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids and attention mask of the texts ``chosen``. Shapes (texts, longest)."""
+    lengths = tokens.lengths[chosen]
+    ids = np.full((len(chosen), int(lengths.max())), pad_id, dtype=np.int64)
+    for row, text in enumerate(chosen):
+        ids[row, : lengths[row]] = tokens.of(int(text))
+    mask = (np.arange(ids.shape[1])[None, :] < lengths[:, None]).astype(np.int64)
+    return ids, mask
+
+
+def plain_tokenizer(tokenizer_json: str) -> Tokenizer:
+    """The tokenizer without the padding and cutting it may have been saved with."""
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _ends(text: str, max_length: int) -> str:
+    """A gigantic text without its far middle, so that tokenising costs by ``max_length``."""
+    limit = max_length * CHARACTERS_PER_TOKEN
+    return text if len(text) <= 2 * limit else text[:limit] + " " + text[-limit:]

@@ -1,0 +1,176 @@
+"""Folders as a source: a sub-folder per answer, train and test parts, or the one table inside."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from plaintune.core.errors import UserError
+from plaintune.data.encoding import CONTROL, LONGEST_LINE, detect_encoding, open_text
+from plaintune.data.table import Row, Table
+from plaintune.data.tables import TABLE_SUFFIXES, open_table, suffix_of
+
+# Accepted: <folder>/<answer>/<any file>            · <folder>/train/<answer>/…, test/<answer>/…, train/unsup/…
+#           <folder>/train.csv (+ test.csv)         · <folder>/<the one table>      (and one folder around them)
+SHARD = r"(?:-\d+-of-\d+)?$"  # train-00000-of-00001.parquet
+TRAIN = re.compile(r"(?:^|[-_. ])(?:train|training)" + SHARD)
+TEST = re.compile(r"(?:^|[-_. ])test" + SHARD)
+OTHER_PART = re.compile(r"(?:^|[-_. ])(?:valid|validation|val|dev)" + SHARD)
+UNLABELED = ("unsup", "unlabeled", "unlabelled")
+NO_TEXT = (".feat",)  # word counts beside the texts of aclImdb
+ABOUT = re.compile(r"readme|licen[cs]e|notice|changelog", re.IGNORECASE)
+HOW = "Give one sub-folder per answer, or a folder with one table (CSV, TSV, JSON lines, Parquet, Excel)."
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a folder holds: the examples, and where it brings them a test and unlabelled part."""
+
+    train: Table
+    test: Table | None = None
+    unlabeled: Table | None = None
+    notes: tuple[str, ...] = ()
+
+
+def open_folder(folder: Path) -> Parts:
+    """The parts of the data in ``folder``; UserError where its layout is none that we know."""
+    folders, tables = _folders(folder), _tables(folder)
+    while len(folders) == 1 and not tables and not TRAIN.search(folders[0].name.lower()):
+        folder = folders[0]
+        folders, tables = _folders(folder), _tables(folder)
+    train_folders = [path for path in folders if TRAIN.search(path.name.lower())]
+    if len(train_folders) == 1:
+        return _train_and_test_folders(folder, train_folders[0], folders)
+    if tables:
+        return _train_and_test_tables(folder, tables)
+    if folders:
+        return Parts(_class_folders(folder), unlabeled=_unlabeled(folder), notes=_ignored_beside(folder))
+    if any(_visible(folder)):
+        raise UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
+    raise UserError(f"{folder.name} holds no files.", HOW)
+
+
+def _train_and_test_folders(folder: Path, train: Path, folders: list[Path]) -> Parts:
+    tests = [path for path in folders if TEST.search(path.name.lower())]
+    if not _folders(train):
+        tables = [path for part in (train, *tests) for path in _tables(part)[:1]]
+        if not tables:
+            raise UserError(f"{train.name} holds no table and no sub-folders.", HOW)
+        return Parts(open_table(tables[0]), open_table(tables[1]) if len(tables) > 1 else None)
+    others = [path.name for path in folders if path != train and path not in tests]
+    notes = (f"Of {folder.name}, these are not used: {', '.join(others)}.",) if others else ()
+    return Parts(
+        _class_folders(train),
+        _class_folders(tests[0]) if len(tests) == 1 else None,
+        _unlabeled(train),
+        (*notes, *_ignored_beside(train)),
+    )
+
+
+def _train_and_test_tables(folder: Path, tables: list[Path]) -> Parts:
+    trains = [path for path in tables if TRAIN.search(_stem(path))]
+    tests = [path for path in tables if TEST.search(_stem(path))]
+    others = [path for path in tables if OTHER_PART.search(_stem(path))]
+    if not trains and len(tables) == 1:
+        return Parts(open_table(tables[0]))
+    unknown = len(tables) - len(trains) - len(tests) - len(others)
+    if len(trains) != 1 or len(tests) > 1 or unknown:
+        names = ", ".join(path.name for path in tables[:10])
+        raise UserError(
+            f"{folder.name} holds several tables: {names}.",
+            f"Give one of them: {tables[0]}, or call them train.csv and test.csv",
+        )
+    notes = (f"Not used: {', '.join(path.name for path in others)}.",) if others else ()
+    return Parts(open_table(trains[0]), open_table(tests[0]) if tests else None, notes=notes)
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).stem
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What stands in ``folder``, sorted; without hidden files and what macOS adds to archives."""
+    try:
+        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "__MACOSX")
+    except PermissionError as error:
+        raise UserError(
+            f"{folder} cannot be opened: permission denied.", f"Allow it: chmod -R u+rX '{folder}'"
+        ) from error
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _tables(folder: Path) -> list[Path]:
+    files = [path for path in _visible(folder) if path.is_file() and not ABOUT.match(path.name)]
+    tables = [path for path in files if suffix_of(path) in TABLE_SUFFIXES]
+    texts = [path for path in files if suffix_of(path) in (".txt", "")]
+    return tables or (texts if not _folders(folder) and len(texts) <= 3 else [])
+
+
+def _class_names(folder: Path) -> list[str]:
+    return [path.name for path in _folders(folder) if path.name.lower() not in UNLABELED]
+
+
+def _class_folders(folder: Path) -> Table:
+    """A table with a row for each file below each sub-folder; the sub-folder's name is the answer."""
+    return _texts_below(folder, _class_names(folder))
+
+
+def _unlabeled(folder: Path) -> Table | None:
+    names = [path.name for path in _folders(folder) if path.name.lower() in UNLABELED]
+    return _texts_below(folder, names) if names else None
+
+
+def _ignored_beside(folder: Path) -> tuple[str, ...]:
+    stray = [path.name for path in _visible(folder) if path.is_file() and path.suffix not in NO_TEXT]
+    stray = [name for name in stray if not ABOUT.match(name)]
+    some = ", ".join(stray[:3]) + ("…" if len(stray) > 3 else "")
+    return (f"Files beside the sub-folders are not used: {some}.",) if stray else ()
+
+
+def _texts_below(folder: Path, names: list[str]) -> Table:
+    def read() -> Iterator[Row]:
+        number = 0
+        for name in names:
+            for path in _files_below(folder / name):
+                number += 1
+                text, problem = _text_of(path)
+                yield Row(number, [text, name], problem and f"{path.relative_to(folder)}: {problem}")
+
+    return Table(folder.name, "folder", ("text", "label"), read, encoding="UTF-8", counted_in="file")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for place, inner, files in os.walk(folder):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__MACOSX")
+        for name in sorted(files):
+            if not name.startswith(".") and not name.endswith(NO_TEXT):
+                yield Path(place, name)
+
+
+def _text_of(path: Path) -> tuple[str, str | None]:
+    """The text in a file, or what keeps it from being one."""
+    try:
+        if path.stat().st_size > LONGEST_LINE:
+            return "", "larger than 64 MiB"
+        data = path.read_bytes()
+        if len(data) - len(data.translate(None, CONTROL)) > len(data) / 20:
+            return "", "not a text file"
+        return data.decode("utf-8-sig"), None
+    except UnicodeDecodeError:
+        return _text_in_other_encoding(path)
+    except OSError as error:
+        return "", error.strerror or "cannot be read"
+
+
+def _text_in_other_encoding(path: Path) -> tuple[str, str | None]:
+    try:
+        with open_text(path, detect_encoding(path), newline="") as file:
+            return file.read(), None
+    except UserError as error:
+        return "", error.problem

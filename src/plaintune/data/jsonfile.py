@@ -1,0 +1,126 @@
+"""JSON: one object per line, a list of objects, or an object of columns."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from plaintune.core.errors import UserError
+from plaintune.data.encoding import damage_told, open_text
+from plaintune.data.table import Row, Table, as_text
+
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+KEYS_FROM = 10_000  # lines of JSON lines in which all keys are expected to turn up
+
+
+def json_table(path: Path, encoding: str, sample: str, *, suffix: str) -> Table | None:
+    """The table in a JSON file, or None where ``sample`` does not look like JSON."""
+    start = sample.lstrip()
+    first_line = start.split("\n", 1)[0]
+    named = suffix in JSON_SUFFIXES
+    if start.startswith("{"):
+        first = _parsed(first_line)
+        if isinstance(first, dict) and not _is_columns(first):
+            return _json_lines(path, encoding)
+        if named or first is not None:
+            return _json_lines(path, encoding) if suffix in (".jsonl", ".ndjson") else _json(path, encoding)
+    if re.match(r"\[\s*\{", start) or (named and start.startswith("[")):
+        return _json(path, encoding)
+    if named:
+        raise UserError(
+            f"{path.name} does not hold JSON.", "Name the file after what it is, e.g. .csv or .tsv."
+        )
+    return None
+
+
+def _parsed(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_columns(value: dict[str, Any]) -> bool:
+    return bool(value) and all(isinstance(part, list | dict) for part in value.values())
+
+
+def _json_lines(path: Path, encoding: str) -> Table:
+    def objects() -> Iterator[tuple[int, Any]]:
+        with damage_told(path), open_text(path, encoding, newline=None) as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, _parsed(line)
+
+    columns = _keys(value for _, value in islice(objects(), KEYS_FROM))
+    if not columns:
+        raise _no_objects(path)
+    return Table(
+        name=path.name,
+        format="JSON lines",
+        columns=columns,
+        read=lambda: (_row(number, value, columns) for number, value in objects()),
+        encoding=encoding,
+        counted_in="line",
+    )
+
+
+def _json(path: Path, encoding: str) -> Table:
+    try:
+        with damage_told(path), open_text(path, encoding, newline=None) as file:
+            whole = json.load(file)
+    except (ValueError, RecursionError) as error:
+        where = f" (line {error.lineno}: {error.msg})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UserError(
+            f"{path.name} is not valid JSON{where}.", "Save it again as JSON, JSON lines or CSV."
+        ) from error
+    objects = _objects_in(whole)
+    columns = _keys(iter(objects))
+    if not columns:
+        raise _no_objects(path)
+    return Table(
+        name=path.name,
+        format="JSON",
+        columns=columns,
+        read=lambda: (_row(number, value, columns) for number, value in enumerate(objects, start=1)),
+        encoding=encoding,
+    )
+
+
+def _objects_in(whole: Any) -> list[Any]:
+    """The rows in a list of objects, in ``{"data": [objects]}`` or in an object of columns."""
+    if isinstance(whole, list):
+        return whole
+    lists = [part for part in whole.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
+    if len(lists) == 1:
+        return lists[0]
+    if not _is_columns(whole):
+        return [whole]
+    columns = [list(part.values()) if isinstance(part, dict) else part for part in whole.values()]
+    if len({len(column) for column in columns}) > 1:
+        return []
+    return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _keys(objects: Iterator[Any]) -> tuple[str, ...]:
+    keys: dict[str, None] = {}
+    for value in objects:
+        if isinstance(value, dict):
+            keys.update(dict.fromkeys(value))
+    return tuple(keys)
+
+
+def _row(number: int, value: Any, columns: tuple[str, ...]) -> Row:
+    if not isinstance(value, dict):
+        return Row(number, [""] * len(columns), "not a JSON object")
+    return Row(number, [as_text(value.get(name)) for name in columns])
+
+
+def _no_objects(path: Path) -> UserError:
+    return UserError(
+        f"{path.name} holds no JSON objects with a text and its answer.",
+        'Write one object per line, like {"text": "…", "label": "…"}.',
+    )

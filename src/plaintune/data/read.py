@@ -1,0 +1,148 @@
+"""Any usual source of labelled text → Examples: the first room of the house.
+
+A table is read twice: once to see what its columns hold, once to keep those that are needed. So a
+file of any size is never in memory beside its examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from plaintune.core.errors import UserError
+from plaintune.core.events import Listener, silent, stage
+from plaintune.data.collect import collect_examples, joined_text
+from plaintune.data.columns import WantedColumns, check_label, choose_roles
+from plaintune.data.describe import describe
+from plaintune.data.encoding import file_kind
+from plaintune.data.examples import Examples
+from plaintune.data.folders import Parts, open_folder
+from plaintune.data.frames import frame_table, is_frame, list_table
+from plaintune.data.names import normalised
+from plaintune.data.profile import TableProfile, profile_table
+from plaintune.data.table import Row, Table
+from plaintune.data.tables import local_path, open_table
+
+__all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
+
+MOST_PROBLEM_ROWS = 0.01  # of all rows; more of them and the file is not what it seems
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the caller wants to be read, and how strictly."""
+
+    columns: WantedColumns
+    classes: tuple[str, ...] | None
+    need_labels: bool
+    strict_rows: bool
+    listener: Listener
+
+
+def read_examples(
+    source: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    text: Sequence[str] = (),
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    listener: Listener = silent,
+    classes: tuple[str, ...] | None = None,
+    need_labels: bool = True,
+    strict_rows: bool = True,
+) -> Examples:
+    """The examples in ``source``, with what was understood of it.
+
+    ``source`` is a path (file, folder or archive), a web address, a pandas or polars frame, a dict
+    of columns, or a list of texts with ``labels`` beside it. Columns that are not named are chosen
+    where that is clear. With ``classes`` the answers are mapped onto these and others become -1;
+    without ``need_labels`` an answer is read only where ``label`` names its column.
+
+    Raises UserError (AmbiguousColumns, MissingExtra) with what to type next.
+    """
+    names = WantedColumns((text,) if isinstance(text, str) else tuple(text), label, group, time)
+    request = _Request(names, classes, need_labels, strict_rows, listener)
+    if is_frame(source):
+        if labels is not None:
+            raise UserError("A frame and a list of labels were both given.", "Give the labels as a column.")
+        return _read_table(frame_table(source), request)
+    if not isinstance(source, str | Path):
+        lists = WantedColumns(("text",), None if labels is None else "label")
+        if labels is None and need_labels:
+            raise UserError(
+                "A list of texts was given without their labels.", "Give two lists: texts, labels."
+            )
+        return _read_table(list_table(source, labels), replace(request, columns=lists))
+    if labels is not None:
+        raise UserError("A path and a list of labels were both given.", "Give the path alone, or two lists.")
+    stage(listener, f"Reading {source}")
+    examples = _read_path(local_path(source, listener=listener), request)
+    return replace(examples, understood=replace(examples.understood, source=str(source)))
+
+
+def _read_path(path: Path, request: _Request) -> Examples:
+    if path.is_dir():
+        return _read_parts(open_folder(path), request)
+    if file_kind(path) != "archive":
+        return _read_table(open_table(path), request)
+    from plaintune.data.unpack import unpacked
+
+    with unpacked(path) as folder:
+        return _read_parts(open_folder(folder), request)
+
+
+def _read_parts(parts: Parts, request: _Request) -> Examples:
+    """The examples of a folder, with its own test part and its texts without an answer."""
+    train = _read_table(parts.train, request)
+    understood = train.understood
+    notes = [*understood.notes, *parts.notes]
+    label = understood.label_column
+    test = unlabeled = None
+    if parts.test is not None:
+        if label is None or normalised(label) in map(normalised, parts.test.columns):
+            columns = WantedColumns(understood.text_columns, label)
+            classes = request.classes or train.classes
+            test = _read_table(parts.test, replace(request, columns=columns, classes=classes))
+        else:
+            notes.append(f"{parts.test.name} is not used: it has no column `{label}` to test against.")
+    if parts.unlabeled is not None:
+        without = replace(request, columns=WantedColumns(("text",)), need_labels=False, classes=None)
+        unlabeled = _read_table(parts.unlabeled, without).texts
+    understood = replace(understood, notes=tuple(notes))
+    return replace(train, understood=understood, official_test=test, unlabeled=unlabeled)
+
+
+def _read_table(table: Table, request: _Request) -> Examples:
+    profile = profile_table(table, listener=request.listener)
+    if profile.rows == 0:
+        what = "a header and no rows" if table.has_header else "no rows"
+        raise UserError(f"{table.name} holds {what}.", "Give a file with a text and its answer in each row.")
+    if request.strict_rows:
+        _check_problem_rows(table, profile)
+    roles = choose_roles(profile, request.columns, source=table.name, need_label=request.need_labels)
+    learn = request.need_labels and request.classes is None
+    if learn and roles.label is not None:
+        check_label(profile.columns[roles.label])
+    return collect_examples(
+        table,
+        profile,
+        roles,
+        classes=request.classes,
+        need_labels=request.need_labels,
+        listener=request.listener,
+    )
+
+
+def _check_problem_rows(table: Table, profile: TableProfile) -> None:
+    if profile.problem_rows <= MOST_PROBLEM_ROWS * profile.rows:
+        return
+    first = ", ".join(f"{table.counted_in} {line} ({problem})" for line, problem in profile.first_problems)
+    more = ", …" if profile.problem_rows > len(profile.first_problems) else ""
+    quote = "Put quotes around texts that hold the delimiter" if table.delimiter else "Mend these rows"
+    raise UserError(
+        f"{profile.problem_rows:,} of {profile.rows:,} rows of {table.name} are broken: {first}{more}.",
+        f"{quote}, or export the file again from where it came.",
+    )

@@ -1,0 +1,126 @@
+"""Train, validation and test parts that do not leak into one another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import UserError
+from .duplicates import merge_clusters, text_clusters
+from .examples import Examples
+
+TEST_SHARE, VALID_SHARE = 0.2, 0.12
+MAX_VALID_ROWS = 1500  # enough for a temperature and a blend weight; the rest serves training better
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Positions in the examples. ``test`` is empty where the user brought a test set."""
+
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    test: NDArray[np.int64]
+    reason: str
+    near_duplicates: int  # rows kept together with a near-identical one
+
+
+def split(
+    examples: Examples, *, seed: int, max_test_rows: int, own_test: bool, by_time: bool = False
+) -> Splits:
+    """Divide the examples; identical and near-identical texts, and groups, stay on one side.
+
+    Raises UserError where too few independent texts are left to learn from and to check with.
+    """
+    clusters = text_clusters(examples.texts)
+    together = len(clusters) - len(np.unique(clusters))
+    if examples.groups is not None:
+        clusters = merge_clusters(examples.groups, clusters)
+    rows = len(examples)
+    test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
+    valid_rows = max(2, min(round(VALID_SHARE * rows), MAX_VALID_ROWS))
+    if by_time:
+        splits = _latest_last(examples, clusters, test_rows, valid_rows, together)
+    else:
+        rng = np.random.default_rng(seed)
+        rest = np.arange(rows)
+        test = _draw(rest, examples.labels, clusters, test_rows, rng)
+        rest = np.setdiff1d(rest, test)
+        valid = _draw(rest, examples.labels, clusters, valid_rows, rng)
+        train = np.setdiff1d(rest, valid)
+        splits = Splits(train, valid, test, _reason(examples, own_test), together)
+    _require_two_sides(examples, splits, own_test)
+    return splits
+
+
+def _draw(
+    rest: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    clusters: NDArray[np.int64],
+    wanted: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """About ``wanted`` rows in whole clusters, each class by its share; no class is emptied."""
+    if wanted <= 0 or not len(rest):
+        return np.zeros(0, dtype=np.int64)
+    _, cluster = np.unique(clusters[rest], return_inverse=True)
+    order = np.argsort(cluster, kind="stable")
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(cluster))])
+    class_rows = np.bincount(labels[rest])
+    open_rows = np.minimum(np.round(class_rows * wanted / len(rest)), class_rows - 1).astype(np.int64)
+    taken: list[NDArray[np.int64]] = []
+    for number in rng.permutation(len(bounds) - 1):
+        members = rest[order[bounds[number] : bounds[number + 1]]]
+        if len(members) == 1:  # nearly always
+            fits = open_rows[labels[members[0]]] >= 1
+            counts = None
+        else:
+            counts = np.bincount(labels[members], minlength=len(open_rows))
+            useful = np.minimum(counts, np.maximum(open_rows, 0)).sum()
+            fits = useful * 2 > len(members) and bool((counts[counts > 0] < class_rows[counts > 0]).all())
+        if fits:
+            taken.append(members)
+            if counts is None:
+                open_rows[labels[members[0]]] -= 1
+            else:
+                open_rows -= counts
+    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
+
+
+def _latest_last(
+    examples: Examples, clusters: NDArray[np.int64], test_rows: int, valid_rows: int, together: int
+) -> Splits:
+    """Train on the past, test on the latest; rows of one moment, and repeats, stay in the later part."""
+    times = examples.times
+    if times is None:
+        raise UserError("There is no time to split by.", "Name its column: --time COL")
+    latest = np.full(int(clusters.max()) + 1, -np.inf)
+    np.maximum.at(latest, clusters, times)
+    when = latest[clusters]  # a repeated text counts as its latest copy
+    ordered = np.sort(when)
+    test_from = ordered[len(ordered) - test_rows] if test_rows else np.inf
+    before = np.sort(when[when < test_from])
+    valid_from = before[max(0, len(before) - valid_rows)] if len(before) else np.inf
+    return Splits(
+        train=np.flatnonzero(when < valid_from),
+        valid=np.flatnonzero((when >= valid_from) & (when < test_from)),
+        test=np.flatnonzero(when >= test_from),
+        reason="the latest rows are the test, as new texts will be later ones",
+        near_duplicates=together,
+    )
+
+
+def _reason(examples: Examples, own_test: bool) -> str:
+    what = "groups and repeated texts" if examples.groups is not None else "repeated texts"
+    where = "your own test data wait until the end" if own_test else "drawn at random, class by class"
+    return f"{where}; {what} stay on one side"
+
+
+def _require_two_sides(examples: Examples, splits: Splits, own_test: bool) -> None:
+    trained_classes = len(np.unique(examples.labels[splits.train]))
+    if trained_classes < 2 or not len(splits.valid) or not (own_test or len(splits.test)):
+        raise UserError(
+            f"{len(examples)} rows hold too few different texts to learn from some and check on others.",
+            "Add examples (at least 10 different texts for each answer), or a coarser --group.",
+        )

@@ -1,0 +1,103 @@
+"""Kill it anywhere; the same command goes on. No pickles: safetensors and a line of JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..core.events import Listener, warn
+from ..core.files import write_text
+from .backbone import file_sha256
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder beside the output that holds the plan of a run and how far it has come."""
+
+    folder: Path
+    listener: Listener
+
+    def load_plan(self, key: str) -> dict[str, Any] | None:
+        """The plan of an earlier, unfinished run of the same command on the same data, if any."""
+        try:
+            plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return plan if plan.get("key") == key else None
+
+    def save_plan(self, plan: dict[str, Any]) -> None:
+        """Begin a run: what an earlier run left is removed, the plan is written."""
+        self.remove()
+        self.folder.mkdir(parents=True)
+        write_text(self.folder / "plan.json", json.dumps(plan, indent=1))
+
+    def save(
+        self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, losses: list[float]
+    ) -> None:
+        """Write the state aside, then point to it; the state before it goes last."""
+        arrays = {}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                arrays[f"weight/{name}"] = parameter.detach().cpu().contiguous()
+                for moment in MOMENTS:
+                    if moment in optimizer.state[parameter]:
+                        value = optimizer.state[parameter][moment]
+                        arrays[f"{moment}/{name}"] = value.detach().cpu().contiguous()
+        file = self.folder / f"step-{step:08d}.safetensors"
+        aside = file.with_suffix(".part")
+        save_file(arrays, aside)
+        aside.replace(file)
+        state = {
+            "file": file.name,
+            "sha256": file_sha256(file),
+            "step": step,
+            "steps": steps,
+            "losses": losses,
+        }
+        write_text(self.folder / "state.json", json.dumps(state))
+        for other in self.folder.glob("step-*"):
+            if other != file:
+                other.unlink()
+
+    def load(self, network: nn.Module, optimizer: torch.optim.AdamW) -> tuple[int, int, list[float]] | None:
+        """Put weights and moments back; gives (step, steps, losses). A damaged state is set aside."""
+        try:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+            file = self.folder / state["file"]
+            if file_sha256(file) != state["sha256"]:
+                raise ValueError("its contents have changed")
+            arrays = load_file(file)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            damaged = self.folder / "damaged"
+            damaged.mkdir(exist_ok=True)
+            for part in [self.folder / "state.json", *self.folder.glob("step-*")]:
+                part.replace(damaged / part.name)
+            warn(
+                self.listener, f"The checkpoint is damaged ({error}); it is set aside, training starts anew."
+            )
+            return None
+        with torch.no_grad():
+            for name, parameter in network.named_parameters():
+                if f"weight/{name}" not in arrays:
+                    continue
+                parameter.copy_(arrays[f"weight/{name}"])
+                optimizer.state[parameter] = {"step": torch.tensor(float(state["step"]))} | {
+                    moment: arrays[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS
+                }
+        return state["step"], state["steps"], state["losses"]
+
+    def remove(self) -> None:
+        """The run is done, or another begins."""
+        shutil.rmtree(self.folder, ignore_errors=True)

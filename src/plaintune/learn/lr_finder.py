@@ -1,0 +1,85 @@
+"""The learning rate, from a short sweep (Smith 2015, "Cyclical learning rates", section 3.3)."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..core.events import Listener, progress
+from .network import Network
+from .steps import Stepper
+
+LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
+SWEEP_STEPS = 60
+SMOOTHING = 0.9
+DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
+SAFE_RATES = (2e-5, 5e-4)
+BELOW_DIVERGENCE = 8.0  # the pick is the best point of the sweep divided by this
+
+
+@dataclass(frozen=True)
+class LearningRateCurve:
+    """The rates tried, the smoothed loss at each, and the pick."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    pick: float
+    reason: str
+
+
+def find_learning_rate(
+    network: Network, stepper: Stepper, *, rows_per_batch: int, seconds: float, seed: int, listener: Listener
+) -> LearningRateCurve:
+    """Raise the rate a little each step until the loss turns up; restores the weights.
+
+    Ends early after ``seconds``; with too few points the pick is the middle of the safe range.
+    """
+    kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    optimizer = stepper.optimizer(network)
+    rates = np.geomspace(LOWEST_RATE, HIGHEST_RATE, SWEEP_STEPS)
+    smoothed: list[float] = []
+    average, best, started = 0.0, math.inf, time.monotonic()
+    todo = stepper.endless_batches(rows_per_batch=rows_per_batch, seed=seed)
+    for step, (rate, chosen) in enumerate(zip(rates, todo, strict=False), start=1):
+        loss = stepper.step(network, optimizer, chosen, rate=float(rate))
+        average = SMOOTHING * average + (1 - SMOOTHING) * loss
+        smoothed.append(average / (1 - SMOOTHING**step))
+        best = min(best, smoothed[-1])
+        progress(listener, step, SWEEP_STEPS, loss=smoothed[-1], rate=float(rate))
+        if not math.isfinite(loss) or smoothed[-1] > DIVERGED_FACTOR * best + 0.1:
+            break
+        if time.monotonic() - started > seconds:
+            break
+    restore(network, kept)
+    tried = tuple(float(rate) for rate in rates[: len(smoothed)])
+    pick, reason = pick_rate(tried, tuple(smoothed))
+    return LearningRateCurve(tried, tuple(smoothed), pick, reason)
+
+
+def pick_rate(rates: tuple[float, ...], losses: tuple[float, ...]) -> tuple[float, str]:
+    """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
+    low, high = SAFE_RATES
+    if len(rates) < SWEEP_STEPS // 2:
+        middle = math.sqrt(low * high)
+        return middle, f"the sweep had time for {len(rates)} steps only, so the usual middle is taken"
+    finite = np.where(np.isfinite(losses), losses, np.inf)
+    turn = rates[int(np.argmin(finite))]
+    raw = turn / BELOW_DIVERGENCE
+    pick = min(high, max(low, raw))
+    held = "" if pick == raw else f", kept within {low:g} to {high:g}"
+    return pick, (
+        f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
+        f"an {BELOW_DIVERGENCE:.0f}th of that is safe{held}"
+    )
+
+
+@torch.no_grad()
+def restore(network: nn.Module, kept: dict[str, torch.Tensor]) -> None:
+    """Put the weights ``kept`` back, in place."""
+    for name, value in network.state_dict().items():
+        value.copy_(kept[name])

@@ -1,0 +1,165 @@
+"""The network that is fine-tuned: pre-trained encoder, pooling, one linear layer per answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..core.errors import UserError
+from ..core.hardware import Machine
+from ..core.settings import Choice
+from ..data.encode import Tokens, batches, padded
+from .backbone import Backbone
+
+EVAL_TOKENS_PER_BATCH = 8192
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where the network runs and in which number format."""
+
+    torch_device: torch.device
+    number_format: torch.dtype
+    choice: Choice
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Matrix products in the chosen number format, the rest in float32."""
+        if self.number_format == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.torch_device.type, dtype=self.number_format)
+
+
+class Network(nn.Module):
+    """Token ids → logits. Pooling is mean, maximum and first token, side by side."""
+
+    def __init__(self, encoder: nn.Module, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(3 * hidden, classes)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """What the head sees, float32. Shapes (batch, tokens) → (batch, 3 * hidden)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        hidden = hidden.float()  # (batch, tokens, hidden)
+        kept = attention_mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * kept).sum(dim=1) / kept.sum(dim=1)
+        largest = (hidden + (kept - 1.0) * 1e4).amax(dim=1)
+        return torch.cat([mean, largest, hidden[:, 0]], dim=-1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits in float32. Shapes (batch, tokens) → (batch, classes)."""
+        features = self.features(input_ids, attention_mask)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features)
+
+
+def load_network(backbone: Backbone, classes: int, device: Device) -> Network:
+    """The encoder of ``backbone`` without dropout, its embeddings frozen, and an empty head.
+
+    Dropout is off and the embeddings stay as they are: both cost time on a CPU (a third of a step) and
+    one to three passes over the data do not overfit a pre-trained encoder. Raises UserError for a model
+    that transformers cannot open without running its own code.
+    """
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    attention = "eager" if device.torch_device.type == "cpu" else "sdpa"
+    options = {
+        "local_files_only": True,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "dtype": torch.float32,
+    }
+    try:
+        try:
+            encoder = transformers.AutoModel.from_pretrained(
+                backbone.folder, attn_implementation=attention, **options
+            )
+        except ValueError:  # a family with an attention of its own, such as DeBERTa
+            encoder = transformers.AutoModel.from_pretrained(backbone.folder, **options)
+    except Exception as error:
+        raise UserError(
+            f"The model '{backbone.name}' could not be opened ({type(error).__name__}: {error}).",
+            "Choose a model of the BERT, RoBERTa, DeBERTa or ModernBERT families, or leave --backbone out.",
+        ) from error
+    if getattr(encoder.config, "is_encoder_decoder", False):
+        raise UserError(
+            f"The model '{backbone.name}' is an encoder-decoder; plaintune fine-tunes encoders.",
+            "Choose a model of the BERT, RoBERTa, DeBERTa or ModernBERT families.",
+        )
+    if hasattr(encoder, "pooler"):
+        encoder.pooler = None
+    for parameter in encoder.get_input_embeddings().parameters():
+        parameter.requires_grad_(False)
+    if hasattr(encoder, "embeddings"):
+        for parameter in encoder.embeddings.parameters():
+            parameter.requires_grad_(False)
+    network = Network(encoder, int(encoder.config.hidden_size), classes)
+    return network.eval().to(device.torch_device)  # eval: no dropout, also while training
+
+
+def choose_device(machine: Machine) -> Device:
+    """A GPU where there is one; else the CPU, in the number format that is faster in a short test."""
+    torch.set_num_threads(machine.cores)
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        number_format = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        choice = Choice("device", name, "a GPU is many times faster than the processor")
+        return Device(torch.device("cuda"), number_format, choice)
+    if torch.backends.mps.is_available():
+        choice = Choice("device", "Apple GPU", "faster than the processor; numbers in float32")
+        return Device(torch.device("mps"), torch.float32, choice)
+    forced = os.environ.get("PLAINTUNE_NUMBER_FORMAT")  # so that both can be measured on one machine
+    if forced in ("float32", "bf16"):
+        return _cpu(machine, bf16=forced == "bf16", reason="PLAINTUNE_NUMBER_FORMAT asks for it")
+    ratio = _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
+    if ratio > 1.3:
+        units = f" on its {machine.matrix_units} units" if machine.matrix_units else ""
+        return _cpu(machine, bf16=True, reason=f"bf16 multiplied {ratio:.1f} times as fast as float32{units}")
+    return _cpu(machine, bf16=False, reason=f"bf16 multiplied only {ratio:.1f} times as fast as float32 here")
+
+
+def _cpu(machine: Machine, *, bf16: bool, reason: str) -> Device:
+    name = "bf16" if bf16 else "float32"
+    choice = Choice("numbers", f"{name} on {machine.cores} CPU cores", reason)
+    return Device(torch.device("cpu"), torch.bfloat16 if bf16 else torch.float32, choice)
+
+
+def _product_seconds(number_format: torch.dtype) -> float:
+    rows = torch.ones(1024, 384, dtype=number_format)
+    weights = torch.ones(1536, 384, dtype=number_format)
+    times = []
+    for _ in range(6):
+        started = time.perf_counter()
+        nn.functional.linear(rows, weights)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+@torch.no_grad()
+def text_features(network: Network, device: Device, tokens: Tokens, *, pad_id: int) -> NDArray[np.float32]:
+    """What the head sees of every text. Shape (texts, 3 * hidden)."""
+    found: NDArray[np.float32] | None = None
+    for chosen in batches(tokens.lengths, rows_per_batch=256, tokens_per_batch=EVAL_TOKENS_PER_BATCH):
+        ids, mask = to_torch(*padded(tokens, chosen, pad_id=pad_id), device)
+        with device.autocast():
+            features = network.features(ids, mask).float().cpu().numpy()
+        if found is None:
+            found = np.zeros((len(tokens), features.shape[1]), dtype=np.float32)
+        found[chosen] = features
+    return np.zeros((0, network.head.in_features), np.float32) if found is None else found
+
+
+def to_torch(ids: NDArray[np.int64], mask: NDArray[np.int64], device: Device) -> tuple[Tensor, Tensor]:
+    """Both arrays as tensors on the device."""
+    return torch.from_numpy(ids).to(device.torch_device), torch.from_numpy(mask).to(device.torch_device)

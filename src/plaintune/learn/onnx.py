@@ -1,0 +1,83 @@
+"""The trained network as a plain ONNX graph, checked against torch before anybody relies on it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from ..core.metrics import softmax
+from .network import Network
+
+OPSET = 17
+LARGEST_DIFFERENCE = 1e-3  # in probability
+CHECKED_SHAPES = ((1, 4), (3, 17), (2, 64))  # (texts, tokens); the exporter sees only the middle one
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the graph's probabilities were from torch's, at most."""
+
+    largest_difference: float
+    texts_compared: int
+
+
+def write_graph(network: Network, path: Path, *, vocabulary: int, max_length: int) -> Parity:
+    """Write the float32 graph (token ids in, logits out) to ``path``; raises RuntimeError if it disagrees.
+
+    Written by torch's tracing exporter: on this network it takes 1.7 s against 9.5 s, needs two packages
+    less, and ONNX Runtime runs its graph 17% faster than that of the newer one (docs/experiments.md).
+    """
+    plain = copy.deepcopy(network).cpu().float().eval()
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        example = _texts(rng, 3, min(17, max_length), vocabulary)
+        torch.onnx.export(
+            plain,
+            tuple(torch.from_numpy(array) for array in example),
+            str(path),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={
+                "input_ids": {0: "texts", 1: "tokens"},
+                "attention_mask": {0: "texts", 1: "tokens"},
+                "logits": {0: "texts"},
+            },
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return _compare(plain, path, rng, vocabulary, max_length)
+
+
+def _compare(
+    network: Network, path: Path, rng: np.random.Generator, vocabulary: int, max_length: int
+) -> Parity:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst, texts = 0.0, 0
+    for rows, tokens in (*CHECKED_SHAPES, (2, max_length)):
+        ids, mask = _texts(rng, rows, min(tokens, max_length), vocabulary)
+        with torch.no_grad():
+            wanted = softmax(network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy())
+        given = softmax(session.run(None, {"input_ids": ids, "attention_mask": mask})[0])
+        worst = max(worst, float(np.abs(wanted - given).max()))
+        texts += rows
+    if not worst <= LARGEST_DIFFERENCE:
+        raise RuntimeError(f"the ONNX graph differs from torch by {worst:.2e} in probability")
+    return Parity(worst, texts)
+
+
+def _texts(
+    rng: np.random.Generator, rows: int, tokens: int, vocabulary: int
+) -> tuple[np.ndarray, np.ndarray]:
+    ids = rng.integers(0, vocabulary, size=(rows, tokens), dtype=np.int64)
+    mask = np.ones_like(ids)
+    mask[-1, max(1, tokens // 2) :] = 0
+    return ids, mask

@@ -1,0 +1,84 @@
+"""One training step: a batch in, the weights moved a little."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ..data.encode import Tokens, padded, shuffled_batches
+from .network import Device, Network, to_torch
+
+LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
+WEIGHT_DECAY = 0.01
+LARGEST_GRADIENT = 1.0
+TOKENS_PER_BATCH = 8192  # so that length does not decide the peak of memory
+LABEL_SMOOTHING = 0.0
+LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """The training texts and how to learn from a batch of them."""
+
+    tokens: Tokens
+    labels: NDArray[np.int64]  # (texts,)
+    pad_id: int
+    device: Device
+
+    def epoch(self, *, rows_per_batch: int, seed: int) -> list[NDArray[np.int64]]:
+        """The batches of one pass over the texts."""
+        return shuffled_batches(
+            self.tokens.lengths, rows_per_batch=rows_per_batch, tokens_per_batch=TOKENS_PER_BATCH, seed=seed
+        )
+
+    def endless_batches(self, *, rows_per_batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
+        """Pass after pass, each in a new order that only ``seed`` and its number decide."""
+        passes = 0
+        while True:
+            yield from self.epoch(rows_per_batch=rows_per_batch, seed=seed + 1000 * passes)
+            passes += 1
+
+    def optimizer(self, network: Network) -> torch.optim.AdamW:
+        """AdamW with layer-wise rates (Howard and Ruder 2018): each group carries its ``share``."""
+        layers = 1 + max([_layer(name) or 0 for name, _ in network.named_parameters()])
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            layer = _layer(name)
+            depth = 0 if layer is None else layers - layer
+            decay = WEIGHT_DECAY if parameter.ndim > 1 else 0.0
+            groups.setdefault((LAYER_DECAY**depth, decay), []).append(parameter)
+        described = [
+            {"params": parameters, "share": share, "weight_decay": decay}
+            for (share, decay), parameters in groups.items()
+        ]
+        return torch.optim.AdamW(described, lr=0.0, betas=(0.9, 0.99), eps=1e-6, fused=True)
+
+    def step(
+        self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
+    ) -> float:
+        """Learn from the texts ``chosen`` at ``rate``; gives their loss before the step, in nats."""
+        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
+        truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
+        with self.device.autocast():
+            logits = network(ids, mask)
+        loss = nn.functional.cross_entropy(logits.float(), truth, label_smoothing=LABEL_SMOOTHING)
+        loss.backward()
+        nn.utils.clip_grad_norm_((p for p in network.parameters() if p.requires_grad), LARGEST_GRADIENT)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss.detach())
+
+
+def _layer(parameter_name: str) -> int | None:
+    found = LAYER_NUMBER.search(parameter_name)
+    return int(found.group(1)) if found else None

@@ -1,0 +1,134 @@
+"""Fine-tuning: a fitted head, then every layer at once on a one-cycle schedule, on time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from ..core.events import Listener, progress
+from .checkpoint import Checkpoint
+from .network import Network, text_features
+from .steps import Stepper
+
+WARM_UP_SHARE = 0.1
+LAST_RATE_SHARE = 0.01
+HEAD_ROWS = 3000
+HEAD_STRENGTH = 0.05
+CHECKPOINT_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train; decided before the first step, replayed when resumed."""
+
+    steps: int
+    rows_per_batch: int
+    learning_rate: float
+    seed: int
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of step ``step`` of ``steps``: up for a tenth, then down along a cosine."""
+        done = step / max(1, steps)
+        if done < WARM_UP_SHARE:
+            return self.learning_rate * (0.05 + 0.95 * done / WARM_UP_SHARE)
+        fall = (done - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
+        share = LAST_RATE_SHARE + (1 - LAST_RATE_SHARE) * (1 + math.cos(math.pi * fall)) / 2
+        return self.learning_rate * share
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the loop saw."""
+
+    steps: int
+    losses: tuple[float, ...]  # the mean training loss of up to 200 equal stretches
+    seconds: float
+    shortened: bool  # fewer steps than planned, to keep the promised time
+
+
+def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
+    """Fit the last layer alone, on frozen features, before the encoder moves.
+
+    A random head would tear at the encoder's features in the first steps (Kumar et al. 2022, "Fine-tuning
+    can distort pretrained features"); this one starts at the solution of a logistic regression.
+    """
+    rows = np.arange(len(stepper.labels))
+    if len(rows) > HEAD_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False))
+    labels = stepper.labels[rows]
+    features = text_features(network, stepper.device, stepper.tokens.take(rows), pad_id=stepper.pad_id)
+    if len(np.unique(labels)) < 2:
+        return
+    middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
+    model = LogisticRegression(C=HEAD_STRENGTH, max_iter=200, tol=1e-3).fit(
+        (features - middle) / spread, labels
+    )
+    weights = model.coef_ / spread
+    bias = model.intercept_ - weights @ middle
+    if len(model.classes_) == 2:
+        weights, bias = np.stack([-weights[0] / 2, weights[0] / 2]), np.stack([-bias[0] / 2, bias[0] / 2])
+    with torch.no_grad():
+        seen = torch.from_numpy(model.classes_)
+        network.head.bias.fill_(float(bias.min()) - 3.0)  # answers not in the sample start out unlikely
+        network.head.weight[seen] = torch.from_numpy(weights.astype(np.float32)).to(network.head.weight)
+        network.head.bias[seen] = torch.from_numpy(bias.astype(np.float32)).to(network.head.bias)
+
+
+def train(
+    network: Network,
+    stepper: Stepper,
+    schedule: Schedule,
+    *,
+    deadline: float,
+    checkpoint: Checkpoint,
+    listener: Listener,
+) -> Trained:
+    """Run the schedule from the last checkpoint on. ``deadline`` is in `time.monotonic` seconds.
+
+    Should the machine turn out slower than planned, the rest of the schedule is squeezed into the time
+    that is left, rates and all.
+    """
+    optimizer = stepper.optimizer(network)
+    resumed = checkpoint.load(network, optimizer)
+    step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed
+    started = saved = time.monotonic()
+    first_step = step
+    for chosen in _from_step(stepper, schedule, step):
+        if step >= steps:
+            break
+        losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+        step += 1
+        progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
+        now = time.monotonic()
+        if step - first_step >= 5:
+            steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
+        if now - saved > CHECKPOINT_SECONDS:
+            checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+            saved = time.monotonic()
+    checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+    return Trained(step, _stretches(losses), time.monotonic() - started, steps < schedule.steps)
+
+
+def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[NDArray[np.int64]]:
+    todo = stepper.endless_batches(rows_per_batch=schedule.rows_per_batch, seed=schedule.seed)
+    for _ in range(step):
+        next(todo)
+    return todo
+
+
+def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadline: float) -> int:
+    if now + (steps - step) * seconds_per_step <= deadline:
+        return steps
+    return min(steps, step + max(0, int((deadline - now) / seconds_per_step)))
+
+
+def _stretches(losses: list[float]) -> tuple[float, ...]:
+    return tuple(float(np.mean(part)) for part in np.array_split(losses, min(200, len(losses))) if len(part))
+
