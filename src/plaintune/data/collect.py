@@ -6,10 +6,9 @@ What cannot be used is set aside with its line and the reason; nothing disappear
 from __future__ import annotations
 
 import re
-from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,9 @@ from plaintune.data.table import Row, Table
 from plaintune.data.times import parse_times
 
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)(?:\.0+)?$")
-CHUNK = 4096
+CODE_DTYPE = np.dtype(np.int64)
+CHUNK = 1024
+NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})  # how libraries write a missing value into a text file
 
 
 def joined_text(parts: Sequence[str]) -> str:
@@ -33,41 +34,43 @@ def joined_text(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if part.strip())
 
 
-class _TextColumn:
-    """Texts appended one by one to an array whose rows are there from the start."""
+class _Column:
+    """Values appended one by one to an array whose rows are there from the start."""
 
-    def __init__(self, rows: int) -> None:
-        self.array: NDArray[Any] = np.empty(rows, dtype=TEXT_DTYPE)
-        self.waiting: list[str] = []
-        self.filled = 0
+    def __init__(self, rows: int, dtype: np.dtype[Any]) -> None:
+        self.array: NDArray[Any] = np.empty(rows, dtype=dtype)
+        self.waiting: list[Any] = []
+        self.stored = 0
 
-    def append(self, text: str) -> None:
-        self.waiting.append(text)
+    def append(self, value: str | int) -> None:
+        self.waiting.append(value)
         if len(self.waiting) == CHUNK:
             self._store()
 
     def _store(self) -> None:
-        end = self.filled + len(self.waiting)
-        self.array[self.filled : end] = self.waiting
-        self.filled = end
+        end = self.stored + len(self.waiting)
+        self.array[self.stored : end] = self.waiting
+        self.stored = end
         self.waiting.clear()
 
     def finished(self) -> NDArray[Any]:
         if self.waiting:
             self._store()
-        return self.array[: self.filled]
+        return self.array[: self.stored]
 
 
-@dataclass
 class _Collected:
-    texts: _TextColumn
-    times: _TextColumn | None
-    rows: array[int] = field(default_factory=lambda: array("q"))
-    labels: array[int] = field(default_factory=lambda: array("q"))
-    groups: array[int] = field(default_factory=lambda: array("q"))
-    answers: dict[str, int] = field(default_factory=dict)
-    group_codes: dict[str, int] = field(default_factory=dict)
-    set_aside: list[SetAside] = field(default_factory=list)
+    """The usable rows of a table. ``answers`` and ``group_codes`` number the values as first met."""
+
+    def __init__(self, rows: int, roles: Roles) -> None:
+        self.texts = _Column(rows, TEXT_DTYPE)
+        self.rows = _Column(rows, CODE_DTYPE)
+        self.labels = _Column(rows, CODE_DTYPE)
+        self.groups = _Column(rows if roles.group is not None else 0, CODE_DTYPE)
+        self.times = _Column(rows if roles.time is not None else 0, TEXT_DTYPE)
+        self.answers: dict[str, int] = {}
+        self.group_codes: dict[str, int] = {}
+        self.set_aside: list[SetAside] = []
 
 
 def collect_examples(
@@ -89,8 +92,7 @@ def collect_examples(
 def _collect(
     table: Table, profile: TableProfile, roles: Roles, need_labels: bool, listener: Listener
 ) -> _Collected:
-    size = profile.rows - profile.problem_rows
-    found = _Collected(_TextColumn(size), None if roles.time is None else _TextColumn(size))
+    found = _Collected(profile.rows - profile.problem_rows, roles)
     for done, row in enumerate(table.rows(), start=1):
         reason = row.problem or _keep(row, roles, found, need_labels, table)
         if reason is not None:
@@ -107,11 +109,13 @@ def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: T
     if not text or text.isspace():
         return "empty text"
     answer = "" if roles.label is None else values[roles.label].strip()
+    if answer in NO_ANSWER:
+        answer = ""
     if not answer and need_answer:
         return "no answer"
     if text == table.columns[roles.text[0]] and table.has_header and tuple(values) == table.columns:
         return "the header again"
-    if roles.time is not None and found.times is not None:
+    if roles.time is not None:
         moment = values[roles.time].strip()
         if not moment:
             return f"no {table.columns[roles.time]}"
@@ -128,7 +132,7 @@ def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: T
 
 
 def _check_something_kept(table: Table, roles: Roles, collected: _Collected) -> None:
-    if collected.rows:
+    if len(collected.rows.finished()):
         return
     reasons = Counter(aside.reason for aside in collected.set_aside)
     text = " and ".join(f"`{table.columns[i]}`" for i in roles.text)
@@ -146,7 +150,7 @@ def _examples(
     table: Table, profile: TableProfile, roles: Roles, found: _Collected, wanted: tuple[str, ...] | None
 ) -> Examples:
     notes = [*table.notes, *roles.notes]
-    labels = np.array(found.labels, dtype=np.int64)
+    labels = found.labels.finished()
     if wanted is not None:
         classes, codes = wanted, _codes_in(wanted, found.answers)
         notes += _unknown_note(found.answers, codes, labels)
@@ -163,8 +167,8 @@ def _examples(
         texts=found.texts.finished(),
         labels=codes[labels],
         classes=classes,
-        rows=np.array(found.rows, dtype=np.int64),
-        groups=None if roles.group is None else np.array(found.groups, dtype=np.int64),
+        rows=found.rows.finished(),
+        groups=None if roles.group is None else found.groups.finished(),
         times=None,
         understood=Understood(
             source=table.name,
@@ -180,7 +184,7 @@ def _examples(
             rows_in_file=profile.rows,
         ),
     )
-    if roles.time is not None and found.times is not None:
+    if roles.time is not None:
         times = parse_times(found.times.finished(), examples.rows, column=table.columns[roles.time])
         examples = replace(examples, times=times)
     return examples

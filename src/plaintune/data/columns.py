@@ -120,19 +120,21 @@ def _choose_text(
     free: list[ColumnProfile], rows: int, source: str
 ) -> tuple[ColumnProfile, list[ColumnProfile]]:
     """The column of texts, and other columns that hold text too."""
-    usable = [c for c in free if c.filled >= rows / 2 and _is_words(c)]
+    known = [c for c in free if c.filled and normalised(c.name) in TEXT_NAMES]
+    usable = [c for c in free if (c.filled >= rows / 2 or c in known) and _is_words(c)]
     likely = [c for c in usable if _is_text(c)] or [c for c in usable if _is_single_words(c)]
+    likely = likely or [c for c in known if c in usable and c.words >= 2]
     if any(not _is_label(c, rows) for c in likely):
         likely = [c for c in likely if c.words >= 4 or not _is_label(c, rows)]
-    known = [c for c in likely if normalised(c.name) not in OTHER_NAMES]
-    likely = known or likely
+    likely = [c for c in likely if normalised(c.name) not in OTHER_NAMES] or likely
     if len(likely) == 1:
         return likely[0], []
     if not likely:
         if free and not any(c.filled for c in free):
             raise UserError(f"All texts in {source} are empty.", "Give a file with a text in each row.")
+        columns = ", ".join(map(_described, free)) or "none"
         raise UserError(
-            f"No column of {source} looks like text. Its columns: {', '.join(map(_described, free)) or 'none'}.",
+            f"No column of {source} looks like text. Its columns: {columns}.",
             "Name the one with the texts: --text NAME",
         )
     chosen = _clear_text(likely)
@@ -186,7 +188,8 @@ def _described(column: ColumnProfile) -> str:
         "lists": column.is_nested,
         "codes": column.is_codes,
     }
-    return f"`{column.name}` ({next((kind for kind, found in kinds.items() if found), f'{column.distinct:,} values')})"
+    kind = next((kind for kind, found in kinds.items() if found), f"{column.distinct:,} values")
+    return f"`{column.name}` ({kind})"
 
 
 def _also_text(other: ColumnProfile, chosen: ColumnProfile) -> str:
@@ -258,14 +261,9 @@ def _may_be_label(column: ColumnProfile) -> bool:
 
 def _is_group(column: ColumnProfile) -> bool:
     identity = bool(words_of(column.name) & IDENTITY_WORDS)
-    return (
-        column.distinct >= 20
-        and 2 <= column.filled / column.distinct <= 200
-        and (
-            identity
-            or (_is_words(column) and column.words < 4 and (column.distinct > 200 or column.is_codes))
-        )
-    )
+    codes = _is_words(column) and column.words < 4 and (column.distinct > 200 or column.is_codes)
+    each = column.filled / max(column.distinct, 1)
+    return column.distinct >= 20 and 2 <= each <= 200 and (identity or codes)
 
 
 def _group_note(column: ColumnProfile) -> str:

@@ -11,16 +11,15 @@ from plaintune.core.errors import UserError
 from plaintune.data.dialect import (
     DELIMITERS,
     NO_DELIMITER,
-    Dialect,
     column_names,
     has_header,
-    read_records,
     sample_lines,
     single_column,
     sniff_dialect,
     sniff_newline,
 )
 from plaintune.data.encoding import damage_told, open_text
+from plaintune.data.records import Dialect, read_records
 from plaintune.data.table import Row, Table, fitted
 
 FASTTEXT = "__label__"
@@ -54,8 +53,8 @@ def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -
     first, rest = (rows[0], rows[1:]) if rows else ([], [])
     usual_width = Counter(len(row) for row in rest or rows).most_common(1)[0][0] if rows else 1
     headed = has_header(first, rest)
-    if headed and usual_width == len(first) + 1 and rest and fitted(rest[0], len(first))[1]:
-        first = ["", *first]  # R leaves the column of row names without a name
+    if headed and usual_width == len(first) + 1 and _row_names_lead(rest, usual_width):
+        first = ["", *first]
     columns, twice = column_names(first if headed else [""] * usual_width)
     notes = [
         f"Several columns are called `{name}`; from the second on they are `{name} (2)`…" for name in twice
@@ -83,6 +82,12 @@ def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -
         counted_in="line",
         notes=tuple(notes),
     )
+
+
+def _row_names_lead(rows: list[list[str]], width: int) -> bool:
+    """R writes no name over its column of row names, each of which is another."""
+    names = [row[0] for row in rows if len(row) == width]
+    return len(set(names)) == len(names) == len(rows) and all(row[-1] for row in rows)
 
 
 def fit_rows(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from plaintune.data.examples import Examples, Understood
 
-COUNTED = {"CSV": "line", "TSV": "line", "JSON lines": "line", "label-text lines": "line", "folder": "file"}
+LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")
 DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
@@ -53,17 +53,19 @@ def _rows(examples: Examples) -> str:
         how.append(f"columns parted by {DELIMITER_NAMES.get(understood.delimiter, understood.delimiter)}")
     if not understood.has_header:
         how.append("no header row")
-    return f"Read {understood.source} ({', '.join(how)}): {len(examples):,} of {understood.rows_in_file:,} rows can be used."
+    used = f"{len(examples):,} of {understood.rows_in_file:,} rows can be used"
+    return f"Read {understood.source} ({', '.join(how)}): {used}."
 
 
 def _set_aside(understood: Understood) -> str:
     places: dict[str, list[int]] = {}
     for aside in understood.set_aside:
         places.setdefault(aside.reason, []).append(aside.row)
-    counted_in = COUNTED.get(understood.format, "row")
+    counted_in = "line" if understood.format in LINES else "file" if understood.format == "folder" else "row"
     parts = [f"{reason} ({_numbered(counted_in, rows)})" for reason, rows in places.items()]
     count = len(understood.set_aside)
-    return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:10])}{'; …' if parts[10:] else ''}."
+    more = "; …" if parts[10:] else ""
+    return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:10])}{more}."
 
 
 def _numbered(counted_in: str, rows: list[int]) -> str:

@@ -1,151 +1,45 @@
-"""How a delimited file is written (delimiter, quotes, line ends, header), and its records.
+"""How a delimited file is written: its delimiter, quotes, line ends and header.
 
-No record may swallow its neighbours: quotes are judged over the whole sample (quoting, or just
-characters?), and a quote that opens and never properly closes makes one line be read as it stands.
+Quotes are judged over the whole sample: are they quoting, or just characters of the texts?
 """
 
 from __future__ import annotations
 
-import csv
 import re
 import statistics
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from plaintune.data.names import KNOWN_NAMES, normalised
+from plaintune.data.records import Dialect, LineFeed, cut_line_end, long_fields, records_in
 from plaintune.data.times import is_date, is_number
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 NO_DELIMITER = "\udcff"  # stands in no decoded text: the file is one column
-SHIELD = "\udc0d"  # a line end of the other kind inside a line, hidden from csv, which would stop at it
-LONGEST_FIELD = 64 << 20  # characters
 SAMPLE_CHARS = 1 << 20
 MANY_LINES = 200  # no single text is expected to have more
 ENOUGH_ROWS = 20  # before this many rows there is no telling what a usual value is
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """``usual`` holds, for each column whose values keep coming back, those values."""
+class _Trial:
+    """How well a dialect reads the sample."""
 
-    delimiter: str
-    newline: str = "\n"  # "\n" (which ends "\r\n" too) or "\r"
-    quoting: bool = True
-    space_before_quote: bool = False
-    backslash: bool = False  # inner quotes are written \" and not ""
-    first_line: int = 1  # 2 where `sep=;` stands in line 1
-    usual: tuple[frozenset[str], ...] = ()
+    first_width: int = 0  # fields of the first record
+    usual_width: int = 0  # fields of most of the others
+    share: float = 0.0  # of the others that have that many
+    records: int = 0
+    wrapped: int = 0  # records with a quoted field
+    served: int = 0  # of these, records that could not be written without quotes
+    repaired: int = 0  # records whose quotes are broken
 
+    @property
+    def fit(self) -> tuple[bool, float]:
+        return self.first_width == self.usual_width, self.share
 
-class _LineFeed:
-    """Lines for csv.reader. Those of the record being read are kept, so they can be read again."""
-
-    def __init__(self, lines: Iterable[str], newline: str) -> None:
-        self.lines = iter(lines)
-        self.again: deque[str] = deque()
-        self.record: list[str] = []
-        self.shielded = False
-        self.other = "\r" if newline == "\n" else "\n"
-        self.end = 2 if newline == "\n" else 1  # length of the longest line end
-
-    def __iter__(self) -> _LineFeed:
-        return self
-
-    def __next__(self) -> str:
-        line = self.again.popleft() if self.again else next(self.lines)
-        self.record.append(line)
-        if line.find(self.other, 0, len(line) - self.end) >= 0:
-            self.shielded = True
-            body, end = _cut_line_end(line)
-            return body.replace(self.other, SHIELD) + end
-        return line
-
-    def keep_first(self) -> str:
-        """Give back all lines of the record but the first, which is returned without its end."""
-        self.again.extendleft(reversed(self.record[1:]))
-        del self.record[1:]
-        return _cut_line_end(self.record[0])[0]
-
-
-def _cut_line_end(line: str) -> tuple[str, str]:
-    end = "\r\n" if line.endswith("\r\n") else line[-1:] if line[-1:] in ("\n", "\r") else ""
-    return line[: len(line) - len(end)], end
-
-
-@dataclass
-class _Record:
-    line: int
-    values: list[str]
-    repaired: bool  # its quotes were broken: the line is taken as it stands
-
-
-def _records(feed: _LineFeed, dialect: Dialect) -> Iterator[_Record]:
-    reader = csv.reader(
-        feed,
-        delimiter=dialect.delimiter,
-        quoting=csv.QUOTE_MINIMAL if dialect.quoting else csv.QUOTE_NONE,
-        skipinitialspace=dialect.space_before_quote,
-        doublequote=not dialect.backslash,
-        escapechar="\\" if dialect.backslash else None,
-        strict=True,
-    )
-    line = dialect.first_line
-    while True:
-        feed.record.clear()
-        feed.shielded = False
-        repaired = False
-        try:
-            values = next(reader)
-            repaired = len(feed.record) > 1 and _swallowed(feed.record, dialect)
-        except StopIteration:
-            return
-        except csv.Error:
-            repaired = True
-        if repaired:
-            values = feed.keep_first().split(dialect.delimiter)
-        elif feed.shielded:
-            values = [value.replace(SHIELD, feed.other) for value in values]
-        if values:
-            yield _Record(line, values, repaired)
-        line += len(feed.record)
-
-
-def _swallowed(lines: list[str], dialect: Dialect) -> bool:
-    """Is each line of this quoted record a whole row by itself, with a usual value in its place?"""
-    rows = [_cut_line_end(line)[0].split(dialect.delimiter) for line in lines]
-    if not dialect.usual or any(len(row) != len(dialect.usual) for row in rows):
-        return False
-    return any(
-        values and all(row[column] in values for row in rows) for column, values in enumerate(dialect.usual)
-    )
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    before = csv.field_size_limit(LONGEST_FIELD)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def read_records(lines: Iterable[str], dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, fields) of each record; blank lines are passed over.
-
-    ``lines`` keep their ends. csv's limit on a field's length is global, so it is raised only
-    while a few records are parsed, never while this generator waits.
-    """
-    records = _records(_LineFeed(islice(lines, dialect.first_line - 1, None), dialect.newline), dialect)
-    while True:
-        with _long_fields():
-            few = list(islice(records, 64))
-        if not few:
-            return
-        for record in few:
-            yield record.line, record.values
+    @property
+    def quotes_quote(self) -> bool:
+        return not self.repaired or self.served > self.repaired or 2 * self.wrapped >= self.records
 
 
 def sniff_newline(sample: str) -> str:
@@ -172,13 +66,12 @@ def sniff_dialect(sample: str, *, whole: bool, prefer: str | None) -> Dialect | 
     for delimiter in [named[1]] if named else DELIMITERS:
         if not named and delimiter not in "".join(lines[:3]):
             continue
-        dialect, first, usual_width, share = _fit(
-            lines, Dialect(delimiter, newline, first_line=first_line), whole
-        )
-        is_table = usual_width >= 2 and first >= 2 and usual_width - first in (0, 1)
-        expected = delimiter == prefer or _has_known_names(lines, dialect)
-        if named or (is_table and share >= (0.3 if expected else 0.8)):
-            rank = (first == usual_width, share, delimiter == prefer)
+        dialect, trial = _fit(lines, Dialect(delimiter, newline, first_line=first_line), whole)
+        first, usual, share = trial.first_width, trial.usual_width, trial.share
+        is_table = usual >= 2 and first >= 2 and usual - first in (0, 1)
+        known = first >= 2 and _has_known_names(lines, dialect)
+        if named or known or (is_table and share >= (0.3 if delimiter == prefer else 0.8)):
+            rank = (*trial.fit, delimiter == prefer)
             if best is None or rank > best[0]:
                 best = rank, dialect
     return best[1] if best else None
@@ -198,37 +91,33 @@ def sample_lines(sample: str, newline: str, *, whole: bool) -> list[str]:
 
 
 def _has_known_names(lines: list[str], dialect: Dialect) -> bool:
-    with _long_fields():
-        first = next(_records(_LineFeed(lines, dialect.newline), dialect), None)
+    first = next(records_in(LineFeed(lines, dialect), dialect), None)
     return first is not None and all(normalised(cell) in KNOWN_NAMES for cell in first.values)
 
 
-def _fit(lines: list[str], dialect: Dialect, whole: bool) -> tuple[Dialect, int, int, float]:
-    """``dialect`` with its quoting settled; width of the first record, usual width and its share."""
-    dialect = replace(dialect, usual=_usual_values(lines, dialect))
-    fitted = replace(dialect, quoting=True)
-    first, width, share, quoted, repaired = _try(lines, fitted, whole)
-    if repaired or share < 1:
-        for other in (replace(fitted, space_before_quote=True), replace(fitted, backslash=True)):
+def _fit(lines: list[str], dialect: Dialect, whole: bool) -> tuple[Dialect, _Trial]:
+    """``dialect`` with its way of quoting settled, and how well it does."""
+    fitted = replace(dialect, usual=_usual_values(lines, dialect))
+    trial = _try(lines, fitted, whole)
+    for other in (replace(fitted, space_before_quote=True), replace(fitted, backslash=True)):
+        if trial.fit < (True, 1.0) or trial.repaired:
             attempt = _try(lines, other, whole)
-            if (attempt[4] <= repaired and attempt[2] > share) or (
-                attempt[4] < repaired / 2 and attempt[2] >= share
-            ):
-                fitted, (first, width, share, quoted, repaired) = other, attempt
-    if repaired and quoted <= repaired:
-        fitted = replace(dialect, quoting=False)
-        first, width, share, _, _ = _try(lines, fitted, whole)
-    return fitted, first, width, share
+            fitter = attempt.fit > trial.fit and attempt.repaired <= trial.repaired
+            sounder = attempt.fit >= trial.fit and attempt.repaired < trial.repaired / 2
+            if fitter or sounder:
+                fitted, trial = other, attempt
+    if trial.quotes_quote:
+        return fitted, trial
+    literal = replace(dialect, quoting=False)
+    return literal, _try(lines, literal, whole)
 
 
-def _try(lines: list[str], dialect: Dialect, whole: bool) -> tuple[int, int, float, int, int]:
-    """Width of the first record; the usual width and its share; records that quoting serves, and
-    records whose quotes are broken."""
-    feed = _LineFeed(islice(lines, dialect.first_line - 1, None), dialect.newline)
+def _try(lines: list[str], dialect: Dialect, whole: bool) -> _Trial:
+    feed = LineFeed(lines, dialect)
     widths: Counter[int] = Counter()
-    first = quoted = repaired = 0
-    with _long_fields():
-        for record in _records(feed, dialect):
+    first = wrapped = served = repaired = 0
+    with long_fields():
+        for record in records_in(feed, dialect):
             to_the_end = len(feed.again) == len(lines) - record.line
             if record.repaired and not whole and to_the_end and len(feed.again) < MANY_LINES:
                 break  # the sample ends inside this record: no fault of the record
@@ -239,21 +128,23 @@ def _try(lines: list[str], dialect: Dialect, whole: bool) -> tuple[int, int, flo
             widths[width] += 1
             repaired += record.repaired
             plain = dialect.delimiter.join(record.values)
-            quoted += (
-                not record.repaired
-                and '"' in feed.record[0]
-                and plain != _cut_line_end("".join(feed.record))[0]
-            )
+            if not record.repaired and plain != cut_line_end("".join(feed.record))[0]:
+                wrapped += 1
+                served += _needs_quotes(record.values, dialect.delimiter)
     if not widths:
-        return 0, 0, 0.0, 0, 0
-    rest = widths.copy()
-    rest[first] -= 1  # the first may be a header without a name for the row numbers
-    usual, rows = rest.most_common(1)[0] if rest.total() else (first, 1)
-    return first, usual, rows / max(rest.total(), 1), quoted, repaired
+        return _Trial()
+    records = widths.total()
+    widths[first] -= 1  # the first may be a header without a name for the row numbers
+    usual, count = widths.most_common(1)[0] if records > 1 else (first, 1)
+    return _Trial(first, usual, count / max(records - 1, 1), records, wrapped, served, repaired)
+
+
+def _needs_quotes(values: list[str], delimiter: str) -> bool:
+    return any(delimiter in value or '"' in value or "\n" in value or "\r" in value for value in values)
 
 
 def _usual_values(lines: list[str], dialect: Dialect) -> tuple[frozenset[str], ...]:
-    rows = [_cut_line_end(line)[0].split(dialect.delimiter) for line in lines if '"' not in line]
+    rows = [cut_line_end(line)[0].split(dialect.delimiter) for line in lines if '"' not in line]
     widths = Counter(map(len, rows))
     if not widths or widths.most_common(1)[0][1] < ENOUGH_ROWS:
         return ()

@@ -168,7 +168,7 @@ def detect_encoding(path: Path) -> str:
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if head.startswith(mark)), None)
     encoding = encoding or _utf16_by_its_zeros(head)
     if encoding is None:
-        if len(head) - len(head.translate(None, CONTROL)) > len(head) / 20:
+        if is_binary(head):
             raise UserError(f"{path.name} is a binary file, not {WANTED}.", SAVE_AS_TABLE)
         encoding = "utf-8"
     if _decodes(path, encoding):
@@ -176,6 +176,18 @@ def detect_encoding(path: Path) -> str:
     if not encoding.startswith("utf-8"):
         raise UserError(f"{path.name} is damaged: not all of it is {encoding.upper()} text.", SAVE_AS_UTF8)
     return _single_byte_or_broken(path)
+
+
+def is_binary(data: bytes) -> bool:
+    """Are there more control characters than texts have? UTF-8 may have more of them than other bytes."""
+    controls = len(data) - len(data.translate(None, CONTROL))
+    if controls <= len(data) / 20:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return True
+    return controls > len(data) / 3
 
 
 def _utf16_by_its_zeros(head: bytes) -> str | None:

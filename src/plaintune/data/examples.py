@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be as many as rows
 class SetAside:
     """A row that was read but will not be used: where it stands and why."""
 
@@ -39,7 +40,7 @@ class Understood:
 class Examples:
     """Labelled texts. Row i is ``texts[i]``, ``classes[labels[i]]``, ``groups[i]``, ``times[i]``."""
 
-    texts: NDArray  # (rows,) of TEXT_DTYPE
+    texts: NDArray[Any]  # (rows,) of TEXT_DTYPE
     labels: NDArray[np.int64]  # (rows,), -1 where the source has no label
     classes: tuple[str, ...]  # sorted; numbers are sorted as numbers but stay strings
     rows: NDArray[np.int64]  # (rows,) line or row number in the source
@@ -47,7 +48,7 @@ class Examples:
     groups: NDArray[np.int64] | None = None  # (rows,) a code per group
     times: NDArray[np.float64] | None = None  # (rows,) seconds, or the number as written
     official_test: Examples | None = None  # of a source that brings its own test part
-    unlabeled: NDArray | None = field(default=None, repr=False)  # texts of an `unsup` folder
+    unlabeled: NDArray[Any] | None = field(default=None, repr=False)  # texts of an `unsup` folder
 
     def __len__(self) -> int:
         return len(self.texts)

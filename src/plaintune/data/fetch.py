@@ -33,6 +33,9 @@ from plaintune.data.unpack import cannot_write, extract
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # before each new try
 _CHUNK_BYTES = 256 << 10
+_GOES_ON = "Type the same command again: it goes on where it stopped."
+_Answer = http.client.HTTPResponse | HTTPError
+_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
 @dataclass(frozen=True)
@@ -49,26 +52,24 @@ class Dataset:
 
     def is_complete(self, place: Path) -> bool:
         """Whether ``place`` holds every file of every part."""
-        return place.is_dir() and all(_files_in(place / part) >= files for part, files in self.parts)
-
-
-DATASETS: Mapping[str, Dataset] = MappingProxyType(
-    {
-        "imdb": Dataset(
-            name="imdb",
-            title="Large Movie Review Dataset: 50,000 labelled film reviews and 50,000 without a label",
-            terms="research use with citation: "
-            "Maas et al. 2011, Learning Word Vectors for Sentiment Analysis",
-            url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
-            md5="7c2ac02c03563afcf9b574c7e56c153a",
-            folder="aclImdb",
-            parts=(
-                *(("train/pos", 12_500), ("train/neg", 12_500), ("train/unsup", 50_000)),
-                *(("test/pos", 12_500), ("test/neg", 12_500)),
-            ),
+        return place.is_dir() and all(
+            (place / part).is_dir() and len(os.listdir(place / part)) >= files for part, files in self.parts
         )
-    }
+
+
+_IMDB = Dataset(
+    name="imdb",
+    title="Large Movie Review Dataset: 50,000 labelled film reviews and 50,000 without a label",
+    terms="research use with citation: Maas et al. 2011, Learning Word Vectors for Sentiment Analysis",
+    url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+    md5="7c2ac02c03563afcf9b574c7e56c153a",
+    folder="aclImdb",
+    parts=(
+        *(("train/pos", 12_500), ("train/neg", 12_500), ("train/unsup", 50_000)),
+        *(("test/pos", 12_500), ("test/neg", 12_500)),
+    ),
 )
+DATASETS: Mapping[str, Dataset] = MappingProxyType({_IMDB.name: _IMDB})
 
 
 def get_dataset(
@@ -83,20 +84,22 @@ def get_dataset(
 
     ``url``, or PLAINTUNE_<NAME>_URL in the environment, names another server of the same file.
     """
-    wanted = dataset if isinstance(dataset, Dataset) else _known_dataset(dataset)
+    wanted = dataset if isinstance(dataset, Dataset) else DATASETS.get(dataset)
+    if wanted is None:
+        problem = f"There is no data set '{dataset}'.{nearest(str(dataset), DATASETS)}"
+        raise UserError(problem, f"Get one of: {', '.join(DATASETS)}")
     target = out or Path(wanted.folder)
     if wanted.is_complete(target):
         note(listener, f"{target} is there already, and complete.")
         return target
     if target.exists():
-        raise OutputExists(
-            f"{target} is there already, but it is not the whole data set '{wanted.name}'.",
-            "Remove it, or choose another folder with --out.",
-        )
+        problem = f"{target} is there already, but it is not the whole data set '{wanted.name}'."
+        raise OutputExists(problem, "Remove it, or choose another folder with --out.")
     note(listener, f"{wanted.title}. Terms: {wanted.terms}.")
     if from_file is not None:
         archive = from_file
-        _verify(archive, md5=wanted.md5)
+        if wrong := _wrong_file(archive, md5=wanted.md5):
+            raise wrong
     else:
         url = url or os.environ.get(f"PLAINTUNE_{wanted.name.upper()}_URL") or wanted.url
         archive = download(url, _cached_place(url), listener=listener, md5=wanted.md5)
@@ -119,18 +122,14 @@ def download(
     A target that has its checksum already is left as it is. A connection that is cut is taken up again,
     after ``pauses`` seconds each time. Raises UserError for all that a network, a server or a disk can do.
     """
-    if (md5 or sha256) and target.is_file():
-        with contextlib.suppress(UserError):
-            _verify(target, md5=md5, sha256=sha256)
-            note(listener, f"{target.name} is downloaded already.")
-            return target
+    if (md5 or sha256) and target.is_file() and not _wrong_file(target, md5=md5, sha256=sha256):
+        note(listener, f"{target.name} is downloaded already.")
+        return target
     part = _Part(target)
     _download(url, part, listener=listener, pauses=pauses)
-    try:
-        _verify(part.path, md5=md5, sha256=sha256)
-    except UserError:
+    if wrong := _wrong_file(part.path, md5=md5, sha256=sha256):
         part.discard()
-        raise
+        raise wrong
     part.finish()
     return target
 
@@ -141,17 +140,17 @@ def cached_download(url: str, *, listener: Listener = silent) -> Path:
     Where the server cannot be reached, the file of the last time is used and a note says so.
     """
     target = _cached_place(url)
-    validators = target.with_name(target.name + ".json")
-    if target.is_file():
-        try:
-            if _is_unchanged(url, _Version.read(validators, url)):
-                note(listener, f"{_shown(url)} has not changed; using the copy in {target}.")
-                return target
-        except _NoAnswer as error:
-            note(listener, f"{error.problem} Using the copy of the last time, {target}.")
+    part, validators = _Part(target), target.with_name(target.name + ".json")
+    try:
+        if target.is_file() and _is_unchanged(url, _Version.read(validators, url)):
+            note(listener, f"{_shown(url)} has not changed; using the copy in {target}.")
             return target
-    part = _Part(target)
-    _download(url, part, listener=listener, pauses=PAUSES_SECONDS)
+        _download(url, part, listener=listener, pauses=PAUSES_SECONDS)
+    except _NoAnswer as error:
+        if not target.is_file():
+            raise
+        note(listener, f"{error.problem} Using the copy of the last time, {target}.")
+        return target
     part.finish(version_to=validators)
     return target
 
@@ -229,13 +228,11 @@ class _Part:
         self.path.unlink(missing_ok=True)
 
     def finish(self, *, version_to: Path | None = None) -> None:
-        """Put it in its place; ``version_to`` is where to keep the version, for those who ask again."""
         try:
             self.path.replace(self.target)
-            if version_to is None:
-                self.version_path.unlink(missing_ok=True)
-            else:
+            if version_to is not None:  # for those who ask again whether it has changed
                 self.version_path.replace(version_to)
+            self.version_path.unlink(missing_ok=True)
         except OSError as error:
             raise cannot_write(error, self.target) from error
 
@@ -261,56 +258,42 @@ def _fetch_rest(url: str, part: _Part, listener: Listener) -> None:
     kept = _Version.read(part.version_path, url)
     done = part.size() if kept.validator else 0
     with _open(url, {"Range": f"bytes={done}-", "If-Range": kept.validator} if done else {}) as answer:
+        sent = _version(url, answer)
+        sent_range = answer.headers.get("Content-Range", "")
         if answer.status == 200:
-            done, version = 0, _version(url, answer, total=answer.headers.get("Content-Length", ""))
-            part.begin(version)
-        else:
-            start, total = _range_of(answer)
-            version = _version(url, answer, total=total)
-            if start not in (str(done), "*") or not kept.agrees_with(version):
-                part.discard()
-                raise _NoAnswer(f"{_shown(url)} has changed.", "Try again.", retry="always")
+            done = 0
+            part.begin(sent)
+        elif not (sent_range.startswith((f"bytes {done}-", "bytes */")) and kept.agrees_with(sent)):
+            part.discard()
+            raise _NoAnswer(f"{_shown(url)} has changed.", "Try again.", retry="always")
+        total = sent.total_bytes or (kept.total_bytes if done else 0)
         if answer.status != 416:  # 416: nothing is left to send
             with part.path.open("ab") as file:
-                progress(listener, done, version.total_bytes)
+                progress(listener, done, total)
                 for chunk in _chunks(answer, url):
                     done += file.write(chunk)
-                    progress(listener, done, version.total_bytes)
-    if version.total_bytes and (size := part.size()) != version.total_bytes:
-        if size > version.total_bytes:
+                    progress(listener, done, total)
+    if total and (size := part.size()) != total:
+        if size > total:
             part.discard()
-        raise _cut(url, f" at {size:,} of {version.total_bytes:,} bytes")
+        cut = f"The connection to {_parts(url).hostname} was cut at {size:,} of {total:,} bytes."
+        raise _NoAnswer(cut, _GOES_ON, retry="always")
 
 
-def _chunks(answer: http.client.HTTPResponse | HTTPError, url: str) -> Iterator[bytes]:
+def _chunks(answer: _Answer, url: str) -> Iterator[bytes]:
     try:
         while chunk := answer.read(_CHUNK_BYTES):
             yield chunk
     except (OSError, http.client.HTTPException) as error:
-        raise _cut(url) from error
+        cut = f"The connection to {_parts(url).hostname} was cut."
+        raise _NoAnswer(cut, _GOES_ON, retry="always") from error
 
 
-def _cut(url: str, where: str = "") -> _NoAnswer:
-    return _NoAnswer(
-        f"The connection to {_host(url)} was cut{where}.",
-        "Type the same command again: it goes on where it stopped.",
-        retry="always",
-    )
-
-
-def _range_of(answer: http.client.HTTPResponse | HTTPError) -> tuple[str, str]:
-    """First byte and size of the whole, as the server gives them; ("", "") where it does not."""
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|(\*))/(\d+)", answer.headers.get("Content-Range", "").strip())
-    return (found[1] or found[2], found[3]) if found else ("", "")
-
-
-def _version(url: str, answer: http.client.HTTPResponse | HTTPError, *, total: str) -> _Version:
-    return _Version(
-        url=url,
-        etag=answer.headers.get("ETag", ""),
-        modified=answer.headers.get("Last-Modified", ""),
-        total_bytes=int(total) if total.isdecimal() else 0,
-    )
+def _version(url: str, answer: _Answer) -> _Version:
+    headers = answer.headers
+    total = headers.get("Content-Range", "").rpartition("/")[2] or headers.get("Content-Length", "")
+    total_bytes = int(total) if total.isdecimal() else 0
+    return _Version(url, headers.get("ETag", ""), headers.get("Last-Modified", ""), total_bytes)
 
 
 def _is_unchanged(url: str, version: _Version) -> bool:
@@ -328,16 +311,13 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _open(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse | HTTPError:
+def _open(url: str, headers: Mapping[str, str]) -> _Answer:
     """The server's answer of status 200, 206, 304 or 416; raises _NoAnswer for every other end."""
     try:
-        request = urllib.request.Request(
-            urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"),
-            headers={"User-Agent": "plaintune", **headers},
-        )
-        answer: http.client.HTTPResponse = urllib.request.build_opener(_SafeRedirects).open(
-            request, timeout=TIMEOUT_SECONDS
-        )
+        plain_url = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]")
+        request = urllib.request.Request(plain_url, headers={"User-Agent": "plaintune", **headers})
+        opener = urllib.request.build_opener(_SafeRedirects)
+        answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT_SECONDS)
         return answer
     except HTTPError as error:
         if error.code in (304, 416):
@@ -353,25 +333,21 @@ def _declined(url: str, status: int) -> _NoAnswer:
     if status in (404, 410):
         return _NoAnswer(f"There is no {what}.", check, retry="never")
     if status in (401, 403, 407):
-        fix = "Download it in a browser and give the file."
-        return _NoAnswer(f"There is no permission to get {what}.", fix, retry="never")
+        return _NoAnswer(f"There is no permission for {what}.", "Get it in a browser.", retry="never")
     if status == 429 or status >= 500:
-        return _NoAnswer(
-            f"There is trouble on the other side with {what}.", "Try again later.", retry="always"
-        )
+        return _NoAnswer(f"There is no way to get {what} now.", "Try again later.", retry="always")
     return _NoAnswer(f"There is no way to get {what}.", check, retry="never")
 
 
 def _unreached(url: str, reason: object) -> _NoAnswer:
-    host, check = _host(url), "Check the address and that this machine is online."
+    host, check = _parts(url).hostname, "Check the address and that this machine is online."
     match reason:
         case socket.gaierror():
             return _NoAnswer(f"{host} is not found: its name is not known here.", check, retry="midway")
         case ConnectionRefusedError():
             return _NoAnswer(f"{host} refuses the connection.", check, retry="midway")
         case TimeoutError():
-            problem = f"{host} did not answer in {TIMEOUT_SECONDS:g} seconds."
-            return _NoAnswer(problem, "Try again later.", retry="always")
+            return _NoAnswer(f"{host} took too long to answer.", "Try again later.", retry="always")
         case ssl.SSLCertVerificationError():
             fix = "Check this machine's date; on a company network, set SSL_CERT_FILE to its certificate."
             return _NoAnswer(f"{host} cannot prove its name: {reason.verify_message}.", fix, retry="never")
@@ -381,8 +357,8 @@ def _unreached(url: str, reason: object) -> _NoAnswer:
             return _NoAnswer(f"{_shown(url)} cannot be reached: {reason}.", check, retry="always")
 
 
-def _verify(path: Path, *, md5: str | None = None, sha256: str | None = None) -> None:
-    """Raise UserError unless ``path`` has the checksums."""
+def _wrong_file(path: Path, *, md5: str | None = None, sha256: str | None = None) -> UserError | None:
+    """What to say of a file whose checksum is another than was expected; None where all is well."""
     for name, digest, expected in (("MD5", _md5, md5), ("SHA-256", hashlib.sha256, sha256)):
         if expected is None:
             continue
@@ -390,29 +366,14 @@ def _verify(path: Path, *, md5: str | None = None, sha256: str | None = None) ->
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, digest).hexdigest()
         except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}.", "Check its name.") from error
+            return UserError(f"{path} cannot be read: {error.strerror}.", "Check its name.")
         if found != expected.lower():
-            raise UserError(
-                f"{path.name.removesuffix('.part')} is not the file that was expected: its {name} is "
-                f"{found} and should be {expected.lower()}.",
-                "Download it again; if that does not help, the server has another file than it should.",
+            fault = f"its {name} is {found} and should be {expected.lower()}"
+            problem = f"{path.name.removesuffix('.part')} is not the file that was expected: {fault}."
+            return UserError(
+                problem, "Download it again; if that does not help, the server has another file."
             )
-
-
-_md5 = partial(hashlib.md5, usedforsecurity=False)
-
-
-def _known_dataset(name: str) -> Dataset:
-    if name in DATASETS:
-        return DATASETS[name]
-    raise UserError(
-        f"There is no data set '{name}' to get.{nearest(name, DATASETS)}",
-        f"Get one of: {', '.join(DATASETS)}",
-    )
-
-
-def _files_in(folder: Path) -> int:
-    return sum(1 for _ in os.scandir(folder)) if folder.is_dir() else 0
+    return None
 
 
 def _cached_place(url: str) -> Path:
@@ -422,19 +383,16 @@ def _cached_place(url: str) -> Path:
 def _parts(url: str) -> urllib.parse.SplitResult:
     with contextlib.suppress(ValueError):
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname:
+        if parts.scheme in ("http", "https") and parts.hostname and parts.username is None:
             return parts
-    raise UserError(f"'{url}' is not a web address.", "Give one that begins with https:// or http://")
+    fix = "Give one that begins with https:// or http://, with no password in it."
+    raise UserError(f"'{url.rpartition('@')[2]}' is not a web address that plaintune can use.", fix)
 
 
 def _file_name(url: str) -> str:
     """The last part of the address as a file name that every system takes."""
     last = urllib.parse.unquote(_parts(url).path).rsplit("/", 1)[-1]
     return re.sub(r"[^\w.-]", "_", last)[-100:].strip(".") or "download"
-
-
-def _host(url: str) -> str:
-    return _parts(url).hostname or ""
 
 
 def _shown(url: str) -> str:

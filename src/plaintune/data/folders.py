@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plaintune.core.errors import UserError
-from plaintune.data.encoding import CONTROL, LONGEST_LINE, detect_encoding, open_text
+from plaintune.data.encoding import LONGEST_LINE, detect_encoding, is_binary, open_text
 from plaintune.data.table import Row, Table
 from plaintune.data.tables import TABLE_SUFFIXES, open_table, suffix_of
 
-# Accepted: <folder>/<answer>/<any file>            · <folder>/train/<answer>/…, test/<answer>/…, train/unsup/…
-#           <folder>/train.csv (+ test.csv)         · <folder>/<the one table>      (and one folder around them)
+# Accepted, with or without one folder around it:
+#   <answer>/<any file>        train/<answer>/<any file> (+ test/<answer>/…, + train/unsup/…)
+#   <the one table>            train.csv (+ test.csv)
 SHARD = r"(?:-\d+-of-\d+)?$"  # train-00000-of-00001.parquet
 TRAIN = re.compile(r"(?:^|[-_. ])(?:train|training)" + SHARD)
 TEST = re.compile(r"(?:^|[-_. ])test" + SHARD)
@@ -159,7 +160,7 @@ def _text_of(path: Path) -> tuple[str, str | None]:
         if path.stat().st_size > LONGEST_LINE:
             return "", "larger than 64 MiB"
         data = path.read_bytes()
-        if len(data) - len(data.translate(None, CONTROL)) > len(data) / 20:
+        if is_binary(data):
             return "", "not a text file"
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError:

@@ -36,6 +36,11 @@ def frame_table(source: Any) -> Table:
 def _columns_of(source: Any) -> tuple[list[Any], Callable[[int], list[Any]]]:
     """The names of a frame's columns, and a function that gives the values at a position."""
     if isinstance(source, Mapping):
+        for name, part in source.items():
+            if isinstance(part, str) or not isinstance(part, Iterable):
+                raise UserError(
+                    f"`{name}` is not a column of values.", "Give a list of values for each column."
+                )
         parts = [as_list(part) for part in source.values()]
         return list(source), parts.__getitem__
     if hasattr(source, "collect"):  # polars, lazy
@@ -66,6 +71,10 @@ def as_list(values: Any) -> list[Any]:
 
 def list_table(texts: Iterable[Any], labels: Iterable[Any] | None) -> Table:
     """The table of a list of texts and, side by side with it, their labels."""
+    if not isinstance(texts, Iterable):
+        raise UserError(
+            f"I cannot read examples from a {type(texts).__name__}.", "Give a path or a list of texts."
+        )
     given = as_list(texts)
     for position, text in enumerate(given):
         if not isinstance(text, str) and text is not None:

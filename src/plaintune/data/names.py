@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import re
 
-TEXT_NAMES = frozenset(
-    "text texts review reviews message messages sms comment comments body sentence sentences question questions "
-    "tweet tweets content document utterance query post description narrative feedback email statement "
-    "transcript texte kommentar nachricht commentaire mensaje texto comentario".split()
-)
-LABEL_NAMES = frozenset(
-    "label labels sentiment category categories class target intent topic rating ratings stars star answer answers "
-    "team tag emotion score polarity verdict genre department outcome spam "
-    "étiquette kategorie klasse catégorie categoría categoria etiqueta clase".split()
-)
-OTHER_NAMES = frozenset(
-    "id uid uuid guid key index row url link href date time datetime timestamp created updated year "
-    "user username author customer name email phone address city country location company source file filename "
-    "film movie product thread conversation session ip hash status zip language lang".split()
-)
-IDENTITY_WORDS = frozenset(
-    "id uid user username author customer client account member person patient speaker film movie product item "
-    "thread conversation session dialogue ticket order company store shop restaurant hotel book group source".split()
-)
+
+def _names(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+TEXT_NAMES = _names("""
+    text texts review reviews message messages sms comment comments body sentence sentences question questions
+    tweet tweets content document utterance query post description narrative feedback email statement
+    transcript texte kommentar nachricht commentaire mensaje texto comentario
+""")
+LABEL_NAMES = _names("""
+    label labels sentiment category categories class target intent topic rating ratings stars star answer
+    answers team tag emotion score polarity verdict genre department outcome spam
+    étiquette kategorie klasse catégorie categoría categoria etiqueta clase
+""")
+OTHER_NAMES = _names("""
+    id uid uuid guid key index row url link href date time datetime timestamp created updated year
+    user username author customer name email phone address city country location company source file filename
+    film movie product thread conversation session ip hash status zip language lang
+""")
+IDENTITY_WORDS = _names("""
+    id uid user username author customer client account member person patient speaker film movie product item
+    thread conversation session dialogue ticket order company store shop restaurant hotel book group source
+""")
 KNOWN_NAMES = TEXT_NAMES | LABEL_NAMES | OTHER_NAMES
 
 
 def normalised(name: str) -> str:
-    return name.strip().strip("\ufeff").lower()
+    return name.strip().lower()
 
 
 def words_of(name: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -118,8 +119,8 @@ class ColumnProfile:
         """One word with a digit in it, such as tt0114746 or A-17."""
         return self._mean(any(map(str.isdigit, v)) and not v.count(" ") for v in self.sample) >= 0.8
 
-    def _mean(self, values: object) -> float:
-        return sum(values) / len(self.sample) if self.sample else 0.0  # type: ignore[call-overload,no-any-return]
+    def _mean(self, values: Iterable[float]) -> float:
+        return sum(values) / len(self.sample) if self.sample else 0.0
 
 
 @dataclass

@@ -6,6 +6,7 @@ file of any size is never in memory beside its examples.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from plaintune.core.events import Listener, silent, stage
 from plaintune.data.collect import collect_examples, joined_text
 from plaintune.data.columns import WantedColumns, check_label, choose_roles
 from plaintune.data.describe import describe
-from plaintune.data.encoding import file_kind
 from plaintune.data.examples import Examples
 from plaintune.data.folders import Parts, open_folder
 from plaintune.data.frames import frame_table, is_frame, list_table
@@ -24,6 +24,7 @@ from plaintune.data.names import normalised
 from plaintune.data.profile import TableProfile, profile_table
 from plaintune.data.table import Row, Table
 from plaintune.data.tables import local_path, open_table
+from plaintune.data.unpack import is_archive, unpacked
 
 __all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
 
@@ -69,6 +70,8 @@ def read_examples(
         if labels is not None:
             raise UserError("A frame and a list of labels were both given.", "Give the labels as a column.")
         return _read_table(frame_table(source), request)
+    if isinstance(source, os.PathLike):
+        source = Path(source)
     if not isinstance(source, str | Path):
         lists = WantedColumns(("text",), None if labels is None else "label")
         if labels is None and need_labels:
@@ -86,12 +89,10 @@ def read_examples(
 def _read_path(path: Path, request: _Request) -> Examples:
     if path.is_dir():
         return _read_parts(open_folder(path), request)
-    if file_kind(path) != "archive":
-        return _read_table(open_table(path), request)
-    from plaintune.data.unpack import unpacked
-
-    with unpacked(path) as folder:
-        return _read_parts(open_folder(folder), request)
+    if is_archive(path):
+        with unpacked(path, listener=request.listener) as folder:
+            return _read_parts(open_folder(folder), request)
+    return _read_table(open_table(path), request)
 
 
 def _read_parts(parts: Parts, request: _Request) -> Examples:
@@ -118,7 +119,7 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
 def _read_table(table: Table, request: _Request) -> Examples:
     profile = profile_table(table, listener=request.listener)
     if profile.rows == 0:
-        what = "a header and no rows" if table.has_header else "no rows"
+        what = "a header and no rows" if table.has_header and table.delimiter else "no rows"
         raise UserError(f"{table.name} holds {what}.", "Give a file with a text and its answer in each row.")
     if request.strict_rows:
         _check_problem_rows(table, profile)

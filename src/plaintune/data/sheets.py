@@ -19,8 +19,8 @@ AGAIN = "Download or save it again, or give the table as CSV."
 def parquet_table(path: Path) -> Table:
     """The table in a Parquet file; rows are counted from 1."""
     try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
+        import pyarrow as arrow  # type: ignore[import-untyped]
+        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingExtra("Reading Parquet", extra="train") from error
     damage = (arrow.ArrowException, OSError)

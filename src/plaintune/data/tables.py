@@ -62,7 +62,8 @@ def _open_text_table(path: Path) -> Table:
     notes = table.notes
     if encoding in ("cp1252", "latin-1"):
         notes += (
-            "The file is not UTF-8 and was read as Western European text. Should accents be wrong, save it as UTF-8.",
+            "The file is not UTF-8; it was read as Western European text. "
+            "If accents look wrong, save it as UTF-8.",
         )
     return replace(table, encoding=ENCODING_NAMES.get(encoding, encoding.upper()), notes=notes)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +15,18 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?$")
 YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)(.*)$")
 YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!\d)(.*)$")
 WORDY = re.compile(  # 5 March 2024 · Mar 5, 2024 10:30 · Tue Mar 05 10:30:00 +0000 2024
-    r"(?:[A-Za-z]{3,9},? )?(?:(\d{1,2})(?:st|nd|rd|th)?[ -]([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?)"
+    r"(?:[A-Za-z]{3,9},? )?"
+    r"(?:(\d{1,2})(?:st|nd|rd|th)?[ -]([A-Za-z]{3,9})|([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?)"
     r"[.,]*[ -](\d\d:\d\d:\d\d (?:[A-Z]{3,4}|[+-]\d{4}) )?(\d{4})(?!\d)(.*)$"
 )
 CLOCK = re.compile(
     r"(?:[T ,]+(?:at )?(\d{1,2}):(\d{2})(?::(\d{2})([.,]\d+)?)?"
     r"\s*(?:([AaPp])\.?[Mm]\.?)?\s*(Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2})?)?\s*$"
 )
-MONTHS = {
-    name: i for i, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)
-}
+MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS = {name: number for number, name in enumerate(MONTH_NAMES, start=1)}
 LONGEST = 48  # characters in any of these
+Texts = NDArray[Any]  # (rows,) of TEXT_DTYPE
 
 
 def is_number(value: str) -> bool:
@@ -40,7 +41,7 @@ def is_date(value: str) -> bool:
     )
 
 
-def parse_times(values: Sequence[str], rows: Sequence[int], *, column: str) -> NDArray[np.float64]:
+def parse_times(values: Texts, rows: NDArray[np.int64], *, column: str) -> NDArray[np.float64]:
     """(rows,) seconds since 1970 of dates, or plain numbers as they are written.
 
     Dates such as 03/04/2024 are read only where the column itself shows which part is the day.
@@ -54,13 +55,13 @@ def parse_times(values: Sequence[str], rows: Sequence[int], *, column: str) -> N
             seconds[position] = _seconds(value, day_first)
         except (ValueError, KeyError) as error:
             raise UserError(
-                f"`{column}` holds {value[:LONGEST]!r} in row {rows[position]}, which I cannot read as a time.",
+                f"`{column}` holds {value[:LONGEST]!r} in row {rows[position]}: I cannot read it as a time.",
                 "Write times as 2024-03-31 or 2024-03-31 18:30, or as numbers.",
             ) from error
     return seconds
 
 
-def _day_first(values: Sequence[str], column: str) -> bool:
+def _day_first(values: Texts, column: str) -> bool:
     parts = [(int(m[1]), int(m[3])) for value in values if (m := YEAR_LAST.match(value)) and m[2] != "."]
     day_first = any(first > 12 for first, _ in parts)
     month_first = any(second > 12 for _, second in parts)

@@ -85,9 +85,7 @@ def extract(archive: Path, target: Path, *, folder: str = "", listener: Listener
     """
     target = Path(os.path.abspath(target))
     if target.exists():
-        raise OutputExists(
-            f"{target} is there already.", "Remove it, or name a folder that is not there yet."
-        )
+        raise OutputExists(f"{target} is there already.", "Remove it, or name a folder not there yet.")
     aside = target.with_name(f".{target.name}.unpacking")
     shutil.rmtree(aside, ignore_errors=True)  # left by a run that was killed
     try:

@@ -32,13 +32,15 @@ def choose_shape(texts: NDArray) -> NgramShape:
     return NgramShape(2, (2, 3, 4)) if mean < SHORT_TEXT_CHARACTERS else NgramShape(3)
 
 
-def fit_baseline(texts: NDArray, labels: NDArray[np.int64], classes: int, *, seed: int) -> NgramModel:
+def fit_baseline(
+    texts: NDArray, labels: NDArray[np.int64], classes: int, *, max_rows: int = MAX_FIT_ROWS, seed: int
+) -> NgramModel:
     """A linear model over n-grams of ``texts`` (rows,) for ``labels`` (rows,), pruned to fit the folder.
 
-    More than `MAX_FIT_ROWS` rows are sampled: counting words gains little beyond.
+    More than ``max_rows`` rows are sampled: counting words gains little beyond.
     """
-    if len(texts) > MAX_FIT_ROWS:
-        kept = np.sort(np.random.default_rng(seed).choice(len(texts), MAX_FIT_ROWS, replace=False))
+    if len(texts) > max_rows:
+        kept = np.sort(np.random.default_rng(seed).choice(len(texts), max_rows, replace=False))
         texts, labels = texts[kept], labels[kept]
     shape = choose_shape(texts)
     blocks = list(NgramHasher(shape).blocks(texts))

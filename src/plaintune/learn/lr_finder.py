@@ -40,6 +40,8 @@ def find_learning_rate(
     Ends early after ``seconds``; with too few points the pick is the middle of the safe range.
     """
     kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    nn.init.zeros_(network.head.weight)  # a fitted head has no loss left to lose: the sweep starts without
+    nn.init.zeros_(network.head.bias)
     optimizer = stepper.optimizer(network)
     rates = np.geomspace(LOWEST_RATE, HIGHEST_RATE, SWEEP_STEPS)
     smoothed: list[float] = []

@@ -100,18 +100,22 @@ def train(
     step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed
     started = saved = time.monotonic()
     first_step = step
-    for chosen in _from_step(stepper, schedule, step):
-        if step >= steps:
-            break
-        losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
-        step += 1
-        progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
-        now = time.monotonic()
-        if step - first_step >= 5:
-            steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
-        if now - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
-            saved = time.monotonic()
+    try:
+        for chosen in _from_step(stepper, schedule, step):
+            if step >= steps:
+                break
+            losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+            step += 1
+            progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
+            now = time.monotonic()
+            if step - first_step >= 5:
+                steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
+            if now - saved > CHECKPOINT_SECONDS:
+                checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+        raise
     checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
     return Trained(step, _stretches(losses), time.monotonic() - started, steps < schedule.steps)
 
@@ -131,4 +135,3 @@ def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadli
 
 def _stretches(losses: list[float]) -> tuple[float, ...]:
     return tuple(float(np.mean(part)) for part in np.array_split(losses, min(200, len(losses))) if len(part))
-

@@ -1,0 +1,222 @@
+"""What is decided before training, and why; written down, so that a resumed run replays it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ..core.events import Listener, note, stage
+from ..core.features import text_hashes
+from ..core.hardware import inspect_machine
+from ..core.settings import Choice, Settings, choose
+from ..data.encode import Tokens, encode, plain_tokenizer
+from ..data.examples import Examples
+from ..data.split import Splits, split
+from .backbone import Backbone, find_backbone
+from .baseline import MAX_FIT_ROWS
+from .budget import PROBE_ROWS, Budget, longest_useful, probe, spend, test_rows_affordable
+from .checkpoint import Checkpoint
+from .lr_finder import find_learning_rate
+from .network import Device, Network, choose_device, load_network
+from .steps import Stepper
+from .train import Schedule
+
+SWEEP_ROWS = 4000
+COUNTING_SECONDS_PER_MEGABYTE = 0.7
+COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
+COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The pre-trained model and the machine it learns on."""
+
+    backbone: Backbone
+    device: Device
+    tokenizer: Tokenizer
+    choices: tuple[Choice, ...]
+
+    def tokens(self, texts: NDArray[Any], max_length: int) -> Tokens:
+        """Token ids of ``texts``, long ones by head and tail."""
+        return encode(self.tokenizer, texts, max_length=max_length)
+
+    def stepper(self, tokens: Tokens, labels: NDArray[np.int64]) -> Stepper:
+        """Training steps over these texts on this machine."""
+        return Stepper(tokens, labels, self.backbone.pad_id, self.device)
+
+    def network(self, classes: int) -> Network:
+        """The pre-trained network with an empty last layer."""
+        return load_network(self.backbone, classes, self.device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every decision of a run that is taken before training."""
+
+    max_test_rows: int
+    counted_rows: int  # that the n-gram baseline learns from, at most
+    max_length: int
+    schedule: Schedule
+    reserve_seconds: float  # for what comes after training
+    choices: tuple[Choice, ...]
+
+    @classmethod
+    def from_json(cls, written: dict[str, Any]) -> Plan:
+        """The plan as `dataclasses.asdict` wrote it."""
+        parts = {name: value for name, value in written.items() if name != "key"}
+        parts["schedule"] = Schedule(**parts["schedule"])
+        parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
+        return cls(**parts)
+
+
+def prepare(settings: Settings, listener: Listener) -> Learner:
+    """Find the pre-trained model, and the best way this machine has of running it."""
+    stage(listener, "Looking at this machine and the pre-trained model")
+    backbone = find_backbone(settings.backbone)
+    device = choose_device(inspect_machine())
+    listener_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
+    reason = {
+        "bundled": "an English model that is installed with plaintune and learns fast on a CPU",
+        "folder": "the folder you named",
+        "hub": "the model you named",
+    }[backbone.source]
+    model_choice = choose(listener, "pre-trained model", backbone.name, reason)
+    tokenizer = plain_tokenizer(backbone.tokenizer_json)
+    return Learner(backbone, device, tokenizer, (listener_choice, model_choice))
+
+
+def make_or_resume_plan(
+    examples: Examples,
+    test: Examples | None,
+    learner: Learner,
+    settings: Settings,
+    *,
+    checkpoint: Checkpoint,
+    seconds_left: Callable[[], float],
+    listener: Listener,
+) -> Plan:
+    """The plan of an unfinished run of the same command on the same data, or a new one."""
+    key = _run_key(examples, test, learner, settings)
+    written = checkpoint.load_plan(key)
+    if written is not None:
+        note(listener, "Going on with an unfinished run of the same command, by its plan.")
+        return Plan.from_json(written)
+    plan = make_plan(examples, test, learner, settings, seconds_left=seconds_left, listener=listener)
+    checkpoint.save_plan({"key": key, **asdict(plan)})
+    return plan
+
+
+def make_plan(
+    examples: Examples,
+    test: Examples | None,
+    learner: Learner,
+    settings: Settings,
+    *,
+    seconds_left: Callable[[], float],
+    listener: Listener,
+) -> Plan:
+    """Probe this machine with this data, then decide split, length, passes and learning rate."""
+    rng = np.random.default_rng(settings.seed)
+    sample = np.sort(rng.choice(len(examples), min(len(examples), PROBE_ROWS), replace=False))
+    lengths = learner.tokens(examples.texts[sample], learner.backbone.max_tokens).lengths
+    wanted_length = longest_useful(lengths, settings.max_length_tokens, learner.backbone.max_tokens)
+    network = learner.network(len(examples.classes))
+    sample_tokens = learner.tokens(examples.texts[sample], wanted_length)
+    measured = probe(network, learner.stepper(sample_tokens, examples.labels[sample]), lengths)
+
+    max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
+    splits = divide(examples, test, settings, max_test_rows=max_test_rows)
+    counted_rows, counting_seconds = _counting(examples, seconds_left())
+    budget = spend(
+        measured,
+        rows=len(splits.train),
+        scored_rows=len(splits.valid) + (len(splits.test) if test is None else len(test)),
+        max_length=wanted_length,
+        length_asked=settings.max_length_tokens is not None,
+        seconds=seconds_left() - counting_seconds,
+    )
+    choices = list(learner.choices)
+    choices += [choose(listener, c.name, c.value, c.reason) for c in budget.choices]
+    rate, rate_choice = _learning_rate(network, learner, examples, splits, budget, settings, listener)
+    schedule = Schedule(
+        steps=round(budget.passes * len(splits.train) / budget.rows_per_batch),
+        rows_per_batch=budget.rows_per_batch,
+        learning_rate=rate,
+        seed=settings.seed,
+    )
+    return Plan(
+        max_test_rows,
+        counted_rows,
+        budget.max_length,
+        schedule,
+        budget.reserve_seconds,
+        (*choices, rate_choice),
+    )
+
+
+def divide(examples: Examples, test: Examples | None, settings: Settings, *, max_test_rows: int) -> Splits:
+    """Training, validation and (unless there is ``test``) test parts, the same for the same seed."""
+    return split(
+        examples,
+        seed=settings.seed,
+        max_test_rows=max_test_rows,
+        own_test=test is not None,
+        by_time=settings.time is not None,
+    )
+
+
+def _learning_rate(
+    network: Network,
+    learner: Learner,
+    examples: Examples,
+    splits: Splits,
+    budget: Budget,
+    settings: Settings,
+    listener: Listener,
+) -> tuple[float, Choice]:
+    stage(listener, "Looking for the learning rate")
+    rows = splits.train
+    if len(rows) > SWEEP_ROWS:
+        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, SWEEP_ROWS, replace=False))
+    stepper = learner.stepper(learner.tokens(examples.texts[rows], budget.max_length), examples.labels[rows])
+    curve = find_learning_rate(
+        network,
+        stepper,
+        rows_per_batch=budget.rows_per_batch // 2,
+        seconds=budget.sweep_seconds,
+        seed=settings.seed + 7,
+        listener=listener,
+    )
+    return curve.pick, choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason)
+
+
+def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
+    """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
+    rows = min(len(examples), MAX_FIT_ROWS)
+    step = max(1, len(examples) // 1000)
+    sample = examples.texts[::step]
+    megabytes_per_row = sum(map(len, sample)) / len(sample) / 1e6
+    answers = len(examples.classes) if len(examples.classes) > 2 else 0
+    per_row = COUNTING_SECONDS_PER_MEGABYTE * megabytes_per_row + COUNTING_SECONDS_PER_ANSWER * answers
+    affordable = int(max(1000, COUNTING_SHARE * seconds / max(per_row, 1e-9)))
+    return min(rows, affordable), min(rows, affordable) * per_row
+
+
+def _run_key(examples: Examples, test: Examples | None, learner: Learner, settings: Settings) -> str:
+    """What must be the same for a checkpoint to be of use: data, settings, model and its number format."""
+    digest = hashlib.sha256()
+    for part in (examples, test):
+        if part is not None:
+            digest.update(text_hashes(part.texts).tobytes())
+            digest.update(part.labels.tobytes())
+            digest.update("\0".join(part.classes).encode())
+    digest.update(
+        repr((asdict(settings), learner.backbone.sha256, str(learner.device.number_format))).encode()
+    )
+    return digest.hexdigest()

@@ -1,0 +1,208 @@
+"""The model folder: what training hands over, and what is checked before anything of it is opened."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import BrokenModel, OutputExists, UserError
+from ..core.files import write_text
+
+FORMAT_VERSION = 1
+NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
+MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD = (
+    "manifest.json",
+    "model.onnx",
+    "tokenizer.json",
+    "ngrams.safetensors",
+    "README.md",
+)
+PARTS = (GRAPH, TOKENIZER, NGRAMS)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about a model but its weights."""
+
+    classes: tuple[str, ...]
+    majority_class: str
+    text_columns: tuple[str, ...]
+    label_column: str | None
+    max_length_tokens: int
+    pad_id: int
+    blend: dict[str, float]
+    backbone: dict[str, str]  # name, source, sha256
+    settings: dict[str, Any]
+    choices: tuple[dict[str, Any], ...]  # name, value, reason
+    data: dict[str, Any]  # source, fingerprint, rows, and how they were divided
+    training_hashes: str  # of the normalised training texts: base64 of little-endian uint64
+    scores: dict[str, Any]
+    versions: dict[str, str]
+    seconds: float
+    parity: Mapping[str, float] | None = None  # of the graph with torch
+    format_version: int = FORMAT_VERSION
+    files: Mapping[str, Mapping[str, Any]] | None = None  # bytes and sha256 of each part
+
+    @property
+    def training_text_hashes(self) -> NDArray[np.uint64]:
+        """`core.features.text_hash` of each text it learned from, sorted."""
+        return np.frombuffer(base64.b64decode(self.training_hashes), dtype="<u8")
+
+
+def checkpoint_folder(out: Path) -> Path:
+    """Where a run that writes ``out`` keeps what it needs to go on after a kill."""
+    return out.with_name(f"{out.name}.plaintune-checkpoint")
+
+
+def packed_hashes(hashes: NDArray[np.uint64]) -> str:
+    """Hashes as the manifest keeps them."""
+    return base64.b64encode(np.unique(hashes).astype("<u8").tobytes()).decode()
+
+
+@contextmanager
+def staging_folder(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` to write the parts in; it is gone afterwards unless `publish` renamed it."""
+    staged = out.with_name(f".{out.name}.part-{os.getpid()}")
+    created = [parent for parent in out.parents if not parent.exists()]
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in out.parent.glob(f".{out.name}.part-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        staged.mkdir()
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+        for parent in created:
+            with suppress(OSError):  # not empty: something was published, or a checkpoint waits there
+                parent.rmdir()
+
+
+def require_free(out: Path, *, replace_existing: bool) -> None:
+    """Raise before any work where ``out`` is taken or cannot be written."""
+    if out.exists() or out.is_symlink():
+        if not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(
+                f"{out} exists and is not a plaintune model, so it is left alone.",
+                "Choose another place: --out DIR",
+            )
+        if not replace_existing and (out / MANIFEST).is_file():
+            raise OutputExists(
+                f"{out} already holds a model.", "Add --yes to replace it, or choose another place: --out DIR"
+            )
+    existing = next(parent for parent in out.absolute().parents if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < NEEDED_BYTES:
+        raise UserError(
+            f"{existing} has {free / 1e6:,.0f} MB free; a model and its checkpoint need {NEEDED_BYTES / 1e6:,.0f}.",
+            "Free some space there or choose another place: --out DIR",
+        )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest, last of all, with the size and SHA-256 of every part beside it."""
+    files = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in PARTS
+    }
+    manifest = replace(manifest, files=files)
+    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+    return manifest
+
+
+def publish(staged: Path, out: Path) -> None:
+    """Put the finished folder in its place; a model that was there goes only once the new one is in."""
+    try:
+        old = out.with_name(f".{out.name}.old-{os.getpid()}")
+        if out.exists():
+            out.replace(old)
+        staged.replace(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest, after checking that every part is there, whole and unchanged.
+
+    Raises BrokenModel where it is not, or where a newer plaintune wrote it.
+    """
+    file = folder / MANIFEST
+    if not folder.is_dir():
+        raise BrokenModel(
+            f"There is no model folder at {folder}.",
+            "Train one first: plaintune train FILE --out " + str(folder),
+        )
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        version = int(written["format_version"])
+    except FileNotFoundError:
+        raise BrokenModel(
+            f"{folder} is not a plaintune model: {MANIFEST} is missing.",
+            "Give the folder that `plaintune train` wrote, for example reviews-model.",
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _broken(folder, f"{MANIFEST} cannot be read ({error})") from error
+    if version > FORMAT_VERSION:
+        raise BrokenModel(
+            f"{folder} was written by a newer plaintune (format {version}, this one reads {FORMAT_VERSION}).",
+            "Update it: pip install --upgrade plaintune",
+        )
+    manifest = _parsed(folder, written)
+    for name in PARTS:
+        _check_part(folder, name, (manifest.files or {}).get(name))
+    return manifest
+
+
+def _parsed(folder: Path, written: dict[str, Any]) -> Manifest:
+    known = {field.name for field in fields(Manifest)}
+    try:
+        manifest = Manifest(**{name: value for name, value in written.items() if name in known})
+        return replace(
+            manifest,
+            classes=tuple(map(str, manifest.classes)),
+            text_columns=tuple(manifest.text_columns),
+            choices=tuple(manifest.choices),
+        )
+    except TypeError as error:
+        raise _broken(folder, f"{MANIFEST} lacks a part ({error})") from error
+
+
+def _check_part(folder: Path, name: str, written: Mapping[str, Any] | None) -> None:
+    file = folder / name
+    if not file.is_file():
+        raise _broken(folder, f"{name} is missing")
+    if written is None:
+        raise _broken(folder, f"{MANIFEST} does not list {name}")
+    if file.stat().st_size != written["bytes"]:
+        raise _broken(folder, f"{name} has {file.stat().st_size:,} bytes instead of {written['bytes']:,}")
+    if _sha256(file) != written["sha256"]:
+        raise _broken(folder, f"{name} has changed since it was written")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _broken(folder: Path, what: str) -> BrokenModel:
+    return BrokenModel(f"The model in {folder} is damaged: {what}.", "Copy it again whole, or train it anew.")
+
+
+def _unwritable(out: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{out} cannot be written: {error.strerror or error}.",
+        "Free some space there or choose another place: --out DIR",
+    )

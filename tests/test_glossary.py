@@ -1,0 +1,104 @@
+"""Every word of the trade that a user may meet is explained, and found however it is typed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from plaintune.core.errors import UserError
+from plaintune.report import words
+from plaintune.report.words import glossary, look_up, terms_in
+
+PROMISED = """
+neural network, layer, sigmoid, ReLU, activation function, learning rate, convergence, transfer learning,
+learning-rate finder, pre-trained model, fine-tuning, backbone, encoder, token, tokenizer, embedding,
+epoch, step, batch, loss, gradient, optimizer, AdamW, weight decay, one-cycle schedule, warm-up,
+layer-wise learning rates, gradual unfreezing, freezing, overfitting, early stopping, dropout, training
+set, validation set, test set, split, group, leak, accuracy, macro-F1, precision, recall, confidence
+interval, confidence, calibration, temperature, probability, baseline, majority guess, n-gram, TF-IDF,
+logistic regression, blend, cross-validation, class, label, multi-label, regression, imbalance,
+duplicates, seed, checkpoint, ONNX, quantization, bf16, float32, AMX, GPU, CPU, manifest, model card,
+logit, softmax, pooling, head, attention, transformer, hyperparameter, weights, data drift
+"""
+
+
+def test_every_promised_term_has_an_entry_of_its_own() -> None:
+    promised = {" ".join(term.split()) for term in PROMISED.split(",")}
+    assert len(promised) == 80
+    assert promised - {entry.term for entry in glossary()} == set()
+
+
+def test_every_meaning_is_two_sentences_of_readable_length() -> None:
+    for entry in glossary():
+        sentences = re.findall(r"[.!?](?=\s+[A-Z'\d]|\s+plaintune|$)", entry.meaning)
+        assert len(sentences) == 2, entry.term
+        assert 60 < len(entry.meaning) < 320, entry.term
+
+
+def test_no_two_entries_answer_to_one_name() -> None:
+    names = [words._key(name) for entry in glossary() for name in entry.names]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_every_see_leads_to_another_entry() -> None:
+    terms = {entry.term for entry in glossary()}
+    assert [(e.term, see) for e in glossary() for see in e.see if see not in terms - {e.term}] == []
+
+
+def test_entries_stand_from_a_to_z() -> None:
+    terms = [entry.term.lower() for entry in glossary()]
+    assert terms == sorted(terms)
+
+
+@pytest.mark.parametrize(
+    ("typed", "term"),
+    [
+        ("convergence", "convergence"),
+        ("CONVERGES", "convergence"),
+        ("learning rate finder", "learning-rate finder"),
+        ("Learning Rates", "learning rate"),
+        ("warmup", "warm-up"),
+        ("n gram", "n-gram"),
+        ("ngrams", "n-gram"),
+        ("tfidf", "TF-IDF"),
+        ("batches", "batch"),
+        ("probabilities", "probability"),
+        ("classes", "class"),
+        ("class", "class"),
+        ("losses", "loss"),
+        ("pretrained", "pre-trained model"),
+        ("weight", "weights"),
+        ("frozen", "freezing"),
+        ("near-duplicates", "duplicates"),
+        ("MACRO F1", "macro-F1"),
+    ],
+)
+def test_a_term_is_found_however_it_is_typed(typed: str, term: str) -> None:
+    assert look_up(typed).term == term
+
+
+def test_every_name_of_every_entry_is_found_in_a_text_and_looked_up() -> None:
+    for entry in glossary():
+        for name in entry.names:
+            assert look_up(name) is entry
+            assert terms_in(f"The {name}, of course.") == [entry]
+    assert terms_in("batches; categories; biases") == [look_up("batch"), look_up("class"), look_up("bias")]
+
+
+def test_an_unknown_term_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(UserError, match="Did you mean 'convergence'") as unknown:
+        look_up("convergance")
+    assert "plaintune glossary" in unknown.value.fix
+
+
+def test_the_longest_term_of_a_text_wins_and_each_comes_once() -> None:
+    text = (
+        "The learning-rate finder chose a Learning Rate; the learning rate then fell. Validation losses too."
+    )
+    assert [entry.term for entry in terms_in(text)] == ["learning-rate finder", "learning rate", "loss"]
+
+
+def test_only_whole_words_count() -> None:
+    assert terms_in("A headline on batchwise stepping, overall, in classics and 2steps") == []
+    assert [entry.term for entry in terms_in("(batch) step, GPU/CPU")] == ["batch", "step", "GPU", "CPU"]
