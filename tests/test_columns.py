@@ -11,7 +11,8 @@ from plaintune.data.profile import DistinctCount, TableProfile, profile_table
 from plaintune.data.times import is_date
 
 ROWS = 40
-WORDS = "the a film was not very good but long and rather slow with some fine scenes in it".split()
+WORDS = ["the", "a", "film", "was", "not", "very", "good", "but", "long", "and", "rather", "slow", "with"]
+WORDS += ["some", "fine", "scenes", "in", "it"]
 
 
 def sentence(i: int, length: int = 9) -> str:
@@ -56,6 +57,16 @@ def test_ids_dates_links_and_numbers_are_neither_text_nor_answer() -> None:
         "h": MOODS,
     }
     assert chosen(columns) == ("g", "h")
+
+
+def test_codes_of_products_and_users_give_way_to_the_answer() -> None:
+    columns = {
+        "text": [sentence(i) for i in range(300)],
+        "reviewerID": [f"A{i // 3}X" for i in range(300)],
+        "asin": [f"B{i // 5:04}" for i in range(300)],
+        "overall": [f"{i % 5 + 1}.0" for i in range(300)],
+    }
+    assert chosen(columns) == ("text", "overall")
 
 
 def test_two_possible_answers_are_a_question_with_both_as_options() -> None:

@@ -9,10 +9,14 @@ import socket
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import pytest
 
@@ -37,6 +41,7 @@ class Site:
     cuts: int = 0  # so many answers end half-way
     claims_more_bytes: int = 0
     takes_ranges: bool = True
+    skips_bytes: int = 0  # of the rest that was asked for
     asked: list[dict[str, str]] = field(default_factory=list)
     answered: list[int] = field(default_factory=list)
 
@@ -55,12 +60,14 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(site.status, b"")
         if site.etag and self.headers["If-None-Match"] == site.etag:
             return self.answer(304, b"")
+        if site.modified and self.headers["If-Modified-Since"] == site.modified:
+            return self.answer(304, b"")
         same = self.headers["If-Range"] in (site.etag, site.modified)
         if not (self.headers["Range"] and site.takes_ranges and same):
             return self.answer(200, site.content)
-        start, size = int(self.headers["Range"][6:-1]), len(site.content)
+        start, size = int(self.headers["Range"][6:-1]) + site.skips_bytes, len(site.content)
         if start >= size:
-            return self.answer(416, b"", f"bytes */{size}")
+            return self.answer(416, b"that is all", f"bytes */{size}")
         return self.answer(206, site.content[start:], f"bytes {start}-{size - 1}/{size}")
 
     def answer(self, status: int, body: bytes, content_range: str = "") -> None:
@@ -152,7 +159,7 @@ def test_the_pauses_between_tries_are_those_it_was_given(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr(fetch.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
     site.cuts = 2
     download(site.url, tmp_path / "reviews.csv", pauses=(1.5, 7.5, 9.5))
     assert slept == [1.5, 7.5]
@@ -183,6 +190,35 @@ def test_a_server_that_mixes_two_versions_is_noticed(site: Site, tmp_path: Path,
     assert site.answered == [200, 206, 200]
 
 
+def test_a_server_that_sends_another_part_than_was_asked_for_is_noticed(site: Site, tmp_path: Path) -> None:
+    stop_half_way(site, tmp_path / "reviews.csv")
+    site.skips_bytes = 5
+    download(site.url, tmp_path / "reviews.csv", pauses=(0.0,))
+    assert (tmp_path / "reviews.csv").read_bytes() == CONTENT
+
+
+def test_what_came_from_one_address_is_not_continued_from_another(site: Site, tmp_path: Path) -> None:
+    stop_half_way(site, tmp_path / "reviews.csv")
+    download(site.url + "?another", tmp_path / "reviews.csv", pauses=())
+    assert site.ranges_asked == [None, None]
+
+
+def test_a_network_that_goes_away_midway_is_waited_for(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.cuts, open_really = 1, fetch._open
+    away = iter([False, True, True, False])
+
+    def open_or_not(url: str, headers: Mapping[str, str]) -> object:
+        if next(away):
+            raise fetch._unreached(url, socket.gaierror())
+        return open_really(url, headers)
+
+    monkeypatch.setattr(fetch, "_open", open_or_not)
+    download(site.url, tmp_path / "reviews.csv", pauses=NO_PAUSES)
+    assert site.answered == [200, 206]
+
+
 def test_a_server_that_gives_no_version_starts_anew(site: Site, tmp_path: Path) -> None:
     site.etag = None
     stop_half_way(site, tmp_path / "reviews.csv")
@@ -200,10 +236,11 @@ def test_a_weak_etag_gives_way_to_the_date(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_server_without_ranges_starts_anew(site: Site, tmp_path: Path) -> None:
-    site.takes_ranges = False
+    site.takes_ranges, events = False, list[Event]()
     stop_half_way(site, tmp_path / "reviews.csv")
-    download(site.url, tmp_path / "reviews.csv", pauses=())
+    download(site.url, tmp_path / "reviews.csv", listener=events.append, pauses=())
     assert (tmp_path / "reviews.csv").read_bytes() == CONTENT
+    assert (events[1].step, events[-1].step) == (0, len(CONTENT))
 
 
 def test_a_run_killed_before_the_last_rename_asks_for_nothing_twice(site: Site, tmp_path: Path) -> None:
@@ -334,9 +371,10 @@ def test_nothing_is_sent_but_the_request(site: Site, tmp_path: Path) -> None:
 
 
 def test_an_encrypted_connection_is_never_left_for_an_open_one() -> None:
-    request = fetch.urllib.request.Request("https://example.org/a.csv")
-    with pytest.raises(fetch.URLError, match="not encrypted"):
-        fetch._SafeRedirects().redirect_request(request, None, 302, "", {}, "http://example.org/a.csv")
+    request = urllib.request.Request("https://example.org/a.csv")
+    redirects: Any = fetch._SafeRedirects()
+    with pytest.raises(URLError, match="not encrypted"):
+        redirects.redirect_request(request, None, 302, "", {}, "http://example.org/a.csv")
 
 
 def test_the_cache_keeps_the_name_and_asks_only_whether_the_file_has_changed(site: Site) -> None:
@@ -349,6 +387,12 @@ def test_the_cache_keeps_the_name_and_asks_only_whether_the_file_has_changed(sit
     assert cached_download(site.url).read_bytes() == b"a new file"
     assert cached_download(site.url) == first
     assert site.answered[-1] == 304
+
+
+def test_a_server_that_only_gives_a_date_is_asked_by_its_date(site: Site) -> None:
+    site.etag, site.modified = None, "Mon, 01 Jan 2024 00:00:00 GMT"
+    assert cached_download(site.url) == cached_download(site.url)
+    assert site.answered == [200, 304]
 
 
 def test_two_addresses_with_one_file_name_are_two_files_in_the_cache(site: Site) -> None:

@@ -118,6 +118,14 @@ def test_a_name_that_stands_twice_in_the_header_is_made_unique(tmp_path: Path) -
     assert any("text (2)" in note for note in table.notes)
 
 
+def test_texts_with_unquoted_delimiters_under_known_names_are_broken_rows_and_no_new_columns(
+    tmp_path: Path,
+) -> None:
+    table = open_table(write(tmp_path, "data.csv", "label,text\nham,one, two\nham,three, four\nspam,five\n"))
+    assert table.columns == ("label", "text")
+    assert [row.problem for row in table.rows()] == ["3 fields instead of 2"] * 2 + [None]
+
+
 def test_the_unnamed_column_of_row_numbers_that_r_writes_gets_a_name(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "data.csv", 'text,label\n1,"so good",pos\n2,"so bad",neg\n'))
     assert table.columns == ("column 1", "text", "label")
@@ -259,6 +267,11 @@ def test_one_broken_character_among_good_ones_is_refused_with_its_line(tmp_path:
 def test_a_file_cut_inside_a_character_is_refused(tmp_path: Path) -> None:
     content = "text,label\ncafé,a\nthé,b\nbébé,été".encode()[:-1]
     assert "line 4" in refused(write(tmp_path, "data.csv", content)).problem
+
+
+def test_a_last_word_with_an_accent_is_not_taken_for_a_broken_character(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path, "data.csv", "label,text\na,one\nb,un café".encode("latin-1")))
+    assert values(table)[-1] == ["b", "un café"]
 
 
 def test_utf16_cut_inside_a_character_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import stat
 import tarfile
 import tempfile
@@ -101,6 +102,15 @@ def test_texts_and_compressed_texts_are_not_archives(tmp_path: Path) -> None:
     assert [name for name in names if is_archive(tmp_path / name)] == []
 
 
+def test_an_archive_spoiled_from_its_first_bytes_is_still_known_by_its_name(tmp_path: Path) -> None:
+    start = gzip.compress(b"some text")[:12]
+    for name in ("reviews.tar.gz", "reviews.TGZ", "reviews.csv.gz"):
+        (tmp_path / name).write_bytes(start)
+    assert is_archive(tmp_path / "reviews.tar.gz")
+    assert is_archive(tmp_path / "reviews.TGZ")
+    assert not is_archive(tmp_path / "reviews.csv.gz")
+
+
 def test_what_macos_adds_is_left_out(tmp_path: Path) -> None:
     junk = {"__MACOSX/pos/._1.txt": b"x", "pos/._1.txt": b"x", ".DS_Store": b"x"}
     with unpacked(make_zip(tmp_path / "a.zip", REVIEWS | junk)) as folder:
@@ -185,7 +195,7 @@ def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: pyt
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("1.txt", "w") as file:
         for _ in range(101):
             file.write(bytes(1 << 20))
-    monkeypatch.setattr(unpack.shutil, "copyfileobj", lambda *_: pytest.fail("it was written"))
+    monkeypatch.setattr(shutil, "copyfileobj", lambda *_: pytest.fail("it was written"))
     assert "200 times" in problem_of(bomb, tmp_path / "reviews")
 
 
@@ -202,6 +212,17 @@ def test_a_header_of_a_hundred_megabytes_is_not_read_into_memory(tmp_path: Path)
     assert "a header of" in problem_of(tmp_path / "a.tar", tmp_path / "reviews")
 
 
+def test_a_header_that_points_back_does_not_go_round_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpack, "MOST_MEMBERS", 100)
+    first, second = tarfile.TarInfo("1.txt"), tarfile.TarInfo("2.txt")
+    second.size = -512  # so the next header would be this one again
+    headers = first.tobuf(tarfile.GNU_FORMAT) + second.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "a.tar").write_bytes(headers + bytes(1024))
+    assert "damaged" in problem_of(tmp_path / "a.tar", tmp_path / "reviews")
+
+
 def test_more_than_the_disk_or_the_limit_takes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +233,7 @@ def test_more_than_the_disk_or_the_limit_takes_is_refused(
     with monkeypatch.context() as small:
         small.setattr(unpack, "MOST_MEMBERS", 1)
         assert "more than 1 files" in problem_of(archive, tmp_path / "reviews")
-    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 20}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 20}))
     assert "does not fit on the disk" in problem_of(archive, tmp_path / "reviews")
 
 
@@ -233,6 +254,15 @@ def test_an_archive_that_was_cut_short_is_refused_wherever_the_cut_is(tmp_path: 
     for cut in range(1, contents_end, 37):
         archive.write_bytes(whole[:cut])
         assert "damaged or was cut short" in problem_of(archive, tmp_path / "reviews"), cut
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_spoiled_byte_is_found_even_behind_the_last_file(tmp_path: Path, kind: str) -> None:
+    archive = make_tar(tmp_path / f"a.tar.{kind}", mode=f"w:{kind}")
+    content = bytearray(archive.read_bytes())
+    content[-6] ^= 0xFF  # of the checksum
+    archive.write_bytes(content)
+    assert "damaged" in problem_of(archive, tmp_path / "reviews")
 
 
 def test_a_spoiled_header_in_the_middle_is_no_silent_end(tmp_path: Path) -> None:

@@ -12,10 +12,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Texts = Sequence[str] | NDArray[Any]  # texts in Python or numpy strings
 BLOCK_ROWS = 2048  # 11 bits of row + 52 bits of hash fit one non-negative int64
 HASH_BITS = 52
 HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
@@ -74,12 +76,12 @@ class NgramHasher:
         self._word_hashes: list[int] = []
         self._letter_runs: list[NDArray[np.uint64]] = []
 
-    def blocks(self, texts: Sequence[str] | NDArray) -> Iterator[HashedTexts]:
+    def blocks(self, texts: Texts) -> Iterator[HashedTexts]:
         """The texts in order, `BLOCK_ROWS` at a time."""
         for first in range(0, len(texts), BLOCK_ROWS):
             yield self.hash_block(texts[first : first + BLOCK_ROWS])
 
-    def hash_block(self, texts: Sequence[str] | NDArray) -> HashedTexts:
+    def hash_block(self, texts: Texts) -> HashedTexts:
         """At most `BLOCK_ROWS` texts as sets of n-grams."""
         if len(self._word_ids) > self.remembered_words:
             self.__init__(self.shape, remembered_words=self.remembered_words)  # type: ignore[misc]

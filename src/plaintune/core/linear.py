@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from .features import HashedTexts, NgramHasher, NgramShape
+from .features import HashedTexts, NgramHasher, NgramShape, Texts
 
 MAX_BYTES = 20_000_000  # of the file, whatever the number of answers
 
@@ -38,7 +37,7 @@ class NgramModel:
         """What one n-gram costs on disk: hash, scale and float16 weights."""
         return 8 + 4 + 2 * int(self.weights.shape[1])
 
-    def logits(self, texts: Sequence[str] | NDArray) -> NDArray[np.float32]:
+    def logits(self, texts: Texts) -> NDArray[np.float32]:
         """Evidence for each answer. Shape (texts, answers)."""
         hasher = NgramHasher(self.shape)
         blocks = [self._block_logits(block) for block in hasher.blocks(texts)]

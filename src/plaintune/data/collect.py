@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaintune.core.errors import UserError
-from plaintune.core.events import Listener, progress
-from plaintune.data.columns import Roles
-from plaintune.data.describe import some
-from plaintune.data.examples import TEXT_DTYPE, Examples, SetAside, Understood
-from plaintune.data.profile import REPORT_EVERY, TableProfile
-from plaintune.data.table import Row, Table
-from plaintune.data.times import parse_times
+from ..core.errors import UserError
+from ..core.events import Listener, progress
+from .columns import Roles
+from .describe import some
+from .examples import TEXT_DTYPE, Examples, SetAside, Understood
+from .profile import REPORT_EVERY, TableProfile
+from .table import Row, Table
+from .times import parse_times
 
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)(?:\.0+)?$")
 CODE_DTYPE = np.dtype(np.int64)
@@ -138,11 +138,12 @@ def _check_something_kept(table: Table, roles: Roles, collected: _Collected) -> 
     text = " and ".join(f"`{table.columns[i]}`" for i in roles.text)
     if reasons.most_common(1)[0][0] == "no answer" and roles.label is not None:
         raise UserError(
-            f"`{table.columns[roles.label]}` is empty in every row of {table.name} that has a text.",
+            f"`{table.columns[roles.label]}` is empty in every row of {table.source} that has a text.",
             "Fill in the answers, or name another column: --label NAME",
         )
     raise UserError(
-        f"All texts of {table.name} are empty (column {text}).", "Name the column with the texts: --text NAME"
+        f"All texts of {table.source} are empty (column {text}).",
+        "Name the column with the texts: --text NAME",
     )
 
 
@@ -171,7 +172,7 @@ def _examples(
         groups=None if roles.group is None else found.groups.finished(),
         times=None,
         understood=Understood(
-            source=table.name,
+            source=table.source,
             format=table.format,
             text_columns=tuple(table.columns[i] for i in roles.text),
             label_column=None if roles.label is None else table.columns[roles.label],

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from plaintune.core.errors import AmbiguousColumns, UserError, nearest
-from plaintune.data.names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TEXT_NAMES, normalised, words_of
-from plaintune.data.profile import MOST_ANSWERS, ColumnProfile, TableProfile
+from ..core.errors import AmbiguousColumns, UserError, nearest
+from .names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TEXT_NAMES, normalised, words_of
+from .profile import MOST_ANSWERS, ColumnProfile, TableProfile
 
 TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "year", "created"})
 ROWS_PER_ANSWER = 20  # with more than MOST_ANSWERS answers, fewer rows each than this are no answers
@@ -44,9 +44,11 @@ def find_column(columns: Sequence[str], name: str, *, source: str, option: str) 
     alike = [i for i, column in enumerate(columns) if normalised(column) == normalised(name)]
     if len(alike) == 1:
         return alike[0]
+    hint = nearest(name, columns)
+    likely = next((column for column in columns if f"'{column}'" in hint), columns[0])
     raise UserError(
-        f"{source} has no column '{name}'.{nearest(name, columns)} Its columns: {', '.join(columns)}.",
-        f"Name one of them: --{option} {_quoted(columns[0])}",
+        f"{source} has no column '{name}'.{hint} Its columns: {', '.join(columns)}.",
+        f"Name one of them: --{option} {_quoted(likely)}",
     )
 
 
@@ -54,37 +56,34 @@ def choose_roles(profile: TableProfile, wanted: WantedColumns, *, source: str, n
     """The role of each column; raises AmbiguousColumns or UserError where it is not clear."""
     columns = profile.columns
     names = [column.name for column in columns]
+    rows = profile.rows - profile.problem_rows
 
-    def named(name: str | None, option: str) -> int | None:
+    def find(name: str | None, option: str) -> int | None:
         return None if name is None else find_column(names, name, source=source, option=option)
 
-    text = tuple(
-        dict.fromkeys(find_column(names, name, source=source, option="text") for name in wanted.text)
-    )
-    label, group, time = (
-        named(wanted.label, "label"),
-        named(wanted.group, "group"),
-        named(wanted.time, "time"),
-    )
-    if label is not None and label in text:
-        raise UserError(
-            f"`{names[label]}` is named as both the text and the answer.", "Name two different columns."
-        )
+    texts = [find_column(names, name, source=source, option="text") for name in wanted.text]
+    label = find(wanted.label, "label")
+    group = find(wanted.group, "group")
+    time = find(wanted.time, "time")
+    if label is not None and label in texts:
+        both = f"`{names[label]}` is named as both the text and the answer."
+        raise UserError(both, "Name two different columns.")
     notes: list[str] = []
-    if not text:
+    if not texts:
         free = [c for i, c in enumerate(columns) if i not in (label, group, time)]
-        chosen, others = _choose_text(free, profile.rows - profile.problem_rows, source)
-        text = (columns.index(chosen),)
+        only_one = len(columns) == 1 and not need_label
+        chosen, others = (columns[0], []) if only_one else _choose_text(free, rows, source)
+        texts = [columns.index(chosen)]
         notes += (_also_text(other, chosen) for other in others)
     if label is None and need_label:
-        free = [c for i, c in enumerate(columns) if i not in (*text, group, time)]
-        label = columns.index(_choose_label(free, profile.rows - profile.problem_rows, source))
-    free = [c for i, c in enumerate(columns) if i not in (*text, label, group, time)]
+        free = [c for i, c in enumerate(columns) if i not in (*texts, group, time)]
+        label = columns.index(_choose_label(free, rows, source))
+    free = [c for i, c in enumerate(columns) if i not in (*texts, label, group, time)]
     if group is None:
         notes += map(_group_note, filter(_is_group, free))
     if time is None:
         notes += [_time_note(column) for column in free if _is_time(column)][:1]
-    return Roles(text, label, group, time, tuple(notes))
+    return Roles(tuple(dict.fromkeys(texts)), label, group, time, tuple(notes))
 
 
 def check_label(column: ColumnProfile) -> None:
@@ -168,7 +167,7 @@ def _is_words(column: ColumnProfile) -> bool:
 
 
 def _is_text(column: ColumnProfile) -> bool:
-    repeats = column.distinct < max(2, column.filled / 5)
+    repeats = column.distinct < column.filled / 5 or column.distinct == 1 < column.filled
     if normalised(column.name) in TEXT_NAMES and not repeats:
         return True
     return column.words >= 2 and (not repeats or (column.distinct > 1000 and column.words >= 4))
@@ -206,6 +205,7 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
     known = [c for c in free if normalised(c.name) in LABEL_NAMES]
     named = [c for c in known if _may_be_label(c)]
     fitting = [c for c in free if _is_label(c, rows)]
+    fitting = [c for c in fitting if not _names_things(c)] or fitting
     if len(named) == 1:
         return named[0]
     doubtful = named or [c for c in known if c.distinct > 1]
@@ -244,8 +244,13 @@ def _is_label(column: ColumnProfile, rows: int) -> bool:
         and column.words <= 6
         and not column.is_years
         and (not column.is_numeric or (column.is_whole_numbers and column.distinct <= 20))
-        and normalised(column.name) not in OTHER_NAMES
     )
+
+
+def _names_things(column: ColumnProfile) -> bool:
+    """Products, users and the like: many codes, or a name that says so."""
+    identity = bool(words_of(column.name) & IDENTITY_WORDS)
+    return column.distinct > 20 and (identity or column.is_codes)
 
 
 def _may_be_label(column: ColumnProfile) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from plaintune.core.errors import UserError
-from plaintune.data.dialect import (
+from ..core.errors import UserError
+from .dialect import (
     DELIMITERS,
     NO_DELIMITER,
     column_names,
@@ -18,9 +18,9 @@ from plaintune.data.dialect import (
     sniff_dialect,
     sniff_newline,
 )
-from plaintune.data.encoding import damage_told, open_text
-from plaintune.data.records import Dialect, read_records
-from plaintune.data.table import Row, Table, fitted
+from .encoding import damage_told, open_text
+from .records import Dialect, read_records
+from .table import Row, Table, fitted
 
 FASTTEXT = "__label__"
 PROMISED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
@@ -55,14 +55,9 @@ def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -
     headed = has_header(first, rest)
     if headed and usual_width == len(first) + 1 and _row_names_lead(rest, usual_width):
         first = ["", *first]
-    columns, twice = column_names(first if headed else [""] * usual_width)
-    notes = [
-        f"Several columns are called `{name}`; from the second on they are `{name} (2)`…" for name in twice
-    ]
-    if not headed:
-        notes.append("The first row is not a header, so the columns are called `column 1`, `column 2`…")
+    columns, notes = column_names(first if headed else None, usual_width)
     if not dialect.quoting:
-        notes.append("Quote marks in this file are unbalanced, so they are read as plain characters.")
+        notes += ("Quote marks in this file are unbalanced, so they are read as plain characters.",)
 
     def read() -> Iterator[Row]:
         with damage_told(path), open_text(path, encoding, newline=dialect.newline) as lines:
@@ -72,7 +67,7 @@ def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -
             yield from fit_rows(records, len(columns))
 
     return Table(
-        name=path.name,
+        source=path.name,
         format=_format_name(dialect),
         columns=columns,
         read=read,
@@ -80,7 +75,7 @@ def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -
         delimiter=dialect.delimiter if dialect.delimiter != NO_DELIMITER else None,
         has_header=headed,
         counted_in="line",
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -129,7 +124,7 @@ def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str]) -> 
                     yield _label_row(number, line, prefixed, two_levels)
 
     return Table(
-        name=path.name,
+        source=path.name,
         format="label-text lines",
         columns=("label", "coarse", "text") if two_levels else ("label", "text"),
         read=read,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plaintune.data.examples import Examples, Understood
+from .examples import Examples, Understood
 
 LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")
 DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
@@ -64,8 +64,8 @@ def _set_aside(understood: Understood) -> str:
     counted_in = "line" if understood.format in LINES else "file" if understood.format == "folder" else "row"
     parts = [f"{reason} ({_numbered(counted_in, rows)})" for reason, rows in places.items()]
     count = len(understood.set_aside)
-    more = "; …" if parts[10:] else ""
-    return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:10])}{more}."
+    more = "; …" if parts[5:] else ""
+    return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:5])}{more}."
 
 
 def _numbered(counted_in: str, rows: list[int]) -> str:

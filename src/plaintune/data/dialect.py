@@ -10,9 +10,9 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from plaintune.data.names import KNOWN_NAMES, normalised
-from plaintune.data.records import Dialect, LineFeed, cut_line_end, long_fields, records_in
-from plaintune.data.times import is_date, is_number
+from .names import KNOWN_NAMES, normalised, unique_names
+from .records import Dialect, LineFeed, cut_line_end, long_fields, records_in
+from .times import is_date, is_number
 
 DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 NO_DELIMITER = "\udcff"  # stands in no decoded text: the file is one column
@@ -186,21 +186,12 @@ def _is_typed(value: str) -> bool:
     return is_number(value) or is_date(value)
 
 
-def column_names(cells: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Unique names for the columns of a header, and the names that stood there twice."""
-    names: list[str] = []
-    twice: list[str] = []
-    for position, cell in enumerate(cells, start=1):
-        name = wanted = cell.strip() or f"column {position}"
-        copy = 1
-        while name in names:
-            copy += 1
-            name = f"{wanted} ({copy})"
-        if copy > 1 and wanted not in twice:
-            twice.append(wanted)
-        names.append(name)
-    return tuple(names), tuple(twice)
-
-
-def numbered_columns(count: int) -> tuple[str, ...]:
-    return tuple(f"column {position}" for position in range(1, count + 1))
+def column_names(header: list[str] | None, width: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Unique names for ``width`` columns, with or without a header; notes on what was not as usual."""
+    cells = header or [""] * width
+    wanted = [cell.strip() or f"column {position}" for position, cell in enumerate(cells, start=1)]
+    twice = [name for name, count in Counter(wanted).items() if count > 1]
+    notes = [f"Several columns are called `{name}`; the second is now `{name} (2)`." for name in twice]
+    if header is None:
+        notes.append("The first row is not a header, so the columns are called `column 1`, `column 2`…")
+    return unique_names(wanted), tuple(notes)

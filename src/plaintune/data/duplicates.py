@@ -7,17 +7,19 @@ in a short question one changed word may change the answer.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import HashedTexts, NgramHasher, NgramShape, text_hashes
+from ..core.features import HashedTexts, NgramHasher, NgramShape, Texts, text_hashes
 
 NEAR_JACCARD = 0.8
 MIN_SHINGLES = 7
 BANDS, ROWS_PER_BAND = 12, 5
 
 
-def text_clusters(texts: NDArray) -> NDArray[np.int64]:
+def text_clusters(texts: NDArray[Any]) -> NDArray[np.int64]:
     """A number per text, shared by identical (normalised) and near-identical texts. Shape (texts,)."""
     _, exact = np.unique(text_hashes(texts), return_inverse=True)
     _, first_of = np.unique(exact, return_index=True)
@@ -33,7 +35,7 @@ def merge_clusters(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArr
     return _connected(int(pairs.max(initial=-1)) + 1, [(int(x), int(y)) for x, y in pairs])[a]
 
 
-def _near_pairs(texts: NDArray) -> list[tuple[int, int]]:
+def _near_pairs(texts: Texts) -> list[tuple[int, int]]:
     hasher = NgramHasher(NgramShape(words=2))
     signatures, sizes, shingles = [], [], []
     for block in hasher.blocks(texts):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from ..core.features import Texts
 
 HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beginning
 CHUNK_ROWS = 1000
@@ -39,7 +41,7 @@ class Tokens:
         return joined([self.of(int(text)) for text in chosen])
 
 
-def encode(tokenizer: Tokenizer, texts: Sequence[str] | NDArray, *, max_length: int) -> Tokens:
+def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int) -> Tokens:
     """Token ids with the special ones of the model; of a long text the head and the tail are kept."""
     kept: list[NDArray[np.int32]] = []
     shortened = 0

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from plaintune.core.errors import UserError, nearest
+from ..core.errors import UserError, nearest
 
 BLOCK = 1 << 20
 HEAD_BYTES = 1 << 16
@@ -231,7 +231,7 @@ def _single_byte_or_broken(path: Path) -> str:
     """
     valid = stray = letters = lines = first_bad_line = 0
     seen: set[str] = set()
-    ending = ""
+    ending = ""  # of the file
     with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape") as text:
         while chunk := text.read(BLOCK):
             found = STRAY_BYTE.findall(chunk)
@@ -244,7 +244,7 @@ def _single_byte_or_broken(path: Path) -> str:
             seen.update(found)
             ending = chunk[-3:]
     tail = ending[len(ending.rstrip("".join(seen))) :]
-    cut_off = len(tail) == stray and "\udcc2" <= tail[0] <= "\udcf4"  # ends inside a character
+    cut_off = len(tail) == stray and _begins_character(tail)
     if valid * 20 >= stray or cut_off:
         raise UserError(
             f"{path.name} is UTF-8 with broken characters, the first in line {first_bad_line}.", SAVE_AS_UTF8
@@ -255,3 +255,13 @@ def _single_byte_or_broken(path: Path) -> str:
             SAVE_AS_UTF8,
         )
     return "latin-1" if seen & NOT_IN_CP1252 else "cp1252"
+
+
+def _begins_character(tail: str) -> bool:
+    """Are the last bytes of a file, all there is beyond ASCII, a UTF-8 character cut short?
+
+    A single one from 0xE0 on is not: more often it is the `é` of a text that ends in `café`.
+    """
+    highest_lead = 0xDF if len(tail) == 1 else 0xF4
+    lead, *others = (ord(stray) - 0xDC00 for stray in tail)  # the bytes behind the surrogates
+    return 0xC2 <= lead <= highest_lead and all(0x80 <= byte <= 0xBF for byte in others)

@@ -26,9 +26,9 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.error import HTTPError, URLError
 
-from plaintune.core.errors import OutputExists, UserError, nearest
-from plaintune.core.events import Listener, note, progress, silent, stage
-from plaintune.data.unpack import cannot_write, extract
+from ..core.errors import OutputExists, UserError, nearest
+from ..core.events import Listener, note, progress, silent, stage
+from .unpack import cannot_write, extract
 
 TIMEOUT_SECONDS = 30.0
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # before each new try

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from plaintune.core.errors import UserError
-from plaintune.data.encoding import LONGEST_LINE, detect_encoding, is_binary, open_text
-from plaintune.data.table import Row, Table
-from plaintune.data.tables import TABLE_SUFFIXES, open_table, suffix_of
+from ..core.errors import UserError
+from .encoding import LONGEST_LINE, detect_encoding, is_binary, open_text
+from .table import Row, Table
+from .tables import TABLE_SUFFIXES, open_table, suffix_of
 
 # Accepted, with or without one folder around it:
 #   <answer>/<any file>        train/<answer>/<any file> (+ test/<answer>/…, + train/unsup/…)
@@ -40,8 +40,10 @@ def open_folder(folder: Path) -> Parts:
     """The parts of the data in ``folder``; UserError where its layout is none that we know."""
     folders, tables = _folders(folder), _tables(folder)
     while len(folders) == 1 and not tables and not TRAIN.search(folders[0].name.lower()):
-        folder = folders[0]
-        folders, tables = _folders(folder), _tables(folder)
+        inner = folders[0]
+        if not _folders(inner) and not _tables(inner) and len(_visible(inner)) > 1:
+            break  # texts: a single answer
+        folder, folders, tables = inner, _folders(inner), _tables(inner)
     train_folders = [path for path in folders if TRAIN.search(path.name.lower())]
     if len(train_folders) == 1:
         return _train_and_test_folders(folder, train_folders[0], folders)
@@ -110,7 +112,7 @@ def _tables(folder: Path) -> list[Path]:
     files = [path for path in _visible(folder) if path.is_file() and not ABOUT.match(path.name)]
     tables = [path for path in files if suffix_of(path) in TABLE_SUFFIXES]
     texts = [path for path in files if suffix_of(path) in (".txt", "")]
-    return tables or (texts if not _folders(folder) and len(texts) <= 3 else [])
+    return tables or (texts if not _folders(folder) and len(texts) == 1 else [])
 
 
 def _class_names(folder: Path) -> list[str]:
@@ -173,5 +175,5 @@ def _text_in_other_encoding(path: Path) -> tuple[str, str | None]:
     try:
         with open_text(path, detect_encoding(path), newline="") as file:
             return file.read(), None
-    except UserError as error:
-        return "", error.problem
+    except UserError:
+        return "", "broken characters (is it UTF-8?)"

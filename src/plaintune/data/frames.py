@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from plaintune.core.errors import UserError
-from plaintune.data.dialect import column_names
-from plaintune.data.table import Row, Table, as_text
+from ..core.errors import UserError
+from .dialect import column_names
+from .table import Row, Table, as_text
 
 
 def is_frame(source: object) -> bool:
@@ -18,7 +18,7 @@ def is_frame(source: object) -> bool:
 def frame_table(source: Any) -> Table:
     """The table in a frame or a dict of columns; rows are counted from 1."""
     names, column = _columns_of(source)
-    columns, twice = column_names([str(name) for name in names])
+    columns, notes = column_names([str(name) for name in names], len(names))
     lengths = {name: len(column(position)) for position, name in enumerate(columns)}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"`{name}` {length}" for name, length in lengths.items())
@@ -29,7 +29,6 @@ def frame_table(source: Any) -> Table:
         for number, row in enumerate(zip(*values, strict=True), start=1):
             yield Row(number, list(row))
 
-    notes = tuple(f"Several columns are called `{name}`; the second is now `{name} (2)`." for name in twice)
     return Table("the table", "Python", columns, read, notes=notes)
 
 

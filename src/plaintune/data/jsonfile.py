@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from plaintune.core.errors import UserError
-from plaintune.data.encoding import damage_told, open_text
-from plaintune.data.table import Row, Table, as_text
+from ..core.errors import UserError
+from .encoding import damage_told, open_text
+from .table import Row, Table, as_text
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 KEYS_FROM = 10_000  # lines of JSON lines in which all keys are expected to turn up
@@ -59,7 +59,7 @@ def _json_lines(path: Path, encoding: str) -> Table:
     if not columns:
         raise _no_objects(path)
     return Table(
-        name=path.name,
+        source=path.name,
         format="JSON lines",
         columns=columns,
         read=lambda: (_row(number, value, columns) for number, value in objects()),
@@ -82,7 +82,7 @@ def _json(path: Path, encoding: str) -> Table:
     if not columns:
         raise _no_objects(path)
     return Table(
-        name=path.name,
+        source=path.name,
         format="JSON",
         columns=columns,
         read=lambda: (_row(number, value, columns) for number, value in enumerate(objects, start=1)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 
 def _names(listed: str) -> frozenset[str]:
@@ -39,3 +40,15 @@ def words_of(name: str) -> frozenset[str]:
     """The words in a column's name: `reviewText`, `review_text` and `Review Text` hold the same."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
     return frozenset(re.findall(r"[^\W\d_]+", spaced.lower()))
+
+
+def unique_names(names: Iterable[str]) -> tuple[str, ...]:
+    """``names``, with " (2)", " (3)"… behind those that stood before."""
+    unique: dict[str, None] = {}
+    for name in names:
+        copy, candidate = 1, name
+        while candidate in unique:
+            copy += 1
+            candidate = f"{name} ({copy})"
+        unique[candidate] = None
+    return tuple(unique)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from plaintune.core.events import Listener, progress, silent
-from plaintune.data.table import Table
-from plaintune.data.times import is_date, is_number
+from ..core.events import Listener, progress, silent
+from .table import Table
+from .times import is_date, is_number
 
 MOST_ANSWERS = 200
 EXACT_DISTINCT = 1 << 14
@@ -44,7 +44,7 @@ class DistinctCount:
         return len(self.kept) * (self.mask + 1)
 
 
-@dataclass
+@dataclass(eq=False)
 class ColumnProfile:
     """What was seen of one column."""
 
@@ -141,7 +141,7 @@ def profile_table(table: Table, *, listener: Listener = silent) -> TableProfile:
         profile.rows += 1
         if problem is not None:
             profile.problem_rows += 1
-            if len(profile.first_problems) < 5:
+            if len(profile.first_problems) < 3:
                 profile.first_problems.append((line, problem))
             continue
         # the first rows, then ever fewer: a file may be sorted by its answers

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from plaintune.core.errors import UserError
-from plaintune.core.events import Listener, silent, stage
-from plaintune.data.collect import collect_examples, joined_text
-from plaintune.data.columns import WantedColumns, check_label, choose_roles
-from plaintune.data.describe import describe
-from plaintune.data.examples import Examples
-from plaintune.data.folders import Parts, open_folder
-from plaintune.data.frames import frame_table, is_frame, list_table
-from plaintune.data.names import normalised
-from plaintune.data.profile import TableProfile, profile_table
-from plaintune.data.table import Row, Table
-from plaintune.data.tables import local_path, open_table
-from plaintune.data.unpack import is_archive, unpacked
+from ..core.errors import UserError
+from ..core.events import Listener, silent, stage
+from .collect import collect_examples, joined_text
+from .columns import WantedColumns, check_label, choose_roles
+from .describe import describe
+from .examples import Examples
+from .folders import Parts, open_folder
+from .frames import frame_table, is_frame, list_table
+from .names import normalised
+from .profile import TableProfile, profile_table
+from .table import Row, Table
+from .tables import local_path, open_table
+from .unpack import is_archive, unpacked
 
 __all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
 
@@ -108,7 +108,7 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
             classes = request.classes or train.classes
             test = _read_table(parts.test, replace(request, columns=columns, classes=classes))
         else:
-            notes.append(f"{parts.test.name} is not used: it has no column `{label}` to test against.")
+            notes.append(f"{parts.test.source} is not used: it has no column `{label}` to test against.")
     if parts.unlabeled is not None:
         without = replace(request, columns=WantedColumns(("text",)), need_labels=False, classes=None)
         unlabeled = _read_table(parts.unlabeled, without).texts
@@ -119,11 +119,14 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
 def _read_table(table: Table, request: _Request) -> Examples:
     profile = profile_table(table, listener=request.listener)
     if profile.rows == 0:
-        what = "a header and no rows" if table.has_header and table.delimiter else "no rows"
-        raise UserError(f"{table.name} holds {what}.", "Give a file with a text and its answer in each row.")
+        headed = table.has_header and table.delimiter
+        what = "a header and no rows" if headed else f"no {table.counted_in}s"
+        raise UserError(
+            f"{table.source} holds {what}.", "Give a file with a text and its answer in each row."
+        )
     if request.strict_rows:
         _check_problem_rows(table, profile)
-    roles = choose_roles(profile, request.columns, source=table.name, need_label=request.need_labels)
+    roles = choose_roles(profile, request.columns, source=table.source, need_label=request.need_labels)
     learn = request.need_labels and request.classes is None
     if learn and roles.label is not None:
         check_label(profile.columns[roles.label])
@@ -143,7 +146,8 @@ def _check_problem_rows(table: Table, profile: TableProfile) -> None:
     first = ", ".join(f"{table.counted_in} {line} ({problem})" for line, problem in profile.first_problems)
     more = ", …" if profile.problem_rows > len(profile.first_problems) else ""
     quote = "Put quotes around texts that hold the delimiter" if table.delimiter else "Mend these rows"
+    count = f"{profile.problem_rows:,} of {profile.rows:,} rows"
     raise UserError(
-        f"{profile.problem_rows:,} of {profile.rows:,} rows of {table.name} are broken: {first}{more}.",
+        f"{table.source}: {count} cannot be used: {first}{more}.",
         f"{quote}, or export the file again from where it came.",
     )

@@ -7,10 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from plaintune.core.errors import MissingExtra, UserError
-from plaintune.data.delimited import HEADER_SAMPLE, fit_rows
-from plaintune.data.dialect import column_names, has_header
-from plaintune.data.table import Row, Table, as_text
+from ..core.errors import MissingExtra, UserError
+from .delimited import HEADER_SAMPLE, fit_rows
+from .dialect import column_names, has_header
+from .table import Row, Table, as_text
 
 BATCH_ROWS = 2048
 AGAIN = "Download or save it again, or give the table as CSV."
@@ -19,14 +19,15 @@ AGAIN = "Download or save it again, or give the table as CSV."
 def parquet_table(path: Path) -> Table:
     """The table in a Parquet file; rows are counted from 1."""
     try:
-        import pyarrow as arrow  # type: ignore[import-untyped]
-        import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
     except ImportError as error:
         raise MissingExtra("Reading Parquet", extra="train") from error
     damage = (arrow.ArrowException, OSError)
     try:
         with parquet.ParquetFile(path) as file:
-            columns, twice = column_names(list(file.schema_arrow.names))
+            names = list(file.schema_arrow.names)
+            columns, notes = column_names(names, len(names))
     except damage as error:
         raise UserError(f"{path.name} is a damaged Parquet file.", AGAIN) from error
 
@@ -46,7 +47,6 @@ def parquet_table(path: Path) -> Table:
             column = column.cast(arrow.string())
         return [as_text(value) for value in column.to_pylist()]
 
-    notes = tuple(f"Several columns are called `{name}`; the second is now `{name} (2)`." for name in twice)
     return Table(path.name, "Parquet", columns, read, notes=notes)
 
 
@@ -78,18 +78,15 @@ def excel_table(path: Path) -> Table:
 
     sample = [values for _, values in islice(records(), HEADER_SAMPLE)]
     headed = has_header(sample[0], sample[1:])
-    columns, twice = column_names(sample[0] if headed else [""] * len(sample[0]))
-    notes = [f"Several columns are called `{name}`; the second is now `{name} (2)`." for name in twice]
-    if not headed:
-        notes.append("The first row is not a header, so the columns are called `column 1`, `column 2`…")
+    columns, notes = column_names(sample[0] if headed else None, len(sample[0]))
     if len(filled) > 1:
         others = ", ".join(f"`{name}`" for name, _ in filled[1:])
-        notes.append(f"Only the sheet `{sheet}` is read, not {others}.")
+        notes += (f"Only the sheet `{sheet}` is read, not {others}.",)
 
     def read() -> Iterator[Row]:
         return fit_rows(islice(records(), int(headed), None), len(columns))
 
-    return Table(path.name, "Excel", columns, read, has_header=headed, notes=tuple(notes))
+    return Table(path.name, "Excel", columns, read, has_header=headed, notes=notes)
 
 
 def _cell(value: Any) -> str:

@@ -21,7 +21,7 @@ class Row(NamedTuple):
 class Table:
     """A table whose rows are read from the start, one at a time, each time ``rows()`` is called."""
 
-    name: str
+    source: str  # the file's name
     format: str
     columns: tuple[str, ...]
     read: Callable[[], Iterator[Row]] = field(repr=False)

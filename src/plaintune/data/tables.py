@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from plaintune.core.errors import UserError
-from plaintune.core.events import Listener, silent
-from plaintune.data.delimited import text_table
-from plaintune.data.dialect import SAMPLE_CHARS
-from plaintune.data.encoding import checked_path, damage_told, detect_encoding, file_kind, open_text
-from plaintune.data.jsonfile import JSON_SUFFIXES, json_table
-from plaintune.data.sheets import excel_table, parquet_table
-from plaintune.data.table import Row, Table, as_text
+from ..core.errors import UserError
+from ..core.events import Listener, silent
+from .delimited import text_table
+from .dialect import SAMPLE_CHARS
+from .encoding import checked_path, damage_told, detect_encoding, file_kind, open_text
+from .jsonfile import JSON_SUFFIXES, json_table
+from .sheets import excel_table, parquet_table
+from .table import Row, Table, as_text
 
 __all__ = ["TABLE_SUFFIXES", "Row", "Table", "as_text", "is_url", "local_path", "open_table", "suffix_of"]
 
@@ -81,7 +81,7 @@ def is_url(source: object) -> bool:
 def local_path(source: str | Path, *, listener: Listener = silent) -> Path:
     """Where ``source`` lies on this machine: checked, and downloaded first if it is an address."""
     if is_url(source):
-        from plaintune.data.fetch import cached_download
+        from .fetch import cached_download
 
         return cached_download(str(source), listener=listener)
     if isinstance(source, str) and "://" in source:

@@ -29,8 +29,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from plaintune.core.errors import OutputExists, UserError
-from plaintune.core.events import Listener, progress, silent, stage
+from ..core.errors import OutputExists, UserError
+from ..core.events import Listener, progress, silent, stage
 
 MOST_BYTES = 20 << 30
 MOST_MEMBERS = 5_000_000
@@ -139,8 +139,6 @@ class _Limits:
     def admit(self, size: int) -> None:
         """Count ``size`` bytes that are about to be unpacked; raises UserError where that is too much."""
         self.bytes += size
-        if size < 0:
-            raise tarfile.ReadError("a negative size")
         if self.bytes > max(RATIO_COUNTS_FROM_BYTES, MOST_RATIO * self.packed_bytes):
             raise UserError(
                 f"{self.name} unpacks to more than {MOST_RATIO} times its own size, as archives do that "

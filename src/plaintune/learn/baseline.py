@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from ..core.features import HashedTexts, NgramHasher, NgramShape
+from ..core.features import HashedTexts, NgramHasher, NgramShape, Texts
 from ..core.linear import MAX_BYTES, NgramModel, known_ngrams
 
 SHORT_TEXT_CHARACTERS = 300  # on average; below, letters inside words are counted too
@@ -25,7 +26,7 @@ MAX_FIT_ROWS = 200_000
 MAX_FEATURES = 1_500_000
 
 
-def choose_shape(texts: NDArray) -> NgramShape:
+def choose_shape(texts: Texts) -> NgramShape:
     """Words up to three for long texts, words up to two and letter runs for short ones."""
     sample = texts[:: max(1, len(texts) // 2000)]
     mean = sum(map(len, sample)) / max(1, len(sample))
@@ -33,7 +34,7 @@ def choose_shape(texts: NDArray) -> NgramShape:
 
 
 def fit_baseline(
-    texts: NDArray, labels: NDArray[np.int64], classes: int, *, max_rows: int = MAX_FIT_ROWS, seed: int
+    texts: NDArray[Any], labels: NDArray[np.int64], classes: int, *, max_rows: int = MAX_FIT_ROWS, seed: int
 ) -> NgramModel:
     """A linear model over n-grams of ``texts`` (rows,) for ``labels`` (rows,), pruned to fit the folder.
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.settings import Choice
 from .network import Network
 from .steps import Stepper
+from .train import HEAD_ROWS
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
@@ -18,6 +18,7 @@ SCORING_SPEEDUP = 1.4  # the float32 graph scores about this much faster than a 
 FIXED_SECONDS = 12.0  # the graph written, checked, and the folder closed
 SAFETY = 0.85  # of the time left is planned; shared machines slow down
 PROBE_ROWS = 400
+PROBE_SECONDS = 2.0
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
@@ -25,7 +26,7 @@ FEWEST_PASSES = 2.0
 
 @dataclass(frozen=True)
 class Probe:
-    """What a few texts and two training steps told about this data on this machine."""
+    """What a few texts and training steps told about this data on this machine."""
 
     lengths: NDArray[np.int64]  # (sample,) tokens of whole texts
     tokens_per_second: float  # while training
@@ -35,24 +36,13 @@ class Probe:
         return float(np.minimum(self.lengths, max_length).mean())
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What the time is spent on."""
-
-    max_length: int
-    passes: float
-    rows_per_batch: int
-    sweep_seconds: float
-    reserve_seconds: float  # for writing and scoring
-    choices: tuple[Choice, ...]
-
-
 def probe(network: Network, stepper: Stepper, lengths: NDArray[np.int64]) -> Probe:
-    """Time two training steps that leave the weights as they are; ``lengths`` are of whole texts."""
+    """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts."""
     optimizer = stepper.optimizer(network)
     batch = max(stepper.epoch(rows_per_batch=16, seed=0), key=lambda b: int(stepper.tokens.lengths[b].sum()))
-    seconds = []
-    for _ in range(3):
+    seconds: list[float] = []
+    begun = time.perf_counter()
+    while len(seconds) < 3 or (len(seconds) < 12 and time.perf_counter() - begun < PROBE_SECONDS):
         started = time.perf_counter()
         stepper.step(network, optimizer, batch, rate=0.0)
         seconds.append(time.perf_counter() - started)
@@ -76,58 +66,56 @@ def longest_useful(lengths: NDArray[np.int64], asked: int | None, backbone_limit
     return min(wanted, backbone_limit)
 
 
-def spend(
-    measured: Probe, *, rows: int, scored_rows: int, max_length: int, length_asked: bool, seconds: float
-) -> Budget:
-    """Choose length and passes so that training, scoring and writing end within ``seconds``."""
-    wanted = next((passes for most, passes in PASSES_BY_ROWS if rows <= most), FEWEST_PASSES)
-    lengths = [max_length]
-    if not length_asked:
-        lengths += [shorter for shorter in SHORTER_TOKENS if shorter < max_length]
-    for length in lengths:
-        passes, sweep_seconds = _passes(measured, length, rows, scored_rows, seconds)
-        if passes >= min(1.0, wanted):
-            break
-    enough = passes >= wanted
-    passes = min(wanted, passes)
-    return Budget(
-        length,
-        passes,
-        rows_per_batch(rows),
-        sweep_seconds,
-        1.3 * (FIXED_SECONDS + _scoring_seconds(measured, length, scored_rows)),
-        (_length_choice(measured, length, max_length), _passes_choice(passes, rows, enough)),
-    )
+@dataclass(frozen=True)
+class Work:
+    """What has to be done: how many texts to learn from and to score, in how much time."""
+
+    rows: int
+    scored_rows: int
+    seconds: float
+
+    def scoring_seconds(self, measured: Probe, length: int) -> float:
+        """For scoring at a text length of ``length`` tokens, and writing the folder."""
+        tokens = self.scored_rows * measured.mean_tokens(length)
+        return FIXED_SECONDS + tokens / (measured.tokens_per_second * SCORING_SPEEDUP)
+
+    def passes(self, measured: Probe, length: int) -> float:
+        """How often training can go through the texts in the time that is left beside scoring."""
+        tokens = measured.mean_tokens(length)
+        head_seconds = min(self.rows, HEAD_ROWS) * tokens / (measured.tokens_per_second * 2)
+        left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - head_seconds
+        return max(0.0, left * measured.tokens_per_second / (self.rows * tokens))
+
+    @property
+    def wanted_passes(self) -> float:
+        """What so many examples need; more would learn them by heart."""
+        return next((passes for most, passes in PASSES_BY_ROWS if self.rows <= most), FEWEST_PASSES)
 
 
-def _passes(measured: Probe, length: int, rows: int, scored_rows: int, seconds: float) -> tuple[float, float]:
-    tokens = measured.mean_tokens(length)
-    head = min(rows, 3000) * tokens / (measured.tokens_per_second * 2)
-    left = SAFETY * (seconds - FIXED_SECONDS) - _scoring_seconds(measured, length, scored_rows) - head
-    sweep = min(max(SWEEP_SECONDS, SWEEP_SHARE * left), max(0.0, 0.2 * left))
-    return max(0.0, (left - sweep) * measured.tokens_per_second / (rows * tokens)), sweep
+def sweep_seconds(work: Work) -> float:
+    """The time for the learning-rate sweep: a twentieth or 10 s, but never a fifth of what there is."""
+    return min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * work.seconds)
 
 
-def _scoring_seconds(measured: Probe, length: int, rows: int) -> float:
-    return rows * measured.mean_tokens(length) / (measured.tokens_per_second * SCORING_SPEEDUP)
-
-
-def _length_choice(measured: Probe, length: int, wanted: int) -> Choice:
-    whole = float((measured.lengths <= length).mean())
+def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> tuple[int, str]:
+    """The cut for texts: ``longest`` tokens, or less where one pass would not fit into the time."""
+    lengths = [longest] + [shorter for shorter in SHORTER_TOKENS if shorter < longest and not fixed]
+    enough = min(1.0, work.wanted_passes)
+    chosen = next((length for length in lengths if work.passes(measured, length) >= enough), lengths[-1])
+    whole = float((measured.lengths <= chosen).mean())
     if whole >= 0.995:
         reason = "every text is seen whole"
     else:
         cut = "of the others the network sees the first quarter and the end"
         reason = f"{whole:.0%} of the texts fit; {cut}, the n-gram model sees all"
-    if length < wanted:
-        reason += f"; {wanted} would not fit into the time"
-    return Choice("text length", f"{length} tokens", reason)
+    if chosen < longest:
+        reason += f"; {longest} would not fit into the time"
+    return chosen, reason
 
 
-def _passes_choice(passes: float, rows: int, enough: bool) -> Choice:
-    reason = (
-        f"what {rows:,} examples need; more would learn them by heart"
-        if enough
-        else "as many as the time allows; --minutes gives more"
-    )
-    return Choice("passes over the data", f"{passes:.1f}", reason)
+def choose_passes(measured: Probe, work: Work, length: int) -> tuple[float, str]:
+    """How often to go through the texts: what they need, or what the time allows."""
+    possible = work.passes(measured, length)
+    if possible >= work.wanted_passes:
+        return work.wanted_passes, f"what {work.rows:,} examples need; more would learn them by heart"
+    return possible, "as many as the time allows; --minutes gives more"

@@ -18,7 +18,7 @@ LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
 SWEEP_STEPS = 60
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
-SAFE_RATES = (2e-5, 5e-4)
+SAFE_RATES = (2e-5, 1e-3)
 BELOW_DIVERGENCE = 8.0  # the pick is the best point of the sweep divided by this
 
 
@@ -30,6 +30,7 @@ class LearningRateCurve:
     losses: tuple[float, ...]
     pick: float
     reason: str
+    tokens_per_second: float  # of the faster half of the steps: a second look at this machine's speed
 
 
 def find_learning_rate(
@@ -47,8 +48,11 @@ def find_learning_rate(
     smoothed: list[float] = []
     average, best, started = 0.0, math.inf, time.monotonic()
     todo = stepper.endless_batches(rows_per_batch=rows_per_batch, seed=seed)
+    speeds: list[float] = []
     for step, (rate, chosen) in enumerate(zip(rates, todo, strict=False), start=1):
+        step_started = time.monotonic()
         loss = stepper.step(network, optimizer, chosen, rate=float(rate))
+        speeds.append(int(stepper.tokens.lengths[chosen].sum()) / max(1e-6, time.monotonic() - step_started))
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**step))
         best = min(best, smoothed[-1])
@@ -60,7 +64,7 @@ def find_learning_rate(
     restore(network, kept)
     tried = tuple(float(rate) for rate in rates[: len(smoothed)])
     pick, reason = pick_rate(tried, tuple(smoothed))
-    return LearningRateCurve(tried, tuple(smoothed), pick, reason)
+    return LearningRateCurve(tried, tuple(smoothed), pick, reason, float(np.quantile(speeds, 0.75)))
 
 
 def pick_rate(rates: tuple[float, ...], losses: tuple[float, ...]) -> tuple[float, str]:

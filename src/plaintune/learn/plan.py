@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,19 @@ from ..data.examples import Examples
 from ..data.split import Splits, split
 from .backbone import Backbone, find_backbone
 from .baseline import MAX_FIT_ROWS
-from .budget import PROBE_ROWS, Budget, longest_useful, probe, spend, test_rows_affordable
+from .budget import (
+    PROBE_ROWS,
+    Work,
+    choose_length,
+    choose_passes,
+    longest_useful,
+    probe,
+    rows_per_batch,
+    sweep_seconds,
+    test_rows_affordable,
+)
 from .checkpoint import Checkpoint
-from .lr_finder import find_learning_rate
+from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Device, Network, choose_device, load_network
 from .steps import Stepper
 from .train import Schedule
@@ -133,30 +143,32 @@ def make_plan(
     max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
     splits = divide(examples, test, settings, max_test_rows=max_test_rows)
     counted_rows, counting_seconds = _counting(examples, seconds_left())
-    budget = spend(
-        measured,
-        rows=len(splits.train),
-        scored_rows=len(splits.valid) + (len(splits.test) if test is None else len(test)),
-        max_length=wanted_length,
-        length_asked=settings.max_length_tokens is not None,
-        seconds=seconds_left() - counting_seconds,
+
+    def work() -> Work:
+        scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
+        return Work(len(splits.train), scored_rows, seconds_left() - counting_seconds)
+
+    length, reason = choose_length(
+        measured, work(), longest=wanted_length, fixed=settings.max_length_tokens is not None
     )
-    choices = list(learner.choices)
-    choices += [choose(listener, c.name, c.value, c.reason) for c in budget.choices]
-    rate, rate_choice = _learning_rate(network, learner, examples, splits, budget, settings, listener)
-    schedule = Schedule(
-        steps=round(budget.passes * len(splits.train) / budget.rows_per_batch),
-        rows_per_batch=budget.rows_per_batch,
-        learning_rate=rate,
-        seed=settings.seed,
+    choices = [*learner.choices, choose(listener, "text length", f"{length} tokens", reason)]
+    curve = _learning_rate(
+        network, learner, examples, splits, length=length, seconds=sweep_seconds(work()), listener=listener
     )
+    choices.append(choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason))
+    faster = max(measured.tokens_per_second, curve.tokens_per_second)  # a short probe may meet a busy moment
+    measured = replace(measured, tokens_per_second=faster)
+    passes, reason = choose_passes(measured, work(), length)
+    choices.append(choose(listener, "passes over the data", f"{passes:.1f}", reason))
+    rows = rows_per_batch(len(splits.train))
+    steps = max(1, round(passes * len(splits.train) / rows))
     return Plan(
         max_test_rows,
         counted_rows,
-        budget.max_length,
-        schedule,
-        budget.reserve_seconds,
-        (*choices, rate_choice),
+        length,
+        Schedule(steps, rows, curve.pick, settings.seed),
+        1.3 * work().scoring_seconds(measured, length),
+        tuple(choices),
     )
 
 
@@ -176,24 +188,22 @@ def _learning_rate(
     learner: Learner,
     examples: Examples,
     splits: Splits,
-    budget: Budget,
-    settings: Settings,
+    *,
+    length: int,
+    seconds: float,
     listener: Listener,
-) -> tuple[float, Choice]:
+) -> LearningRateCurve:
+    """Sweep over a part of the training texts, in half batches."""
     stage(listener, "Looking for the learning rate")
-    rows = splits.train
-    if len(rows) > SWEEP_ROWS:
-        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, SWEEP_ROWS, replace=False))
-    stepper = learner.stepper(learner.tokens(examples.texts[rows], budget.max_length), examples.labels[rows])
-    curve = find_learning_rate(
+    rows = splits.train[:: max(1, len(splits.train) // SWEEP_ROWS)]
+    return find_learning_rate(
         network,
-        stepper,
-        rows_per_batch=budget.rows_per_batch // 2,
-        seconds=budget.sweep_seconds,
-        seed=settings.seed + 7,
+        learner.stepper(learner.tokens(examples.texts[rows], length), examples.labels[rows]),
+        rows_per_batch=rows_per_batch(len(splits.train)) // 2,
+        seconds=seconds,
+        seed=7,
         listener=listener,
     )
-    return curve.pick, choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason)
 
 
 def _counting(examples: Examples, seconds: float) -> tuple[int, float]:

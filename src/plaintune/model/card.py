@@ -6,7 +6,7 @@ from .folder import Manifest
 
 
 def model_card(manifest: Manifest, name: str) -> str:
-    """README.md of a model folder: what it does, how good it is, what it rests on. Holds no text of a user."""
+    """README.md of a model folder: what it does, how well, resting on what. Holds no text of a user."""
     scores = manifest.scores
     low, high = scores["score_interval"]
     answers = ", ".join(f"`{answer}`" for answer in manifest.classes[:50])
@@ -17,8 +17,8 @@ def model_card(manifest: Manifest, name: str) -> str:
 
 Answers `{manifest.label_column or "the question"}` for an English text ({texts}): {answers}{more}.
 
-**Right {scores["score"]:.1%} of the time** on {scores["rows"]:,} examples it had never seen (95% sure: {low:.1%} to
-{high:.1%}; macro-F1 {scores["macro_f1"]:.3f}). Always guessing `{manifest.majority_class}` gives
+**Right {scores["score"]:.1%} of the time** on {scores["rows"]:,} examples it had never seen
+(95% sure: {low:.1%} to {high:.1%}; macro-F1 {scores["macro_f1"]:.3f}). Always guessing `{manifest.majority_class}` gives
 {scores["majority_score"]:.1%}, counting words {scores["baseline_score"]:.1%}.
 
 ## Use

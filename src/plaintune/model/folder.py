@@ -107,7 +107,7 @@ def require_free(out: Path, *, replace_existing: bool) -> None:
     free = shutil.disk_usage(existing).free
     if free < NEEDED_BYTES:
         raise UserError(
-            f"{existing} has {free / 1e6:,.0f} MB free; a model and its checkpoint need {NEEDED_BYTES / 1e6:,.0f}.",
+            f"{existing} has {free / 1e6:,.0f} MB free; a run needs {NEEDED_BYTES / 1e6:,.0f} MB.",
             "Free some space there or choose another place: --out DIR",
         )
 

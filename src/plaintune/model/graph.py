@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..core.events import Listener, progress, silent
+from ..core.features import Texts
 from ..core.hardware import usable_cores
 from ..data.encode import batches, encode, padded, plain_tokenizer
 
@@ -28,7 +28,7 @@ class Graph:
         self.tokenizer = plain_tokenizer(tokenizer.read_text(encoding="utf-8"))
         self.max_length, self.pad_id = max_length, pad_id
 
-    def logits(self, texts: Sequence[str] | NDArray, *, listener: Listener = silent) -> NDArray[np.float32]:
+    def logits(self, texts: Texts, *, listener: Listener = silent) -> NDArray[np.float32]:
         """Evidence for each answer. Shape (texts, classes)."""
         parts: list[NDArray[np.float32]] = []
         for first in range(0, len(texts), CHUNK_ROWS):
@@ -36,7 +36,7 @@ class Graph:
             progress(listener, min(first + CHUNK_ROWS, len(texts)), len(texts))
         return np.concatenate(parts)
 
-    def _chunk(self, texts: Sequence[str] | NDArray) -> NDArray[np.float32]:
+    def _chunk(self, texts: Texts) -> NDArray[np.float32]:
         tokens = encode(self.tokenizer, texts, max_length=self.max_length)
         found: NDArray[np.float32] | None = None
         for chosen in batches(

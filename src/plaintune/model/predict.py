@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..core.blending import Blend
 from ..core.errors import BrokenModel, UserError
 from ..core.events import Listener, silent
+from ..core.features import Texts
 from ..core.linear import NgramModel
 from .folder import GRAPH, NGRAMS, TOKENIZER, Manifest, read_manifest
 from .graph import Graph
@@ -37,7 +38,7 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Open a model folder. Raises BrokenModel where a part is missing, changed or from a newer release."""
+        """Open a model folder. Raises BrokenModel where it is not whole, or from a newer release."""
         folder = Path(folder)
         manifest = read_manifest(folder)
         try:
@@ -63,9 +64,7 @@ class Model:
         """The answer to each text; a single text gives a list of one."""
         return [self._prediction(row) for row in self.probabilities(texts)]
 
-    def probabilities(
-        self, texts: str | Sequence[str] | NDArray, *, listener: Listener = silent
-    ) -> NDArray[np.float32]:
+    def probabilities(self, texts: str | Texts, *, listener: Listener = silent) -> NDArray[np.float32]:
         """Calibrated probabilities. Shape (texts, classes). Raises UserError for what is not text."""
         texts = [texts] if isinstance(texts, str) else texts
         for row, text in enumerate(texts):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from plaintune.core.errors import UserError, nearest
+from ..core.errors import UserError, nearest
 
 _GAP = r"[\s\-\u2010-\u2013]?"  # "warm-up", "warm up" and "warmup" are one term
 
@@ -31,7 +31,7 @@ class Entry:
 @functools.cache
 def glossary() -> tuple[Entry, ...]:
     """All entries, from A to Z."""
-    raw = tomllib.loads(resources.files("plaintune.report").joinpath("glossary.toml").read_text("utf-8"))
+    raw = tomllib.loads(resources.files("plaintune").joinpath("report", "glossary.toml").read_text("utf-8"))
     entries = (
         Entry(e["term"], e["meaning"], also=tuple(e.get("also", ())), see=tuple(e.get("see", ())))
         for e in raw["entry"]

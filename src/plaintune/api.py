@@ -1,0 +1,86 @@
+"""The Python face: `train` and `load`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .core.errors import MissingExtra
+from .core.events import Listener
+from .core.settings import DEFAULT_MINUTES, Settings
+
+if TYPE_CHECKING:
+    from .model.predict import Model
+
+TRAINING_PACKAGES = ("torch", "transformers", "sklearn", "scipy")
+
+
+def train(
+    source: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    test: Any = None,
+    out: str | Path | None = None,
+    text: str | Sequence[str] = (),
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    minutes: float = DEFAULT_MINUTES,
+    backbone: str | None = None,
+    max_length: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    quiet: bool = False,
+    listener: Listener | None = None,
+) -> Model:
+    """A model trained on ``source``: a path, a web address, a data frame, or texts with ``labels``.
+
+    ``test`` is scored once, at the end: anything ``source`` can be, or a pair (texts, labels). The model
+    folder goes to ``out`` (default: NAME-model here); its scores are in ``model.manifest.scores``.
+    ``listener`` gets every event of the run; without one a progress bar is shown unless ``quiet``.
+    Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
+    """
+    require_training()
+    from .faces.cli import default_name
+    from .faces.terminal import Terminal
+    from .pipeline import fit
+
+    columns = (text,) if isinstance(text, str) else tuple(text)
+    settings = Settings(columns, label, group, time, minutes, backbone, max_length, seed)
+    named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
+    folder = Path(out) if out is not None else Path(named)
+    if listener is not None:
+        return fit(
+            source,
+            labels,
+            out=folder,
+            settings=settings,
+            test=test,
+            replace_existing=overwrite,
+            listener=listener,
+        )
+    with Terminal(quiet=quiet) as terminal:
+        return fit(
+            source,
+            labels,
+            out=folder,
+            settings=settings,
+            test=test,
+            replace_existing=overwrite,
+            listener=terminal,
+        )
+
+
+def load(folder: str | Path) -> Model:
+    """The model in ``folder``, ready to predict. Needs no torch. Raises BrokenModel."""
+    from .model.predict import Model
+
+    return Model.load(folder)
+
+
+def require_training() -> None:
+    """Raise MissingExtra where what training needs is not installed."""
+    if any(importlib.util.find_spec(package) is None for package in TRAINING_PACKAGES):
+        raise MissingExtra("Training", extra="train")

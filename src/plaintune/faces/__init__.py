@@ -1,0 +1,1 @@
+"""What people touch: no machine learning in here."""

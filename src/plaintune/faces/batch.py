@@ -1,0 +1,143 @@
+"""Tables in, tables out: every row of a file answered, in constant memory."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..core.errors import UserError, nearest
+from ..core.events import Listener, progress, stage, warn
+from ..data.examples import Examples
+from ..data.names import unique_names
+from ..data.read import joined_text, read_examples
+from ..data.table import Row, Table
+from ..data.tables import open_table
+from ..model.predict import Model
+
+BLOCK_ROWS = 1000
+Answered = tuple[Row, dict[str, Any] | None]
+
+
+def predict_file(
+    model: Model, source: str, out: Path | None, *, text: tuple[str, ...], listener: Listener
+) -> int:
+    """Write every row of ``source`` with its answer and confidence to ``out`` (None: stdout); counts them.
+
+    Rows without a text, and rows that could not be read, keep their place and get no answer.
+    """
+    table = open_table(source, listener=listener)
+    columns = text_columns(table, model, text)
+    added = unique_names([*table.columns, "answer", "confidence"])[-2:]
+    with _sink(out) as file:
+        write = _writer(file, out, [*table.columns, *added])
+        rows = 0
+        for row, answer in _answered(model, table, columns, listener):
+            confidence = "" if answer is None else f"{answer['confidence']:.4f}"
+            write([*row.values, "" if answer is None else answer["answer"], confidence])
+            rows += 1
+    return rows
+
+
+def predictions_of_file(
+    model: Model, source: str, out: Path | None, *, text: tuple[str, ...], listener: Listener
+) -> list[dict[str, Any]]:
+    """The answers as the objects of `predict --json`; null for rows without a text. Also writes ``out``."""
+    if out is not None:
+        predict_file(model, source, out, text=text, listener=listener)
+    table = open_table(source, listener=listener)
+    none = {"answer": None, "confidence": None, "probabilities": None}
+    columns = text_columns(table, model, text)
+    return [answer or none for _, answer in _answered(model, table, columns, listener)]
+
+
+def read_for_model(
+    model: Model, source: str, *, text: tuple[str, ...], label: str | None, listener: Listener
+) -> Examples:
+    """Labelled examples, read by the columns the model was trained on, their answers numbered as its classes."""
+    manifest = model.manifest
+    return read_examples(
+        source,
+        text=text or manifest.text_columns,
+        label=label or manifest.label_column,
+        classes=model.classes,
+        listener=listener,
+    )
+
+
+def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int]:
+    """Where the text stands: the columns asked for, those of training, or the only column there is."""
+    wanted = asked or model.manifest.text_columns
+    by_lower_case = {name.lower(): number for number, name in enumerate(table.columns)}
+    if all(name.lower() in by_lower_case for name in wanted):
+        return [
+            table.columns.index(name) if name in table.columns else by_lower_case[name.lower()]
+            for name in wanted
+        ]
+    if len(table.columns) == 1 and not asked:
+        return [0]
+    missing = next(name for name in wanted if name.lower() not in by_lower_case)
+    raise UserError(
+        f"{table.source} has no column '{missing}'. Its columns: {', '.join(table.columns[:20])}."
+        + nearest(missing, table.columns),
+        "Say which one holds the text: --text COL",
+    )
+
+
+def _answered(model: Model, table: Table, columns: list[int], listener: Listener) -> Iterator[Answered]:
+    stage(listener, "Answering")
+    rows, done, skipped = table.rows(), 0, 0
+    while block := list(islice(rows, BLOCK_ROWS)):
+        texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
+        asked = [number for number, text in enumerate(texts) if text.strip()]
+        answers = dict(zip(asked, model.predict([texts[number] for number in asked]), strict=True))
+        for number, row in enumerate(block):
+            answer = answers.get(number)
+            yield row, None if answer is None else asdict(answer)
+        done += len(block)
+        skipped += len(block) - len(asked)
+        progress(listener, done, 0)
+    if skipped:
+        warn(listener, f"{skipped:,} rows hold no text or could not be read; they got no answer.")
+
+
+@contextmanager
+def _sink(out: Path | None) -> Iterator[TextIO]:
+    """stdout, or a file written aside and renamed when all of it is there."""
+    if out is None:
+        yield sys.stdout
+        return
+    aside = out.with_name(f".{out.name}.part")
+    try:
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        aside.replace(out)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _writer(file: TextIO, out: Path | None, columns: list[str]) -> Callable[[list[str]], None]:
+    suffix = ".csv" if out is None else out.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+
+        def write_line(values: list[str]) -> None:
+            file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
+
+        return write_line
+    if suffix not in (".csv", ".tsv", ".txt"):
+        raise UserError(
+            f"--out {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
+        )
+    table = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+    table.writerow(columns)
+
+    def write_row(values: list[str]) -> None:
+        table.writerow(values)
+
+    return write_row

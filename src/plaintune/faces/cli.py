@@ -1,0 +1,346 @@
+"""The command line. Every command here parses, calls one function of the house, and prints."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..core.errors import AmbiguousColumns, OutputExists, UserError, one_line
+from ..core.settings import DEFAULT_MINUTES, Settings
+
+if TYPE_CHECKING:
+    from ..model.predict import Model
+
+app = typer.Typer(
+    name="plaintune",
+    help="A file of labelled text in, a classifier you can trust out: on a plain CPU, with no settings.",
+    epilog="Start with: plaintune demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace what is there without asking.")]
+Minutes = Annotated[float, typer.Option(help="The whole command ends within this time.")]
+Seed = Annotated[int, typer.Option(help="Another seed draws another test part and another order.")]
+TextColumns = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="COL", help="Column of the text; repeat it to join several."),
+]
+LabelColumn = Annotated[str | None, typer.Option("--label", metavar="COL", help="Column of the answer.")]
+
+TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
+
+
+@app.command(epilog=TRAIN_EPILOG)
+def train(
+    data: Annotated[
+        str, typer.Argument(help="CSV, TSV, JSONL, Parquet, Excel, folder, archive or web address.")
+    ],
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Labelled data to score on, once, at the end.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(metavar="COL", help="Keep a film, a customer… on one side.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COL", help="Score on the latest rows.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the model goes. [default: NAME-model]")
+    ] = None,
+    minutes: Minutes = DEFAULT_MINUTES,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|DIR", help="Another pre-trained model: a folder or a hub name."),
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(metavar="N", help="Tokens of a text that the network sees.")
+    ] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    yes: Yes = False,
+) -> None:
+    """Train a classifier on labelled texts, and say how good it is."""
+    settings = Settings(tuple(text or ()), label, group, time, minutes, backbone, max_length, seed)
+    folder = out or Path(default_name(data))
+    model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
+    _print_trained(model, folder, as_json)
+
+
+@app.command(epilog="Example: plaintune demo")
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the model goes.")] = Path("demo-model"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+    yes: Yes = False,
+) -> None:
+    """Train on the bundled sample (messages to a shop, for six teams): offline, in under two minutes."""
+    from .demo import print_mistakes, sample_file
+
+    model = _train(
+        str(sample_file("messages.csv")),
+        Settings(minutes=1.9),
+        out,
+        test=str(sample_file("messages-test.csv")),
+        quiet=quiet,
+        yes=yes,
+    )
+    if not as_json and not quiet:
+        print_mistakes(model)
+    _print_trained(model, out, as_json)
+
+
+@app.command(epilog='Example: plaintune predict reviews-model "Loved it"')
+def predict(
+    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
+    file: Annotated[str | None, typer.Option(metavar="FILE", help="Answer every row of a table.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where they go: .csv, .tsv or .jsonl.")
+    ] = None,
+    text: TextColumns = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    yes: Yes = False,
+) -> None:
+    """Answer texts, or every row of a file."""
+    from ..model.predict import Model
+    from .batch import predict_file, predictions_of_file
+
+    if bool(texts) == bool(file):
+        raise UserError(
+            "predict needs texts, or a file of them.",
+            f'For example: plaintune predict {model} "Loved it", or: plaintune predict {model} --file new.csv',
+        )
+    if out is not None and not file:
+        raise UserError(
+            "--out goes with --file.", f"For example: plaintune predict {model} --file new.csv --out {out}"
+        )
+    if out is not None and out.exists() and not yes:
+        raise OutputExists(
+            f"{out} exists already.", "Add --yes to replace it, or choose another name: --out FILE"
+        )
+    loaded = Model.load(model)
+    if file and not as_json:
+        with _terminal(quiet) as listener:
+            rows = predict_file(loaded, file, out, text=tuple(text or ()), listener=listener)
+        if out is not None:
+            typer.echo(f"{rows:,} rows answered in {out}.", err=True)
+        return
+    if file:
+        with _terminal(quiet) as listener:
+            predictions = predictions_of_file(loaded, file, out, text=tuple(text or ()), listener=listener)
+    else:
+        predictions = [asdict(prediction) for prediction in loaded.predict(texts or [])]
+    if as_json:
+        _print_json({"predictions": predictions})
+    else:
+        for prediction in predictions:
+            typer.echo(f"{prediction['answer']}  ({prediction['confidence']:.0%} sure)")
+
+
+@app.command(epilog="Example: plaintune evaluate reviews-model held.csv")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
+    data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
+    text: TextColumns = None,
+    label: LabelColumn = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a model on labelled texts."""
+    from ..core.events import note
+    from ..model.evaluate import evaluate as evaluate_model
+    from ..model.predict import Model
+    from .batch import read_for_model
+    from .summary import evaluate_summary
+
+    loaded = Model.load(model)
+    with _terminal(quiet) as listener:
+        examples = read_for_model(loaded, data, text=tuple(text or ()), label=label, listener=listener)
+        for sentence in examples.understood.notes:
+            note(listener, sentence)
+        result = evaluate_model(loaded, examples, listener=listener)
+    if as_json:
+        _print_json({"model": str(model), **result.as_json()})
+    else:
+        for line in evaluate_summary(result, str(model)):
+            typer.echo(line)
+
+
+@app.command(epilog="Example: plaintune glossary convergence")
+def glossary(
+    term: Annotated[
+        list[str] | None, typer.Argument(help="A word you met; without one, all of them.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say in two sentences what a term of art means."""
+    from ..report.words import glossary as entries
+    from ..report.words import look_up
+
+    found = [look_up(" ".join(term))] if term else list(entries())
+    if as_json:
+        _print_json({"entries": [asdict(entry) for entry in found]})
+        return
+    for entry in found:
+        typer.echo(f"{entry.term}: {entry.meaning}")
+        if term and entry.see:
+            typer.echo(f"See also: {', '.join(entry.see)}")
+
+
+@app.command(epilog="Example: plaintune get imdb --from aclImdb_v1.tar.gz")
+def get(
+    name: Annotated[str, typer.Argument(help="The data set: imdb.")],
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it goes.")] = None,
+    from_file: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="An archive you have already.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fetch a public data set, checked and unpacked."""
+    from ..data.fetch import get_dataset
+
+    with _terminal(quiet) as listener:
+        folder = get_dataset(name, out=out, from_file=from_file, listener=listener)
+    if as_json:
+        _print_json({"folder": str(folder)})
+    else:
+        typer.echo(f"{name} is in {folder}. Next: plaintune train {shlex.quote(str(folder))}")
+
+
+def main() -> None:
+    """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        status = app(standalone_mode=False)
+    except UserError as error:
+        _fail(error.problem, error.fix)
+    except KeyboardInterrupt:
+        _interrupted()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+        ):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(
+            f"Writing failed: {error.strerror}{where}.",
+            "Free some space there or choose another place: --out",
+        )
+    except Exception as error:
+        _usage_error(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def default_name(source: str) -> str:
+    """`reviews-model` for `data/reviews.csv.gz`, in the folder one stands in."""
+    name = Path(source.rstrip("/\\").split("?")[0]).name
+    stem = name.split(".")[0] or name.strip(".") or "text"
+    return f"{stem}-model"
+
+
+def _train(data: str, settings: Settings, folder: Path, *, test: str | None, quiet: bool, yes: bool) -> Model:
+    """Train, asking at a terminal where a column or a folder in the way needs a decision."""
+    from ..model.folder import require_free
+    from .terminal import ask, confirm
+
+    try:
+        require_free(folder, replace_existing=yes)
+    except OutputExists as error:
+        if not confirm(f"{error.problem} Replace it?"):
+            raise
+        yes = True
+    fit = _training()
+    while True:
+        try:
+            with _terminal(quiet) as listener:
+                return fit(
+                    data, out=folder, settings=settings, test=test, replace_existing=yes, listener=listener
+                )
+        except AmbiguousColumns as error:
+            chosen = ask(error.problem, error.options)
+            if chosen is None:
+                raise
+            settings = (
+                replace(settings, text=(chosen,)) if error.role == "text" else replace(settings, label=chosen)
+            )
+
+
+def _training() -> Callable[..., Model]:
+    from ..api import require_training
+
+    require_training()
+    from ..pipeline import fit
+
+    return fit
+
+
+def _terminal(quiet: bool) -> Any:
+    from .terminal import Terminal
+
+    return Terminal(quiet=quiet)
+
+
+def _print_trained(model: Model, folder: Path, as_json: bool) -> None:
+    from .summary import train_json, train_summary
+
+    if as_json:
+        _print_json(train_json(model.manifest, folder))
+    else:
+        for line in train_summary(model.manifest, folder):
+            typer.echo(line)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def _fail(problem: str, fix: str) -> None:
+    sys.stdout.flush()
+    print(f"Error: {problem}\n{fix}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _interrupted() -> None:
+    command = shlex.join(["plaintune", *sys.argv[1:]])
+    print(f"\nStopped. To go on from where it was, type the same again: {command}", file=sys.stderr)
+    sys.exit(130)
+
+
+def _usage_error(error: Exception) -> None:
+    """A wrong option or a missing argument in two lines; anything else is a fault of ours and is raised."""
+    kind = {parent.__name__ for parent in type(error).__mro__}
+    if "Abort" in kind:
+        _interrupted()
+    if "ClickException" not in kind:
+        raise error
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "plaintune"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        sys.exit(2)
+    _fail(one_line(error.format_message()), f"See: {command} --help")  # type: ignore[attr-defined]
