@@ -5,35 +5,25 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .core.blending import Blend
-from .core.events import Listener, note, silent, stage, warn
+from .core.events import Listener, note, silent, stage
 from .core.features import text_hashes
 from .core.files import write_text
 from .core.linear import NgramModel
-from .core.metrics import Score, score_answers
-from .core.settings import Choice, Settings, choose
+from .core.metrics import score_answers
+from .core.settings import Settings
 from .data.describe import describe
 from .data.duplicates import text_clusters
 from .data.examples import Examples
 from .data.read import read_examples
-from .data.split import Splits
-from .learn.baseline import fit_baseline
-from .learn.blend import fit_blend
-from .learn.checkpoint import Checkpoint
-from .learn.network import Network
-from .learn.onnx import write_graph
-from .learn.plan import Learner, Plan, divide, make_or_resume_plan, prepare
-from .learn.train import fit_head, train
 from .model.card import model_card
-from .model.evaluate import evaluate
+from .model.evaluate import evaluate, seen_in_training
 from .model.folder import (
     CARD,
     GRAPH,
@@ -43,27 +33,18 @@ from .model.folder import (
     checkpoint_folder,
     packed_hashes,
     publish,
+    remove_checkpoint,
     require_free,
     staging_folder,
     write_manifest,
 )
-from .model.graph import Graph
+from .model.graph import open_graph
 from .model.predict import Model
 
+if TYPE_CHECKING:
+    from .learn.learn import Learned
+
 VERSIONED = ("plaintune", "numpy", "torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every step of a run may ask for."""
-
-    settings: Settings
-    listener: Listener
-    started: float  # time.monotonic
-
-    def seconds_left(self) -> float:
-        """Until the whole command must have ended."""
-        return self.started + 60 * self.settings.minutes - time.monotonic()
 
 
 def fit(
@@ -81,67 +62,73 @@ def fit(
     Raises UserError for what the user can mend; nothing is left behind then. A run that was killed goes
     on from its last checkpoint when called again in the same way.
     """
-    run = Run(settings, listener, started=time.monotonic())
+    started = time.monotonic()
+
+    def seconds_left() -> float:
+        return started + 60 * settings.minutes - time.monotonic()
+
     require_free(out, replace_existing=replace_existing)
-    checkpoint = Checkpoint(checkpoint_folder(out), listener)
+    checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
-        examples, test_examples = read(source, labels, test, run)
-        learner = prepare(settings, listener)
-        plan = make_or_resume_plan(
-            examples, test_examples, learner, settings,
-            checkpoint=checkpoint, seconds_left=run.seconds_left, listener=listener,
-        )  # fmt: skip
-        splits = divide(examples, test_examples, settings, max_test_rows=plan.max_test_rows)
-        split_choice = say_split(examples, splits, test_examples, listener)
-        held_back = examples.take(splits.test) if test_examples is None else test_examples
+        examples, test_examples = read(source, labels, test, settings, listener)
+        from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
+        from .learn.learn import learn
+        from .learn.onnx import write_graph
 
-        stage(listener, "Counting words (the n-gram baseline)")
-        ngrams = count_words(examples, splits, plan, settings)
-        network = fine_tune(examples, splits, learner, plan, checkpoint, run)
-        stage(listener, "Writing the model")
-        ngrams.save(staged / NGRAMS)
-        write_text(staged / TOKENIZER, learner.tokenizer.to_str())
-        vocabulary = int(learner.backbone.config["vocab_size"])
-        parity = write_graph(network, staged / GRAPH, vocabulary=vocabulary, max_length=plan.max_length)
-        del network
-
-        stage(listener, "Weighing the network against counted words")
-        graph = Graph(
-            staged / GRAPH, staged / TOKENIZER, max_length=plan.max_length, pad_id=learner.backbone.pad_id
+        learned = learn(
+            examples,
+            test_examples,
+            settings,
+            checkpoint_folder=checkpoint,
+            seconds_left=seconds_left,
+            listener=listener,
         )
-        blend, blend_choice = weigh(examples.take(splits.valid), graph, ngrams, listener)
+        stage(listener, "Writing the model")
+        learned.ngrams.save(staged / NGRAMS)
+        write_text(staged / TOKENIZER, learned.learner.tokenizer.to_str())
+        parity = write_graph(
+            learned.network,
+            staged / GRAPH,
+            vocabulary=int(learned.learner.backbone.config["vocab_size"]),
+            max_length=learned.max_length,
+        )
+        stage(listener, "Weighing the network against counted words")
+        valid = examples.take(learned.splits.valid)
+        graph = open_graph(staged, max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id)
+        network_logits = graph.logits(valid.texts, listener=listener)
+        blend, choice = weigh(network_logits, learned.ngrams.logits(valid.texts), valid.labels, listener)
 
-        choices = (*plan.choices, split_choice, blend_choice)
-        manifest = describe_model(examples, splits, learner, plan, blend, choices, settings)
-        manifest = replace(manifest, parity={"largest_difference_in_probability": parity.largest_difference})
+        manifest = describe_model(examples, learned, settings)
+        manifest = replace(
+            manifest,
+            blend=asdict(blend),
+            choices=(*manifest.choices, asdict(choice)),
+            parity={"largest_difference_in_probability": parity.largest_difference},
+        )
         write_manifest(staged, manifest)
         stage(listener, "Scoring on examples it has never seen")
-        scores = score(
-            Model.load(staged),
-            ngrams,
-            held_back,
-            examples.take(splits.train),
-            test_examples is not None,
-            listener,
-        )
-        manifest = write_manifest(
-            staged, replace(manifest, scores=scores, seconds=time.monotonic() - run.started)
-        )
+        held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
+        scores = score(Model.load(staged), learned.ngrams, held_back, listener)
+        if test_examples is not None:
+            scores |= say_overlap(scores, examples.take(learned.splits.train), held_back, listener)
+        manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
         write_text(staged / CARD, model_card(manifest, out.name))
+        write_manifest(staged, manifest)
         publish(staged, out)
-    checkpoint.remove()
+    remove_checkpoint(checkpoint)
     return Model.load(out)
 
 
-def read(source: Any, labels: Iterable[Any] | None, test: Any, run: Run) -> tuple[Examples, Examples | None]:
+def read(
+    source: Any, labels: Iterable[Any] | None, test: Any, wanted: Settings, listener: Listener
+) -> tuple[Examples, Examples | None]:
     """The examples, and the user's own test part if any; says back what was understood."""
-    wanted = run.settings
     examples = read_examples(
         source, labels,
-        text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time, listener=run.listener,
+        text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time, listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
-        note(run.listener, sentence)
+        note(listener, sentence)
     if test is None:
         return examples, examples.official_test
     understood = examples.understood
@@ -152,103 +139,26 @@ def read(source: Any, labels: Iterable[Any] | None, test: Any, run: Run) -> tupl
         text=() if lists else wanted.text or understood.text_columns,
         label=None if lists else wanted.label or understood.label_column,
         classes=examples.classes,
-        listener=run.listener,
+        listener=listener,
     )
     for sentence in test_examples.understood.notes:
-        note(run.listener, f"Test data: {sentence}")
-    note(run.listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
+        note(listener, f"Test data: {sentence}")
+    note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return examples, test_examples
 
 
-def say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:
-    """Print how many examples serve what, and which answers are left without any."""
-    unlearned = set(range(len(examples.classes))) - set(examples.labels[splits.train].tolist())
-    if unlearned:
-        names = ", ".join(examples.classes[number] for number in sorted(unlearned)[:10])
-        warn(listener, f"No example is left to learn these answers from: {names}.")
-    scored_on = len(splits.test) if test is None else len(test)
-    parts = (
-        f"{len(splits.train):,} to learn from, {len(splits.valid):,} to check on, {scored_on:,} to score on"
-    )
-    return choose(listener, "examples", parts, splits.reason)
-
-
-def count_words(examples: Examples, splits: Splits, plan: Plan, settings: Settings) -> NgramModel:
-    """The n-gram baseline, as it is stored."""
-    texts, labels = examples.texts[splits.train], examples.labels[splits.train]
-    return fit_baseline(
-        texts, labels, len(examples.classes), max_rows=plan.counted_rows, seed=settings.seed
-    ).stored()
-
-
-def fine_tune(
-    examples: Examples, splits: Splits, learner: Learner, plan: Plan, checkpoint: Checkpoint, run: Run
-) -> Network:
-    """The pre-trained network, fitted to the training texts in the time there is."""
-    stage(run.listener, "Turning texts into tokens")
-    tokens = learner.tokens(examples.texts[splits.train], plan.max_length)
-    stepper = learner.stepper(tokens, examples.labels[splits.train])
-    network = learner.network(len(examples.classes))
-    stage(run.listener, "Fitting the last layer")
-    fit_head(network, stepper, seed=run.settings.seed)
-    stage(run.listener, "Fine-tuning", total=plan.schedule.steps)
-    deadline = time.monotonic() + run.seconds_left() - plan.reserve_seconds
-    trained = train(
-        network, stepper, plan.schedule, deadline=deadline, checkpoint=checkpoint, listener=run.listener
-    )
-    if trained.shortened:
-        warn(run.listener, "This machine became slower, so training was cut short to end in time.")
-    return network
-
-
-def weigh(valid: Examples, graph: Graph, ngrams: NgramModel, listener: Listener) -> tuple[Blend, Choice]:
-    """The blend of the two models, on the graph that is deployed and texts that neither has seen."""
-    network_logits = graph.logits(valid.texts, listener=listener)
-    ngram_logits = ngrams.logits(valid.texts)
-    blend = fit_blend(network_logits, ngram_logits, valid.labels)
-
-    def right(answers: NDArray[np.float32]) -> str:
-        return f"{(answers.argmax(axis=1) == valid.labels).mean():.1%}"
-
-    both = right(blend.probabilities(network_logits, ngram_logits))
-    reason = (
-        f"right on {len(valid):,} examples to check on: network {right(network_logits)}, "
-        f"counted words {right(ngram_logits)}, both {both}"
-    )
-    value = f"{blend.network:.2f} × network + {blend.ngrams:.2f} × counted words"
-    return blend, choose(listener, "blend", value, reason)
-
-
-def score(
-    model: Model,
-    ngrams: NgramModel,
-    held_back: Examples,
-    trained_on: Examples,
-    own_test: bool,
-    listener: Listener,
-) -> dict[str, Any]:
+def score(model: Model, ngrams: NgramModel, held_back: Examples, listener: Listener) -> dict[str, Any]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
     result = evaluate(model, held_back, listener=listener)
-    fresh = ~np.isin(text_hashes(held_back.texts), model.manifest.training_text_hashes)
-    if result.without_overlap is None:
-        fresh[:] = True
-    baseline: Score = score_answers(
+    fresh = np.arange(len(held_back))
+    if result.without_overlap is not None:
+        fresh = np.flatnonzero(~seen_in_training(model, held_back))
+    headline = result.headline
+    baseline = score_answers(
         held_back.labels[fresh],
         ngrams.logits(held_back.texts[fresh]).argmax(axis=1),
         majority=model.classes.index(model.manifest.majority_class),
     )
-    near = 0
-    if own_test:
-        near = near_overlap_rows(trained_on, held_back) - result.overlap_rows
-        if result.overlap_rows:
-            note(
-                listener,
-                f"{result.overlap_rows:,} test texts are also in the training data; they are left out of the "
-                f"score. With them: {result.all_rows.accuracy:.1%}.",
-            )
-        if near > 0:
-            note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
-    headline = result.headline
     return {
         "metric": "accuracy",
         "score": headline.accuracy,
@@ -258,28 +168,32 @@ def score(
         "majority_score": headline.majority_accuracy,
         "baseline_score": baseline.accuracy,
         "baseline_interval": list(baseline.accuracy_interval),
-        "near_overlap_rows": max(0, near),
         **result.details(),
     }
 
 
-def near_overlap_rows(trained_on: Examples, held_back: Examples) -> int:
-    """Test rows that are the same as a training text, or nearly."""
-    clusters = text_clusters(np.concatenate([trained_on.texts, held_back.texts]))
-    return int(np.isin(clusters[len(trained_on) :], clusters[: len(trained_on)]).sum())
+def say_overlap(
+    scores: dict[str, Any], trained_on: Examples, test: Examples, listener: Listener
+) -> dict[str, int]:
+    """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
+    same = scores["overlap_rows"]
+    if same:
+        note(
+            listener,
+            f"{same:,} test texts are also in the training data; they are left out of the score. "
+            f"With them: {scores['all_rows']['accuracy']:.1%}.",
+        )
+    clusters = text_clusters(np.concatenate([trained_on.texts, test.texts]))
+    met = int(np.isin(clusters[len(trained_on) :], clusters[: len(trained_on)]).sum())
+    near = max(0, met - same)
+    if near:
+        note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
+    return {"near_overlap_rows": near}
 
 
-def describe_model(
-    examples: Examples,
-    splits: Splits,
-    learner: Learner,
-    plan: Plan,
-    blend: Blend,
-    choices: tuple[Choice, ...],
-    settings: Settings,
-) -> Manifest:
-    """The manifest, but for the scores."""
-    learned = np.concatenate([splits.train, splits.valid])
+def describe_model(examples: Examples, learned: Learned, settings: Settings) -> Manifest:
+    """The manifest, but for blend and scores."""
+    splits, backbone = learned.splits, learned.learner.backbone
     counts = np.bincount(examples.labels[splits.train], minlength=len(examples.classes))
     understood = examples.understood
     return Manifest(
@@ -287,16 +201,12 @@ def describe_model(
         majority_class=examples.classes[int(counts.argmax())],
         text_columns=understood.text_columns,
         label_column=understood.label_column,
-        max_length_tokens=plan.max_length,
-        pad_id=learner.backbone.pad_id,
-        blend=asdict(blend),
-        backbone={
-            "name": learner.backbone.name,
-            "source": learner.backbone.source,
-            "sha256": learner.backbone.sha256,
-        },
+        max_length_tokens=learned.max_length,
+        pad_id=backbone.pad_id,
+        blend={},
+        backbone={"name": backbone.name, "source": backbone.source, "sha256": backbone.sha256},
         settings=asdict(settings),
-        choices=tuple(asdict(choice) for choice in choices),
+        choices=tuple(asdict(choice) for choice in learned.choices),
         data={
             "source": understood.source,
             "rows": len(examples),
@@ -305,7 +215,9 @@ def describe_model(
             "valid_rows": len(splits.valid),
             "train_rows_by_class": dict(zip(examples.classes, counts.tolist(), strict=True)),
         },
-        training_hashes=packed_hashes(text_hashes(examples.texts[learned])),
+        training_hashes=packed_hashes(
+            text_hashes(examples.texts[np.concatenate([splits.train, splits.valid])])
+        ),
         scores={},
         versions={"python": platform.python_version()} | {name: _version(name) for name in VERSIONED},
         seconds=0.0,

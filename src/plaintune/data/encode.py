@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -86,7 +87,7 @@ def batches(
 
 
 def shuffled_batches(
-    lengths: NDArray[np.int64], *, rows_per_batch: int, tokens_per_batch: int, seed: int
+    lengths: NDArray[np.int64], *, rows_per_batch: int, seed: int
 ) -> list[NDArray[np.int64]]:
     """An epoch in random order, in batches of like length: mixed in pools, sorted within, mixed again."""
     rng = np.random.default_rng(seed)
@@ -97,7 +98,7 @@ def shuffled_batches(
         pool = order[first : first + pool_rows]
         epoch += [
             pool[at]
-            for at in batches(lengths[pool], rows_per_batch=rows_per_batch, tokens_per_batch=tokens_per_batch)
+            for at in batches(lengths[pool], rows_per_batch=rows_per_batch, tokens_per_batch=sys.maxsize)
         ]
     return [epoch[i] for i in rng.permutation(len(epoch))]
 

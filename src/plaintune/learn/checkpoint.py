@@ -27,6 +27,11 @@ class Checkpoint:
     folder: Path
     listener: Listener
 
+    @property
+    def has_state(self) -> bool:
+        """Whether training has come as far as a first checkpoint."""
+        return (self.folder / "state.json").is_file()
+
     def load_plan(self, key: str) -> dict[str, Any] | None:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""
         try:

@@ -11,14 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..data.encode import Tokens, padded, shuffled_batches
+from ..data.encode import Tokens, batches, padded, shuffled_batches
 from .network import Device, Network, to_torch
 
 LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
-TOKENS_PER_BATCH = 8192  # so that length does not decide the peak of memory
-LABEL_SMOOTHING = 0.0
+TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -33,9 +32,7 @@ class Stepper:
 
     def epoch(self, *, rows_per_batch: int, seed: int) -> list[NDArray[np.int64]]:
         """The batches of one pass over the texts."""
-        return shuffled_batches(
-            self.tokens.lengths, rows_per_batch=rows_per_batch, tokens_per_batch=TOKENS_PER_BATCH, seed=seed
-        )
+        return shuffled_batches(self.tokens.lengths, rows_per_batch=rows_per_batch, seed=seed)
 
     def endless_batches(self, *, rows_per_batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
         """Pass after pass, each in a new order that only ``seed`` and its number decide."""
@@ -65,18 +62,27 @@ class Stepper:
         self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
     ) -> float:
         """Learn from the texts ``chosen`` at ``rate``; gives their loss before the step, in nats."""
-        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
-        truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
-        with self.device.autocast():
-            logits = network(ids, mask)
-        loss = nn.functional.cross_entropy(logits.float(), truth, label_smoothing=LABEL_SMOOTHING)
-        loss.backward()
+        total = 0.0
+        for part in batches(
+            self.tokens.lengths[chosen], rows_per_batch=len(chosen), tokens_per_batch=TOKENS_AT_ONCE
+        ):
+            loss = self._loss(network, chosen[part]) / len(chosen)
+            loss.backward()
+            total += float(loss.detach())
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.requires_grad), LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return float(loss.detach())
+        return total
+
+    def _loss(self, network: Network, chosen: NDArray[np.int64]) -> torch.Tensor:
+        """The summed loss of a few texts, in nats."""
+        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
+        truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
+        with self.device.autocast():
+            logits = network(ids, mask)
+        return nn.functional.cross_entropy(logits.float(), truth, reduction="sum")
 
 
 def _layer(parameter_name: str) -> int | None:

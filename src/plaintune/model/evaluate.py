@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.events import Listener, silent
 from ..core.features import text_hashes
@@ -56,7 +57,7 @@ class Evaluation:
 def evaluate(model: Model, examples: Examples, *, listener: Listener = silent) -> Evaluation:
     """Score ``model`` on ``examples``, whose labels are numbered as the model's classes (-1: unknown)."""
     probabilities = model.probabilities(examples.texts, listener=listener)
-    seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
+    seen = seen_in_training(model, examples)
     majority = model.classes.index(model.manifest.majority_class)
 
     def score(rows: np.ndarray) -> Score:
@@ -74,3 +75,8 @@ def evaluate(model: Model, examples: Examples, *, listener: Listener = silent) -
         return Evaluation(score(everything), None, overlap)
     all_rows = score(everything)
     return Evaluation(all_rows, all_rows if not overlap else score(everything[~seen]), overlap)
+
+
+def seen_in_training(model: Model, examples: Examples) -> NDArray[np.bool_]:
+    """Which texts the model has learned from, but for case, punctuation and spacing. Shape (rows,)."""
+    return np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)

@@ -12,9 +12,15 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.hardware import usable_cores
 from ..data.encode import batches, encode, padded, plain_tokenizer
+from .folder import GRAPH, TOKENIZER
 
 ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 4096
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
+
+
+def open_graph(folder: Path, *, max_length: int, pad_id: int) -> Graph:
+    """The graph and tokenizer in a model folder."""
+    return Graph(folder / GRAPH, folder / TOKENIZER, max_length=max_length, pad_id=pad_id)
 
 
 class Graph:

@@ -14,8 +14,8 @@ from ..core.errors import BrokenModel, UserError
 from ..core.events import Listener, silent
 from ..core.features import Texts
 from ..core.linear import NgramModel
-from .folder import GRAPH, NGRAMS, TOKENIZER, Manifest, read_manifest
-from .graph import Graph
+from .folder import NGRAMS, Manifest, read_manifest
+from .graph import Graph, open_graph
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,7 @@ class Model:
         manifest = read_manifest(folder)
         try:
             ngrams = NgramModel.load(folder / NGRAMS)
-            graph = Graph(
-                folder / GRAPH,
-                folder / TOKENIZER,
-                max_length=manifest.max_length_tokens,
-                pad_id=manifest.pad_id,
-            )
+            graph = open_graph(folder, max_length=manifest.max_length_tokens, pad_id=manifest.pad_id)
         except Exception as error:  # onnxruntime and tokenizers raise kinds of their own
             raise BrokenModel(
                 f"The model in {folder} cannot be opened ({error}).", "Copy it again whole, or train it anew."

@@ -1,0 +1,87 @@
+"""`TextClassifier` is a scikit-learn estimator: clone, pipeline, cross-validation, pickling."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+import plaintune as pt
+from conftest import review_rows
+
+TEXTS = [text for text, _ in review_rows()]
+LABELS = [label for _, label in review_rows()]
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_backbone: Path) -> pt.TextClassifier:
+    return pt.TextClassifier(backbone=str(tiny_backbone), minutes=1).fit(
+        TEXTS, np.array([7, 3] * 60)[: len(TEXTS)]
+    )
+
+
+def test_it_passes_scikit_learns_checks_for_estimators_of_text() -> None:
+    check_estimator(pt.TextClassifier())
+
+
+def test_parameters_can_be_read_set_and_cloned() -> None:
+    given = pt.TextClassifier(minutes=3, random_state=4)
+    copy = clone(given)
+    assert copy is not given
+    assert copy.get_params() == given.get_params()
+    assert copy.set_params(minutes=5).minutes == 5
+    assert is_classifier(given)
+
+
+def test_predicting_before_fitting_is_an_error_of_scikit_learns_kind() -> None:
+    with pytest.raises(NotFittedError):
+        pt.TextClassifier().predict(["hello"])
+
+
+def test_answers_have_the_type_of_the_labels(fitted: pt.TextClassifier) -> None:
+    assert fitted.classes_.tolist() == [3, 7]
+    assert set(fitted.predict(TEXTS[:5]).tolist()) <= {3, 7}
+    proba = fitted.predict_proba(TEXTS[:5])
+    assert proba.shape == (5, 2)
+    assert np.allclose(proba.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_pickled_classifier_answers_the_same(fitted: pt.TextClassifier) -> None:
+    again = pickle.loads(pickle.dumps(fitted))
+    assert np.array_equal(again.predict_proba(TEXTS[:9]), fitted.predict_proba(TEXTS[:9]))
+
+
+def test_labels_that_do_not_fit_the_texts_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 texts"):
+        pt.TextClassifier().fit(["a b", "c d", "e f"], [1, 2])
+
+
+def test_it_works_in_a_pipeline_under_cross_validation(tiny_backbone: Path) -> None:
+    lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
+    steps = [("lower", lower), ("classify", pt.TextClassifier(backbone=str(tiny_backbone), minutes=1))]
+    scores = cross_val_score(Pipeline(steps), np.array(TEXTS, dtype=object), np.array(LABELS), cv=2)
+    assert scores.shape == (2,)
+    assert scores.mean() > 0.6
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+def test_python_takes_frames_and_lists(frame: type, tiny_backbone: Path, tmp_path: Path) -> None:
+    table = frame({"review": TEXTS, "sentiment": LABELS})
+    model = pt.train(table, out=tmp_path / "m", backbone=str(tiny_backbone), minutes=1, quiet=True)
+    assert model.predict(["brilliant acting"])[0].answer == "positive"
+    assert pt.load(tmp_path / "m").classes == ("negative", "positive")
+
+
+def test_python_takes_two_lists(tiny_backbone: Path, tmp_path: Path) -> None:
+    model = pt.train(TEXTS, LABELS, out=tmp_path / "m", backbone=str(tiny_backbone), minutes=1, quiet=True)
+    assert model.predict("a dull mess")[0].answer == "negative"

@@ -1,0 +1,277 @@
+"""Splits, duplicates, tokens, n-grams, scores: the parts that decide whether a figure can be trusted."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import review_rows
+from plaintune.core.blending import Blend
+from plaintune.core.errors import UserError
+from plaintune.core.features import NgramHasher, NgramShape, normalised, text_hash
+from plaintune.core.linear import MAX_BYTES, NgramModel
+from plaintune.core.metrics import macro_f1, score_answers, wilson_interval
+from plaintune.core.settings import Settings
+from plaintune.data.duplicates import text_clusters
+from plaintune.data.encode import batches, head_and_tail, shuffled_batches
+from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
+from plaintune.data.split import Splits, split
+from plaintune.learn.baseline import fit_baseline
+from plaintune.learn.blend import fit_blend
+from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
+from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
+from plaintune.learn.train import Schedule
+
+
+def examples_of(texts: list[str], labels: list[int], **more: object) -> Examples:
+    understood = Understood("here", "Python", ("text",), "label")
+    classes = tuple(f"class {n}" for n in range(max(labels) + 1))
+    return Examples(
+        np.array(texts, dtype=TEXT_DTYPE),
+        np.array(labels),
+        classes,
+        np.arange(len(texts)),
+        understood,
+        **more,
+    )  # type: ignore[arg-type]
+
+
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "dune",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "islet",
+    "juniper",
+    "kelp",
+    "larch",
+    "moss",
+    "north",
+    "oak",
+    "pine",
+]
+
+
+def sentence(number: int, words: int = 14) -> str:
+    rng = np.random.default_rng(number)
+    return " ".join([*rng.choice(WORDS, words), str(number)])
+
+
+def side_of(splits: Splits, rows: int) -> np.ndarray:
+    side = np.full(rows, -1)
+    for number, part in enumerate((splits.train, splits.valid, splits.test)):
+        assert (side[part] == -1).all()
+        side[part] = number
+    assert (side >= 0).all()
+    return side
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_repeated_review_never_sits_on_both_sides_of_the_split(seed: int) -> None:
+    texts = [sentence(n) for n in range(100)]
+    texts += [text.upper() + " !!" for text in texts[:40]] + [text + " indeed" for text in texts[40:60]]
+    labels = [n % 2 for n in range(100)] + [n % 2 for n in range(60)]
+    side = side_of(split(examples_of(texts, labels), seed=seed, max_test_rows=50, own_test=False), 160)
+    assert (side[100:140] == side[:40]).all()
+    assert (side[140:] == side[40:60]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_group_never_sits_on_both_sides_of_the_split(seed: int) -> None:
+    texts = [sentence(n) for n in range(200)]
+    groups = np.arange(200) // 8
+    grouped = examples_of(texts, [n % 2 for n in range(200)], groups=groups)
+    side = side_of(split(grouped, seed=seed, max_test_rows=100, own_test=False), 200)
+    for group in range(25):
+        assert len(set(side[groups == group])) == 1
+
+
+def test_the_test_part_has_every_class_by_its_share() -> None:
+    labels = [0] * 700 + [1] * 200 + [2] * 100
+    splits = split(
+        examples_of([sentence(n) for n in range(1000)], labels), seed=1, max_test_rows=500, own_test=False
+    )
+    assert np.bincount(np.array(labels)[splits.test]).tolist() == [140, 40, 20]
+
+
+def test_by_time_everything_in_test_is_later_than_everything_learned_from() -> None:
+    times = np.random.default_rng(0).permutation(300).astype(float)
+    timed = examples_of([sentence(n) for n in range(300)], [n % 2 for n in range(300)], times=times)
+    splits = split(timed, seed=0, max_test_rows=60, own_test=False, by_time=True)
+    assert times[splits.test].min() > times[splits.valid].max() > times[splits.train].max()
+    assert len(splits.test) == 60
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
+    given = examples_of([sentence(n) for n in range(200)], [n % 2 for n in range(200)])
+    first, again, other = (split(given, seed=s, max_test_rows=99, own_test=False).test for s in (3, 3, 4))
+    assert (first == again).all()
+    assert not np.array_equal(first, other)
+
+
+def test_too_few_different_texts_are_refused() -> None:
+    with pytest.raises(UserError, match="too few"):
+        split(
+            examples_of(["so good"] * 9 + ["so bad"] * 9, [0, 1] * 9), seed=0, max_test_rows=9, own_test=False
+        )
+
+
+def test_a_shared_signature_does_not_make_two_messages_duplicates() -> None:
+    signature = " kind regards the whole team of the little shop on the corner"
+    texts = [sentence(n, words=30) + signature for n in range(30)]
+    assert len(np.unique(text_clusters(np.array(texts, dtype=TEXT_DTYPE)))) == 30
+
+
+def test_one_changed_word_in_a_short_question_is_another_question() -> None:
+    texts = ["how do I top up my card", "how do I block my card", "HOW do I top-up my card?"]
+    clusters = text_clusters(np.array(texts, dtype=TEXT_DTYPE))
+    assert clusters[0] == clusters[2] != clusters[1]
+
+
+def test_normalising_ignores_case_marks_and_spacing_but_not_words() -> None:
+    assert normalised("Great<br />FILM!!") == normalised("great film")
+    assert text_hash("great film") != text_hash("great films")
+    assert normalised("😀😀") != normalised("😡")
+
+
+def test_a_long_text_keeps_its_head_and_its_tail() -> None:
+    ids = np.arange(1000, dtype=np.int32)
+    kept = head_and_tail(ids, 100)
+    assert kept.tolist() == [*range(25), *range(925, 1000)]
+    assert head_and_tail(ids[:100], 100).tolist() == list(range(100))
+
+
+def test_every_text_is_in_an_epoch_once() -> None:
+    lengths = np.random.default_rng(0).integers(3, 200, size=500)
+    epoch = shuffled_batches(lengths, rows_per_batch=16, seed=5)
+    assert sorted(np.concatenate(epoch).tolist()) == list(range(500))
+    assert max(map(len, epoch)) == 16
+
+
+def test_no_part_of_a_batch_holds_more_tokens_than_asked() -> None:
+    lengths = np.random.default_rng(0).integers(3, 200, size=500)
+    parts = list(batches(lengths, rows_per_batch=64, tokens_per_batch=1024))
+    assert sorted(np.concatenate(parts).tolist()) == list(range(500))
+    assert max(len(part) * lengths[part].max() for part in parts) <= 1024
+    lone = list(batches(np.array([5000, 3]), rows_per_batch=8, tokens_per_batch=1024))
+    assert [batch.tolist() for batch in lone] == [[0], [1]]
+
+
+def test_ngrams_do_not_cross_from_one_text_into_the_next() -> None:
+    hasher = NgramHasher(NgramShape(words=2))
+    apart = hasher.hash_block(["one two", "three four"])
+    together = hasher.hash_block(["one two three four"])
+    assert np.diff(apart.start).tolist() == [3, 3]
+    assert set(apart.hashes) < set(together.hashes)
+    assert len(together.hashes) == 7
+
+
+@pytest.mark.parametrize("answers", [2, 3])
+def test_the_ngram_model_comes_back_from_disk_as_it_was_scored(tmp_path: Path, answers: int) -> None:
+    rows = review_rows()
+    texts = np.array([text for text, _ in rows], dtype=TEXT_DTYPE)
+    labels = np.array(
+        [(n % 3 if answers == 3 else int(label == "positive")) for n, (_, label) in enumerate(rows)]
+    )
+    model = fit_baseline(texts, labels, answers, seed=0).stored()
+    model.save(tmp_path / "ngrams.safetensors")
+    loaded = NgramModel.load(tmp_path / "ngrams.safetensors")
+    assert np.array_equal(loaded.logits(texts), model.logits(texts))
+    assert model.logits(texts).shape == (120, answers)
+    assert (model.logits(texts).argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_the_ngram_model_stays_within_its_size_whatever_the_number_of_answers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    texts = np.array([" ".join(map(str, rng.integers(0, 10**6, 160))) for _ in range(600)], dtype=TEXT_DTYPE)
+    model = fit_baseline(texts, np.arange(600) % 60, 60, seed=0)
+    model.save(tmp_path / "ngrams.safetensors")
+    assert len(model.vocabulary) < 600 * 160
+    assert (tmp_path / "ngrams.safetensors").stat().st_size <= MAX_BYTES
+
+
+def test_the_blend_listens_to_the_model_that_is_right() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 400)
+    right = (np.eye(3)[labels] * 4 + rng.normal(size=(400, 3))).astype(np.float32)
+    noise = rng.normal(size=(400, 3)).astype(np.float32)
+    blend = fit_blend(right, noise, labels)
+    assert blend.network > 5 * blend.ngrams
+    assert fit_blend(noise, right, labels).ngrams > 5 * fit_blend(noise, right, labels).network
+
+
+def test_the_blend_does_not_sound_surer_than_it_is() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 2000)
+    truth = np.where(rng.random(2000) < 0.8, labels, 1 - labels)
+    overconfident = (np.eye(2)[truth] * 30).astype(np.float32)
+    given = fit_blend(overconfident, overconfident * 0, labels).probabilities(
+        overconfident, overconfident * 0
+    )
+    assert abs(given.max(axis=1).mean() - 0.8) < 0.03
+
+
+def test_probabilities_sum_to_one() -> None:
+    logits = np.array([[1000.0, -1000.0, 0.0]], dtype=np.float32)
+    assert math.isclose(Blend(1, 1).probabilities(logits, logits).sum(), 1, abs_tol=1e-6)
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    low, high = wilson_interval(45, 50)
+    assert (round(low, 4), round(high, 4)) == (0.7864, 0.9565)
+    assert wilson_interval(20, 20)[1] == 1.0
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_the_interval_widens_when_rows_come_in_groups() -> None:
+    truth = np.ones(400, dtype=np.int64)
+    answers = np.repeat([1, 1, 1, 0], 100)
+    groups = np.repeat(np.arange(8), 50)
+    alone = score_answers(truth, answers, majority=1)
+    grouped = score_answers(truth, answers, majority=1, groups=groups)
+    assert grouped.half_width > 2 * alone.half_width
+
+
+def test_macro_f1_counts_every_class_alike() -> None:
+    truth = np.array([0] * 8 + [1] * 2)
+    assert math.isclose(macro_f1(truth, np.zeros(10, dtype=np.int64)), (16 / 18 + 0) / 2)
+
+
+def test_the_rate_rises_for_a_tenth_and_falls_to_almost_nothing() -> None:
+    schedule = Schedule(steps=100, rows_per_batch=8, learning_rate=1.0, seed=0)
+    rates = [schedule.rate(step, 100) for step in range(100)]
+    assert int(np.argmax(rates)) == 10
+    assert rates[0] < 0.1
+    assert rates[-1] < 0.02
+
+
+def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))
+    losses = tuple(1.0 - 0.5 * min(r, 2e-3) / 2e-3 if r < 2.2e-3 else 3.0 for r in rates)
+    pick, reason = pick_rate(rates, losses)
+    assert 1e-4 < pick < 1e-3
+    assert SAFE_RATES[0] <= pick <= SAFE_RATES[1]
+    assert "lowest" in reason
+
+
+def test_little_time_means_shorter_texts_and_then_fewer_passes() -> None:
+    measured = Probe(np.full(100, 250), tokens_per_second=4000.0)
+    ample = Work(rows=20_000, scored_rows=2_000, seconds=6000)
+    scarce = Work(rows=20_000, scored_rows=2_000, seconds=900)
+    assert choose_length(measured, ample, longest=256, fixed=False)[0] == 256
+    assert choose_length(measured, scarce, longest=256, fixed=False)[0] < 256
+    assert choose_length(measured, scarce, longest=256, fixed=True)[0] == 256
+    assert choose_passes(measured, scarce, 256)[0] < 1 < choose_passes(measured, ample, 256)[0]
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for wrong in ({"minutes": 0}, {"minutes": math.inf}, {"max_length_tokens": 2}, {"seed": -1}):
+        with pytest.raises(UserError):
+            Settings(**wrong)

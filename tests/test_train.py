@@ -1,0 +1,197 @@
+"""The main job through the real command line: a file in, a model folder out, answers from it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Cli, review_rows, write_csv
+
+Trained = tuple[Path, dict[str, Any]]
+
+
+def test_train_prints_the_json_contract(trained: Trained) -> None:
+    _, printed = trained
+    assert printed["model"] == "reviews-model"
+    assert printed["metric"] == "accuracy"
+    low, high = printed["score_interval"]
+    assert 0 <= low <= printed["score"] <= high <= 1
+    assert 0 < printed["majority_score"] < 0.8
+    assert printed["baseline_score"] > 0.6
+    assert 0 < printed["seconds"] < 60
+
+
+def test_the_model_folder_holds_exactly_its_parts(trained: Trained) -> None:
+    folder, _ = trained
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"manifest.json", "model.onnx", "tokenizer.json", "ngrams.safetensors", "README.md"}
+    left_behind = {path.name for path in folder.parent.iterdir()} - {"reviews.csv", "reviews-model"}
+    assert not left_behind
+
+
+def test_the_manifest_keeps_every_choice_with_its_reason(trained: Trained) -> None:
+    manifest = json.loads((trained[0] / "manifest.json").read_text())
+    choices = {choice["name"]: choice for choice in manifest["choices"]}
+    assert {"learning rate", "text length", "passes over the data", "examples", "blend"} <= set(choices)
+    assert all(choice["reason"] for choice in choices.values())
+    assert manifest["parity"]["largest_difference_in_probability"] <= 1e-3
+
+
+def test_no_text_of_the_user_stands_in_the_model_folder(trained: Trained) -> None:
+    folder, _ = trained
+    for name in ("manifest.json", "README.md"):
+        assert "what a delightful evening" not in (folder / name).read_text()
+
+
+def test_predict_answers_texts_with_confidence_and_every_probability(cli: Cli, trained: Trained) -> None:
+    folder, _ = trained
+    done = cli("predict", folder, "brilliant acting", "a dull mess", "--json", cwd=folder.parent)
+    assert done.returncode == 0, done.stderr
+    predictions = json.loads(done.stdout)["predictions"]
+    assert [p["answer"] for p in predictions] == ["positive", "negative"]
+    for prediction in predictions:
+        assert set(prediction["probabilities"]) == {"negative", "positive"}
+        assert math.isclose(sum(prediction["probabilities"].values()), 1, abs_tol=1e-4)
+        assert prediction["confidence"] == max(prediction["probabilities"].values())
+
+
+def test_predict_keeps_every_row_and_column_of_a_file(cli: Cli, trained: Trained, tmp_path: Path) -> None:
+    rows = [("1", "great fun,\nreally", "x"), ("2", "", "y"), ("3", "awful “mess”", "z")]
+    write_csv(tmp_path / "new.csv", ["id", "review", "answer"], rows)
+    done = cli("predict", trained[0], "--file", "new.csv", "--out", "out.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out.csv").open(newline="") as file:
+        header, *answered = list(csv.reader(file))
+    assert header == ["id", "review", "answer", "answer (2)", "confidence"]
+    assert [tuple(row[:3]) for row in answered] == rows
+    assert [row[3] for row in answered] == ["positive", "", "negative"]
+
+
+def test_evaluate_leaves_out_texts_it_has_learned_from(cli: Cli, trained: Trained, tmp_path: Path) -> None:
+    fresh = [("a lovely, lovely film", "positive"), ("dreadful and slow", "negative")]
+    met = [(text.upper() + "!", label) for text, label in review_rows()]
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], fresh + met)
+    done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["rows"] == 122
+    learned = 120 - trained[1]["rows"]
+    assert printed["overlap_rows"] == learned
+    assert printed["majority_accuracy"] == 0.5
+    for name in ("accuracy", "accuracy_without_overlap", "macro_f1", "score"):
+        assert 0 <= printed[name] <= 1
+    assert printed["score"] == printed["accuracy_without_overlap"]
+    low, high = printed["accuracy_interval"]
+    assert low <= printed["accuracy"] <= high
+
+
+def test_an_answer_the_model_does_not_know_counts_as_wrong(
+    cli: Cli, trained: Trained, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], [("so so", "neutral"), ("meh", "neutral")])
+    done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accuracy"] == 0
+    assert "neutral" in done.stderr
+
+
+def test_prediction_needs_no_training_stack(trained: Trained) -> None:
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'huggingface_hub'):\n"
+        "    sys.modules[name] = None\n"
+        f"sys.argv = ['plaintune', 'predict', {str(trained[0])!r}, 'brilliant acting']\n"
+        "from plaintune.faces.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("positive")
+
+
+def test_training_without_its_packages_says_what_to_install(tmp_path: Path) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    code = (
+        "import sys, importlib.util as u\n"
+        "find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
+        "sys.argv = ['plaintune', 'train', 'reviews.csv']\n"
+        "from plaintune.faces.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "pip install 'plaintune[train]'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+
+
+def test_the_users_own_test_file_is_scored_without_the_texts_that_are_in_training(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    fresh = [("a lovely, lovely film", "positive"), ("dreadful and slow to watch", "negative")] * 3
+    own = [(f"{text} {number}", label) for number, (text, label) in enumerate(fresh)] + review_rows()[:5]
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], own)
+    done = cli(
+        "train", "reviews.csv", "--test", "held.csv", "--backbone", tiny_backbone, "--minutes", 1, "--json",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["rows"] == 6
+    assert printed["overlap_rows"] == 5
+    assert "5 test texts are also in the training data" in done.stderr
+
+
+def test_two_runs_with_the_same_seed_give_the_same_answers(
+    cli: Cli, tiny_backbone: Path, trained: Trained, tmp_path: Path
+) -> None:
+    shutil.copy(trained[0].parent / "reviews.csv", tmp_path)
+    done = cli("train", "reviews.csv", "--backbone", tiny_backbone, "--minutes", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert (again["score"], again["rows"]) == (trained[1]["score"], trained[1]["rows"])
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="cutting the network needs root on Linux",
+)
+def test_the_main_job_runs_with_the_network_cut(tiny_backbone: Path, tmp_path: Path) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-m", "plaintune", "train", "reviews.csv", "--minutes", "1.5", "-q"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5
+    assert lines[0].startswith("Right ")
+    assert "(95% sure: " in lines[0]
+    assert lines[4].startswith("Next: plaintune predict reviews-model")
+
+
+def test_progress_says_what_it_understood_and_why_it_chose(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    rows = [(f"f{n // 6}", text, label) for n, (text, label) in enumerate(review_rows())]
+    write_csv(tmp_path / "reviews.csv", ["film", "review", "sentiment"], rows)
+    done = cli(
+        "train", "reviews.csv", "--backbone", tiny_backbone, "--minutes", 1, "--group", "film", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "I will predict `sentiment` (2 answers: negative, positive) from `review`." in done.stderr
+    assert "learning rate: " in done.stderr
+    assert "groups and repeated texts stay on one side" in done.stderr
+    assert len(done.stdout.splitlines()) == 5
