@@ -72,6 +72,7 @@ def cli() -> Cli:
             capture_output=True,
             text=True,
             timeout=400,
+            check=False,
         )
 
     return run

@@ -14,9 +14,16 @@ from typing import Any
 
 import pytest
 
-from conftest import Cli, review_rows, write_csv
+from conftest import BAD, GOOD, Cli, review_rows, write_csv
 
 Trained = tuple[Path, dict[str, Any]]
+
+
+def run_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A program of ours in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def test_train_prints_the_json_contract(trained: Trained) -> None:
@@ -54,7 +61,7 @@ def test_no_text_of_the_user_stands_in_the_model_folder(trained: Trained) -> Non
 
 def test_predict_answers_texts_with_confidence_and_every_probability(cli: Cli, trained: Trained) -> None:
     folder, _ = trained
-    done = cli("predict", folder, "brilliant acting", "a dull mess", "--json", cwd=folder.parent)
+    done = cli("predict", folder, GOOD[2], BAD[0], "--json", cwd=folder.parent)
     assert done.returncode == 0, done.stderr
     predictions = json.loads(done.stdout)["predictions"]
     assert [p["answer"] for p in predictions] == ["positive", "negative"]
@@ -65,7 +72,11 @@ def test_predict_answers_texts_with_confidence_and_every_probability(cli: Cli, t
 
 
 def test_predict_keeps_every_row_and_column_of_a_file(cli: Cli, trained: Trained, tmp_path: Path) -> None:
-    rows = [("1", "great fun,\nreally", "x"), ("2", "", "y"), ("3", "awful “mess”", "z")]
+    rows = [
+        ("1", "brilliant acting and a story,\nfull of heart", "x"),
+        ("2", "", "y"),
+        ("3", f"“{BAD[3]}”", "z"),
+    ]
     write_csv(tmp_path / "new.csv", ["id", "review", "answer"], rows)
     done = cli("predict", trained[0], "--file", "new.csv", "--out", "out.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -113,7 +124,9 @@ def test_prediction_needs_no_training_stack(trained: Trained) -> None:
         "from plaintune.faces.cli import main\n"
         "main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("positive")
 
@@ -129,7 +142,7 @@ def test_training_without_its_packages_says_what_to_install(tmp_path: Path) -> N
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
     assert "pip install 'plaintune[train]'" in done.stderr
@@ -164,6 +177,9 @@ def test_two_runs_with_the_same_seed_give_the_same_answers(
     assert (again["score"], again["rows"]) == (trained[1]["score"], trained[1]["rows"])
 
 
+CUT_OFF = ["train", "reviews.csv", "--minutes", "1.5", "--quiet"]
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None,
     reason="cutting the network needs root on Linux",
@@ -171,8 +187,8 @@ def test_two_runs_with_the_same_seed_give_the_same_answers(
 def test_the_main_job_runs_with_the_network_cut(tiny_backbone: Path, tmp_path: Path) -> None:
     write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-m", "plaintune", "train", "reviews.csv", "--minutes", "1.5", "-q"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=200,
+        ["unshare", "--net", sys.executable, "-m", "plaintune", *CUT_OFF],
+        cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -195,3 +211,19 @@ def test_progress_says_what_it_understood_and_why_it_chose(
     assert "learning rate: " in done.stderr
     assert "groups and repeated texts stay on one side" in done.stderr
     assert len(done.stdout.splitlines()) == 5
+
+
+def test_an_archive_in_the_layout_of_imdb_brings_its_own_test_part(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    for part, rows in (("train", review_rows()[6:-6]), ("test", review_rows()[:6] + review_rows()[-6:])):
+        for number, (text, label) in enumerate(rows):
+            folder = tmp_path / "reviews" / part / label[:3]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{number}_7.txt").write_text(text)
+    archive = shutil.make_archive(str(tmp_path / "reviews"), "gztar", tmp_path, "reviews")
+    shutil.rmtree(tmp_path / "reviews")
+    done = cli("train", archive, "--backbone", tiny_backbone, "--minutes", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["rows"], printed["classes"]) == (12, ["neg", "pos"])

@@ -23,25 +23,32 @@ class Splits:
     valid: NDArray[np.int64]
     test: NDArray[np.int64]
     reason: str
-    near_duplicates: int  # rows kept together with a near-identical one
+
+
+def rows_that_belong_together(examples: Examples) -> NDArray[np.int64]:
+    """A number per row, shared by rows of one group and by identical and near-identical texts."""
+    clusters = text_clusters(examples.texts)
+    return clusters if examples.groups is None else merge_clusters(examples.groups, clusters)
 
 
 def split(
-    examples: Examples, *, seed: int, max_test_rows: int, own_test: bool, by_time: bool = False
+    examples: Examples,
+    clusters: NDArray[np.int64],
+    *,
+    seed: int,
+    max_test_rows: int,
+    own_test: bool,
+    by_time: bool = False,
 ) -> Splits:
-    """Divide the examples; identical and near-identical texts, and groups, stay on one side.
+    """Divide the examples; rows that share a number in ``clusters`` (rows,) stay on one side.
 
     Raises UserError where too few independent texts are left to learn from and to check with.
     """
-    clusters = text_clusters(examples.texts)
-    together = len(clusters) - len(np.unique(clusters))
-    if examples.groups is not None:
-        clusters = merge_clusters(examples.groups, clusters)
     rows = len(examples)
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
     valid_rows = max(2, min(round(VALID_SHARE * rows), MAX_VALID_ROWS))
     if by_time:
-        splits = _latest_last(examples, clusters, test_rows, valid_rows, together)
+        splits = _latest_last(examples, clusters, test_rows, valid_rows)
     else:
         rng = np.random.default_rng(seed)
         rest = np.arange(rows)
@@ -49,7 +56,7 @@ def split(
         rest = np.setdiff1d(rest, test)
         valid = _draw(rest, examples.labels, clusters, valid_rows, rng)
         train = np.setdiff1d(rest, valid)
-        splits = Splits(train, valid, test, _reason(examples, own_test), together)
+        splits = Splits(train, valid, test, _reason(examples, own_test))
     _require_two_sides(examples, splits, own_test)
     return splits
 
@@ -88,9 +95,7 @@ def _draw(
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
 
 
-def _latest_last(
-    examples: Examples, clusters: NDArray[np.int64], test_rows: int, valid_rows: int, together: int
-) -> Splits:
+def _latest_last(examples: Examples, clusters: NDArray[np.int64], test_rows: int, valid_rows: int) -> Splits:
     """Train on the past, test on the latest; rows of one moment, and repeats, stay in the later part."""
     times = examples.times
     if times is None:
@@ -107,7 +112,6 @@ def _latest_last(
         valid=np.flatnonzero((when >= valid_from) & (when < test_from)),
         test=np.flatnonzero(when >= test_from),
         reason="the latest rows are the test, as new texts will be later ones",
-        near_duplicates=together,
     )
 
 

@@ -60,7 +60,7 @@ def predictions_of_file(
 def read_for_model(
     model: Model, source: str, *, text: tuple[str, ...], label: str | None, listener: Listener
 ) -> Examples:
-    """Labelled examples, read by the columns the model was trained on, their answers numbered as its classes."""
+    """Labelled examples by the columns the model was trained on, answers numbered as its classes."""
     manifest = model.manifest
     return read_examples(
         source,

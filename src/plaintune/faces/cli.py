@@ -88,7 +88,7 @@ def demo(
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
-    """Train on the bundled sample (messages to a shop, for six teams): offline, in under two minutes."""
+    """Train on the bundled sample (messages to a shop, for six teams), offline, in two minutes."""
     from .demo import print_mistakes, sample_file
 
     model = _train(
@@ -124,7 +124,7 @@ def predict(
     if bool(texts) == bool(file):
         raise UserError(
             "predict needs texts, or a file of them.",
-            f'For example: plaintune predict {model} "Loved it", or: plaintune predict {model} --file new.csv',
+            f'Type: plaintune predict {model} "Loved it", or: plaintune predict {model} --file new.csv',
         )
     if out is not None and not file:
         raise UserError(

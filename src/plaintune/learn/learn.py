@@ -11,7 +11,7 @@ from ..core.events import Listener, stage, warn
 from ..core.linear import NgramModel
 from ..core.settings import Choice, Settings, choose
 from ..data.examples import Examples
-from ..data.split import Splits
+from ..data.split import Splits, rows_that_belong_together
 from .baseline import fit_baseline
 from .checkpoint import Checkpoint
 from .network import Network
@@ -46,11 +46,13 @@ def learn(
     """
     checkpoint = Checkpoint(checkpoint_folder, listener)
     learner = prepare(settings, listener)
+    stage(listener, "Looking for repeated texts")
+    clusters = rows_that_belong_together(examples)
     plan = make_or_resume_plan(
-        examples, test, learner, settings,
+        examples, clusters, test, learner, settings,
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
     )  # fmt: skip
-    splits = divide(examples, test, settings, max_test_rows=plan.max_test_rows)
+    splits = divide(examples, clusters, test, settings, max_test_rows=plan.max_test_rows)
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 

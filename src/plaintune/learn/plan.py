@@ -103,6 +103,7 @@ def prepare(settings: Settings, listener: Listener) -> Learner:
 
 def make_or_resume_plan(
     examples: Examples,
+    clusters: NDArray[np.int64],
     test: Examples | None,
     learner: Learner,
     settings: Settings,
@@ -117,13 +118,16 @@ def make_or_resume_plan(
     if written is not None:
         note(listener, "Going on with an unfinished run of the same command, by its plan.")
         return Plan.from_json(written)
-    plan = make_plan(examples, test, learner, settings, seconds_left=seconds_left, listener=listener)
+    """Probe this machine with this data; decide split, length, learning rate and passes."""
+        examples, clusters, test, learner, settings, seconds_left=seconds_left, listener=listener
+    )
     checkpoint.save_plan({"key": key, **asdict(plan)})
     return plan
 
 
 def make_plan(
     examples: Examples,
+    clusters: NDArray[np.int64],
     test: Examples | None,
     learner: Learner,
     settings: Settings,
@@ -141,7 +145,7 @@ def make_plan(
     measured = probe(network, learner.stepper(sample_tokens, examples.labels[sample]), lengths)
 
     max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
-    splits = divide(examples, test, settings, max_test_rows=max_test_rows)
+    splits = divide(examples, clusters, test, settings, max_test_rows=max_test_rows)
     counted_rows, counting_seconds = _counting(examples, seconds_left())
 
     def work() -> Work:
@@ -172,10 +176,18 @@ def make_plan(
     )
 
 
-def divide(examples: Examples, test: Examples | None, settings: Settings, *, max_test_rows: int) -> Splits:
+def divide(
+    examples: Examples,
+    clusters: NDArray[np.int64],
+    test: Examples | None,
+    settings: Settings,
+    *,
+    max_test_rows: int,
+) -> Splits:
     """Training, validation and (unless there is ``test``) test parts, the same for the same seed."""
     return split(
         examples,
+        clusters,
         seed=settings.seed,
         max_test_rows=max_test_rows,
         own_test=test is not None,

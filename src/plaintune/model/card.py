@@ -18,8 +18,9 @@ def model_card(manifest: Manifest, name: str) -> str:
 Answers `{manifest.label_column or "the question"}` for an English text ({texts}): {answers}{more}.
 
 **Right {scores["score"]:.1%} of the time** on {scores["rows"]:,} examples it had never seen
-(95% sure: {low:.1%} to {high:.1%}; macro-F1 {scores["macro_f1"]:.3f}). Always guessing `{manifest.majority_class}` gives
-{scores["majority_score"]:.1%}, counting words {scores["baseline_score"]:.1%}.
+(95% sure: {low:.1%} to {high:.1%}; macro-F1 {scores["macro_f1"]:.3f}).
+Always guessing `{manifest.majority_class}` gives {scores["majority_score"]:.1%}, counting words
+{scores["baseline_score"]:.1%}.
 
 ## Use
 
