@@ -118,7 +118,7 @@ def make_or_resume_plan(
     if written is not None:
         note(listener, "Going on with an unfinished run of the same command, by its plan.")
         return Plan.from_json(written)
-    """Probe this machine with this data; decide split, length, learning rate and passes."""
+    plan = make_plan(
         examples, clusters, test, learner, settings, seconds_left=seconds_left, listener=listener
     )
     checkpoint.save_plan({"key": key, **asdict(plan)})
