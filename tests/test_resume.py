@@ -45,6 +45,15 @@ def wait_for_state(folder: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError("no checkpoint within a minute")
 
 
+def kill_in_training(folder: Path, backbone: Path) -> None:
+    """Begin a run and kill it as soon as it has a checkpoint."""
+    write_csv(folder / "reviews.csv", ["review", "sentiment"], review_rows())
+    killed = start(folder, backbone)
+    wait_for_state(folder, killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+
+
 def scores(folder: Path) -> Any:
     """Every score of the finished model, to the last digit."""
     return json.loads((folder / "reviews-model" / "manifest.json").read_text())["scores"]
@@ -53,11 +62,7 @@ def scores(folder: Path) -> Any:
 def test_a_killed_run_goes_on_and_ends_like_one_that_was_not(
     cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
-    killed = start(tmp_path, tiny_backbone)
-    wait_for_state(tmp_path, killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    kill_in_training(tmp_path, tiny_backbone)
     assert not (tmp_path / "reviews-model").exists()
     plan = json.loads((tmp_path / "reviews-model.plaintune-checkpoint" / "plan.json").read_text())
 
@@ -78,11 +83,7 @@ def test_a_killed_run_goes_on_and_ends_like_one_that_was_not(
 def test_a_damaged_checkpoint_is_set_aside_and_training_still_ends(
     cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
-    killed = start(tmp_path, tiny_backbone)
-    wait_for_state(tmp_path, killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    kill_in_training(tmp_path, tiny_backbone)
     checkpoint = tmp_path / "reviews-model.plaintune-checkpoint"
     state = checkpoint / json.loads((checkpoint / "state.json").read_text())["file"]
     state.write_bytes(state.read_bytes()[:-100])

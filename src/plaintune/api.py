@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,10 @@ def train(
     settings = Settings(columns, label, group, time, minutes, backbone, max_length, seed)
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
     folder = Path(out) if out is not None else Path(named)
-    if listener is not None:
+    hearing: AbstractContextManager[Listener] = (
+        Terminal(quiet=quiet) if listener is None else nullcontext(listener)
+    )
+    with hearing as heard:
         return fit(
             source,
             labels,
@@ -59,17 +63,7 @@ def train(
             settings=settings,
             test=test,
             replace_existing=overwrite,
-            listener=listener,
-        )
-    with Terminal(quiet=quiet) as terminal:
-        return fit(
-            source,
-            labels,
-            out=folder,
-            settings=settings,
-            test=test,
-            replace_existing=overwrite,
-            listener=terminal,
+            listener=heard,
         )
 
 
