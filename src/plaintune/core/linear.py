@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from .features import HashedTexts, NgramHasher, NgramShape, Texts
 
@@ -76,16 +76,16 @@ class NgramModel:
             "letters": list(self.shape.letters),
             "sublinear": self.sublinear,
         }
-        save_file(
+        content = save(
             {
                 "vocabulary": self.vocabulary,
                 "scale": self.scale,
                 "weights": np.ascontiguousarray(self.weights.astype(np.float16)),
                 "bias": self.bias,
             },
-            path,
             metadata={"ngrams": json.dumps(settings)},
         )
+        path.write_bytes(content)  # not save_file, which lets only the owner read
 
     @classmethod
     def load(cls, path: Path) -> NgramModel:

@@ -120,6 +120,7 @@ def predict(
     """Answer texts, or every row of a file."""
     from ..model.predict import Model
     from .batch import predict_file, predictions_of_file
+    from .summary import sureness
 
     if bool(texts) == bool(file):
         raise UserError(
@@ -150,7 +151,7 @@ def predict(
         _print_json({"predictions": predictions})
     else:
         for prediction in predictions:
-            typer.echo(f"{prediction['answer']}  ({prediction['confidence']:.0%} sure)")
+            typer.echo(f"{prediction['answer']}  ({sureness(prediction['confidence'])})")
 
 
 @app.command(epilog="Example: plaintune evaluate reviews-model held.csv")

@@ -9,6 +9,7 @@ import typer
 
 from ..data.read import read_examples
 from ..model.predict import Model
+from .summary import sureness
 
 SHOWN = 8
 
@@ -32,5 +33,5 @@ def print_mistakes(model: Model) -> None:
     typer.echo(f"It got {len(wrong)} of {len(answers)} test messages wrong. The ones it was surest of:")
     for confidence, given, truth, text in sorted(wrong, reverse=True)[:SHOWN]:
         shown = text if len(text) <= 90 else text[:89] + "…"
-        typer.echo(f"  said {given} ({confidence:.0%} sure), was {truth}: {' '.join(shown.split())}")
+        typer.echo(f"  said {given} ({sureness(confidence)}), was {truth}: {' '.join(shown.split())}")
     typer.echo("")

@@ -68,3 +68,8 @@ def evaluate_summary(result: Evaluation, name: str) -> list[str]:
 def minutes(seconds: float) -> str:
     """A time span as people say it."""
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
+def sureness(confidence: float) -> str:
+    """A probability as people say it; nothing is ever said to be 100% sure."""
+    return "over 99% sure" if confidence > 0.99 else f"{confidence:.0%} sure"
