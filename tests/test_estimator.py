@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import estimator_checks
@@ -83,7 +83,8 @@ def test_labels_that_do_not_fit_the_texts_are_refused() -> None:
 def test_it_works_in_a_pipeline_under_cross_validation(tiny_backbone: Path) -> None:
     lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
     steps = [("lower", lower), ("classify", pt.TextClassifier(backbone=str(tiny_backbone), minutes=1))]
-    scores = cross_val_score(Pipeline(steps), np.array(TEXTS, dtype=object), np.array(LABELS), cv=2)
+    folds = StratifiedKFold(2, shuffle=True, random_state=0)
+    scores = cross_val_score(Pipeline(steps), np.array(TEXTS, dtype=object), np.array(LABELS), cv=folds)
     assert scores.shape == (2,)
     assert scores.mean() > 0.6
 

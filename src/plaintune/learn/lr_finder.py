@@ -18,8 +18,8 @@ LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
 SWEEP_STEPS = 60
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
-SAFE_RATES = (2e-5, 1e-3)
-BELOW_DIVERGENCE = 8.0  # the pick is the best point of the sweep divided by this
+SAFE_RATES = (2e-5, 8e-4)
+BELOW_DIVERGENCE = 4.0  # the pick is the best point of the sweep divided by this (docs/experiments.md)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def pick_rate(rates: tuple[float, ...], losses: tuple[float, ...]) -> tuple[floa
     held = "" if pick == raw else f", kept within {low:g} to {high:g}"
     return pick, (
         f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
-        f"an {BELOW_DIVERGENCE:.0f}th of that is safe{held}"
+        f"a quarter of that is safe{held}"
     )
 
 

@@ -171,7 +171,7 @@ def make_plan(
         counted_rows,
         length,
         Schedule(steps, rows, curve.pick, settings.seed),
-        1.3 * work().scoring_seconds(measured, length),
+        1.2 * work().scoring_seconds(measured, length),
         tuple(choices),
     )
 
