@@ -75,7 +75,7 @@ def test_predict_keeps_every_row_and_column_of_a_file(cli: Cli, trained: Trained
     rows = [
         ("1", "brilliant acting and a story,\nfull of heart", "x"),
         ("2", "", "y"),
-        ("3", f"“{BAD[3]}”", "z"),
+        ("3", f"“{BAD[0]}”", "z"),
     ]
     write_csv(tmp_path / "new.csv", ["id", "review", "answer"], rows)
     done = cli("predict", trained[0], "--file", "new.csv", "--out", "out.csv", cwd=tmp_path)
