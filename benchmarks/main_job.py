@@ -30,11 +30,16 @@ def row(file: Path, options: list[str]) -> str:
     told = json.loads(done.stdout)
     low, high = told["score_interval"]
     peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return (
-        f"| {file.name} {' '.join(options)} | {len(told['classes'])} "
-        f"| {told['score']:.1%} ({low:.1%} to {high:.1%}) | {told['baseline_score']:.1%} | {told['majority_score']:.1%} | {told['seconds'] / 60:.1f} "
-        f"| {peak_gib:.1f} |"
-    )
+    cells = [
+        f"{file.name} {' '.join(options)}".strip(),
+        str(len(told["classes"])),
+        f"{told['score']:.1%} ({low:.1%} to {high:.1%})",
+        f"{told['baseline_score']:.1%}",
+        f"{told['majority_score']:.1%}",
+        f"{told['seconds'] / 60:.1f}",
+        f"{peak_gib:.1f}",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
