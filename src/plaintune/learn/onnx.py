@@ -31,7 +31,7 @@ class Parity:
 def write_graph(network: Network, path: Path, *, vocabulary: int, max_length: int) -> Parity:
     """Write the float32 graph (token ids in, logits out) to ``path``; raises RuntimeError if it disagrees.
 
-    Written by torch's tracing exporter: on this network it takes 1.7 s against 9.5 s, needs two packages
+    Written by torch's tracing exporter: on this network it takes 1.7 s against 9.5 s, needs one package
     less, and ONNX Runtime runs its graph 17% faster than that of the newer one (docs/experiments.md).
     """
     plain = copy.deepcopy(network).cpu().float().eval()
