@@ -41,6 +41,7 @@ TextColumns = Annotated[
 ]
 LabelColumn = Annotated[str | None, typer.Option("--label", metavar="COL", help="Column of the answer.")]
 
+INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
 
 
@@ -254,6 +255,8 @@ def main() -> None:
         )
     except Exception as error:
         _usage_error(error)
+    if status == INTERRUPTED:  # typer swallows Ctrl-C and gives this back
+        _interrupted()
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -329,7 +332,7 @@ def _fail(problem: str, fix: str) -> None:
 def _interrupted() -> None:
     command = shlex.join(["plaintune", *sys.argv[1:]])
     print(f"\nStopped. To go on from where it was, type the same again: {command}", file=sys.stderr)
-    sys.exit(130)
+    sys.exit(INTERRUPTED)
 
 
 def _usage_error(error: Exception) -> None:
