@@ -152,18 +152,19 @@ def make_plan(
         scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
         return Work(len(splits.train), scored_rows, seconds_left() - counting_seconds)
 
-    length, reason = choose_length(
-        measured, work(), longest=wanted_length, fixed=settings.max_length_tokens is not None
-    )
-    choices = [*learner.choices, choose(listener, "text length", f"{length} tokens", reason)]
+    fixed = settings.max_length_tokens is not None
+    first_guess, _ = choose_length(measured, work(), longest=wanted_length, fixed=fixed)
     curve = _learning_rate(
-        network, learner, examples, splits, length=length, seconds=sweep_seconds(work()), listener=listener
-    )
-    choices.append(choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason))
+        network, learner, examples, splits,
+        length=first_guess, seconds=sweep_seconds(work()), listener=listener,
+    )  # fmt: skip
+    rate_choice = choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason)
     faster = max(measured.tokens_per_second, curve.tokens_per_second)  # a short probe may meet a busy moment
     measured = replace(measured, tokens_per_second=faster)
+    length, reason = choose_length(measured, work(), longest=wanted_length, fixed=fixed)
+    length_choice = choose(listener, "text length", f"{length} tokens", reason)
     passes, reason = choose_passes(measured, work(), length)
-    choices.append(choose(listener, "passes over the data", f"{passes:.1f}", reason))
+    passes_choice = choose(listener, "passes over the data", f"{passes:.1f}", reason)
     rows = rows_per_batch(len(splits.train))
     steps = max(1, round(passes * len(splits.train) / rows))
     return Plan(
@@ -172,7 +173,7 @@ def make_plan(
         length,
         Schedule(steps, rows, curve.pick, settings.seed),
         1.2 * work().scoring_seconds(measured, length),
-        tuple(choices),
+        (*learner.choices, rate_choice, length_choice, passes_choice),
     )
 
 
