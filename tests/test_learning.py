@@ -11,6 +11,7 @@ import pytest
 from conftest import review_rows
 from plaintune.core.blending import Blend
 from plaintune.core.errors import UserError
+from plaintune.core.events import silent
 from plaintune.core.features import NgramHasher, NgramShape, normalised, text_hash
 from plaintune.core.linear import MAX_BYTES, NgramModel
 from plaintune.core.metrics import macro_f1, score_answers, wilson_interval
@@ -22,8 +23,10 @@ from plaintune.data.split import Splits, rows_that_belong_together, split
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.blend import fit_blend
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
+from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
-from plaintune.learn.train import Schedule
+from plaintune.learn.plan import prepare
+from plaintune.learn.train import Schedule, train
 
 
 def examples_of(texts: list[str], labels: list[int], **more: object) -> Examples:
@@ -279,3 +282,30 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in ({"minutes": 0}, {"minutes": math.inf}, {"max_length_tokens": 2}, {"seed": -1}):
         with pytest.raises(UserError):
             Settings(**wrong)
+
+
+def test_a_rare_answer_is_kept_when_only_some_rows_are_counted() -> None:
+    texts = np.array([sentence(n) for n in range(400)], dtype=TEXT_DTYPE)
+    labels = np.zeros(400, dtype=np.int64)
+    labels[250] = 1
+    for seed in range(3):
+        model = fit_baseline(texts, labels, 2, max_rows=20, seed=seed)
+        assert model.logits(texts).shape == (400, 2)
+
+
+def test_training_after_a_damaged_checkpoint_starts_from_a_fitted_last_layer(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    rows = review_rows()
+    texts = np.array([text for text, _ in rows], dtype=TEXT_DTYPE)
+    labels = np.array([int(label == "positive") for _, label in rows])
+    stepper = learner.stepper(learner.tokens(texts, 32), labels)
+    checkpoint = Checkpoint(tmp_path, silent)
+    (tmp_path / "state.json").write_text('{"file": "step-00000001.safetensors", "sha256": "0"}')
+    (tmp_path / "step-00000001.safetensors").write_bytes(b"half a file")
+    network = learner.network(2)
+    nothing_to_learn = Schedule(steps=0, rows_per_batch=8, learning_rate=1e-4, seed=0)
+    train(network, stepper, nothing_to_learn, deadline=math.inf, checkpoint=checkpoint, listener=silent)
+    assert float(network.head.weight.detach().abs().sum()) > 0
+    assert (tmp_path / "damaged" / "step-00000001.safetensors").exists()

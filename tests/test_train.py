@@ -115,7 +115,7 @@ def test_an_answer_the_model_does_not_know_counts_as_wrong(
     assert "neutral" in done.stderr
 
 
-def test_prediction_needs_no_training_stack(trained: Trained) -> None:
+def test_prediction_needs_no_training_stack_to_answer_the_same(cli: Cli, trained: Trained) -> None:
     code = (
         "import sys\n"
         "for name in ('torch', 'transformers', 'sklearn', 'scipy', 'pandas', 'pyarrow', 'huggingface_hub'):\n"
@@ -128,7 +128,9 @@ def test_prediction_needs_no_training_stack(trained: Trained) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("positive")
+    with_everything = cli("predict", trained[0], "brilliant acting", cwd=trained[0].parent)
+    assert "sure)" in done.stdout
+    assert done.stdout == with_everything.stdout
 
 
 def test_training_without_its_packages_says_what_to_install(tmp_path: Path) -> None:

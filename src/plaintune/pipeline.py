@@ -23,7 +23,7 @@ from .data.duplicates import text_clusters
 from .data.examples import Examples
 from .data.read import read_examples
 from .model.card import model_card
-from .model.evaluate import evaluate, seen_in_training
+from .model.evaluate import evaluate
 from .model.folder import (
     CARD,
     GRAPH,
@@ -150,10 +150,7 @@ def read(
 def score(model: Model, ngrams: NgramModel, held_back: Examples, listener: Listener) -> dict[str, Any]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
     result = evaluate(model, held_back, listener=listener)
-    fresh = np.arange(len(held_back))
-    if result.without_overlap is not None:
-        fresh = np.flatnonzero(~seen_in_training(model, held_back))
-    headline = result.headline
+    headline, fresh = result.headline, result.headline_rows
     baseline = score_answers(
         held_back.labels[fresh],
         ngrams.logits(held_back.texts[fresh]).argmax(axis=1),

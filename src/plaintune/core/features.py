@@ -53,7 +53,7 @@ def normalised(text: str) -> str:
 
 def text_hash(text: str) -> int:
     """A 64-bit fingerprint of the normalised text, the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(normalised(text).encode(), digest_size=8).digest(), "little")
+    return _stable_hash(normalised(text))
 
 
 def text_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
@@ -72,6 +72,9 @@ class NgramHasher:
     def __init__(self, shape: NgramShape, *, remembered_words: int = 500_000) -> None:
         self.shape = shape
         self.remembered_words = remembered_words
+        self._forget()
+
+    def _forget(self) -> None:
         self._word_ids: dict[str, int] = {}
         self._word_hashes: list[int] = []
         self._letter_runs: list[NDArray[np.uint64]] = []
@@ -84,7 +87,7 @@ class NgramHasher:
     def hash_block(self, texts: Texts) -> HashedTexts:
         """At most `BLOCK_ROWS` texts as sets of n-grams."""
         if len(self._word_ids) > self.remembered_words:
-            self.__init__(self.shape, remembered_words=self.remembered_words)  # type: ignore[misc]
+            self._forget()
         word_ids = [self._ids(split_words(text)) for text in texts]
         lengths = np.fromiter((len(ids) for ids in word_ids), dtype=np.int64, count=len(word_ids))
         ids = np.fromiter((i for row in word_ids for i in row), dtype=np.int64, count=int(lengths.sum()))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import HashedTexts, NgramHasher, NgramShape, Texts, text_hashes
+from ..core.features import BLOCK_ROWS, HashedTexts, NgramHasher, NgramShape, Texts, text_hashes
 
 NEAR_JACCARD = 0.8
 MIN_SHINGLES = 7
@@ -77,8 +77,6 @@ def _signatures(block: HashedTexts) -> NDArray[np.uint64]:
 
 
 def _jaccard(blocks: list[HashedTexts], a: int, b: int) -> float:
-    from ..core.features import BLOCK_ROWS
-
     def entries(row: int) -> NDArray[np.uint64]:
         block, at = blocks[row // BLOCK_ROWS], row % BLOCK_ROWS
         return block.hashes[block.start[at] : block.start[at + 1]]

@@ -23,7 +23,6 @@ class Tokens:
 
     ids: NDArray[np.int32]  # (all tokens,)
     start: NDArray[np.int64]  # (texts + 1,)
-    shortened: int  # texts of which the middle was left out
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -45,23 +44,20 @@ class Tokens:
 def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int) -> Tokens:
     """Token ids with the special ones of the model; of a long text the head and the tail are kept."""
     kept: list[NDArray[np.int32]] = []
-    shortened = 0
     for first in range(0, len(texts), CHUNK_ROWS):
         chunk = [_ends(str(text), max_length) for text in texts[first : first + CHUNK_ROWS]]
         for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=True):
             ids = np.asarray(encoding.ids, dtype=np.int32)
-            shortened += len(ids) > max_length
             kept.append(head_and_tail(ids, max_length))
-    return joined(kept, shortened=shortened)
+    return joined(kept)
 
 
-def joined(parts: list[NDArray[np.int32]], *, shortened: int = 0) -> Tokens:
+def joined(parts: list[NDArray[np.int32]]) -> Tokens:
     """Texts given one by one, end to end."""
     lengths = np.fromiter((len(ids) for ids in parts), dtype=np.int64, count=len(parts))
     return Tokens(
         ids=np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32),
         start=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        shortened=shortened,
     )
 
 

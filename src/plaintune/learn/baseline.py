@@ -41,7 +41,10 @@ def fit_baseline(
     More than ``max_rows`` rows are sampled: counting words gains little beyond.
     """
     if len(texts) > max_rows:
-        kept = np.sort(np.random.default_rng(seed).choice(len(texts), max_rows, replace=False))
+        _, first_of_each = np.unique(labels, return_index=True)
+        kept = np.union1d(
+            np.random.default_rng(seed).choice(len(texts), max_rows, replace=False), first_of_each
+        )
         texts, labels = texts[kept], labels[kept]
     shape = choose_shape(texts)
     blocks = list(NgramHasher(shape).blocks(texts))

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..core.events import Listener, warn
-from ..core.files import write_text
-from .backbone import file_sha256
+from ..core.files import file_sha256, write_text
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -26,11 +25,6 @@ class Checkpoint:
 
     folder: Path
     listener: Listener
-
-    @property
-    def has_state(self) -> bool:
-        """Whether training has come as far as a first checkpoint."""
-        return (self.folder / "state.json").is_file()
 
     def load_plan(self, key: str) -> dict[str, Any] | None:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""

@@ -16,7 +16,7 @@ from .baseline import fit_baseline
 from .checkpoint import Checkpoint
 from .network import Network
 from .plan import Learner, Plan, divide, make_or_resume_plan, prepare
-from .train import fit_head, train
+from .train import train
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,6 @@ def _fine_tune(
     stage(listener, "Turning texts into tokens")
     stepper = learner.stepper(learner.tokens(lesson.texts, plan.max_length), lesson.labels)
     network = learner.network(len(lesson.classes))
-    if not checkpoint.has_state:
-        stage(listener, "Fitting the last layer")
-        fit_head(network, stepper, seed=plan.schedule.seed)
-    stage(listener, "Fine-tuning", total=plan.schedule.steps)
     deadline = time.monotonic() + seconds_left() - plan.reserve_seconds
     trained = train(
         network, stepper, plan.schedule, deadline=deadline, checkpoint=checkpoint, listener=listener

@@ -90,7 +90,7 @@ def prepare(settings: Settings, listener: Listener) -> Learner:
     stage(listener, "Looking at this machine and the pre-trained model")
     backbone = find_backbone(settings.backbone)
     device = choose_device(inspect_machine())
-    listener_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
+    device_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
     reason = {
         "bundled": "an English model that is installed with plaintune and learns fast on a CPU",
         "folder": "the folder you named",
@@ -98,7 +98,7 @@ def prepare(settings: Settings, listener: Listener) -> Learner:
     }[backbone.source]
     model_choice = choose(listener, "pre-trained model", backbone.name, reason)
     tokenizer = plain_tokenizer(backbone.tokenizer_json)
-    return Learner(backbone, device, tokenizer, (listener_choice, model_choice))
+    return Learner(backbone, device, tokenizer, (device_choice, model_choice))
 
 
 def make_or_resume_plan(

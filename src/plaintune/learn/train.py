@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from ..core.events import Listener, progress
+from ..core.events import Listener, progress, stage
 from .checkpoint import Checkpoint
 from .network import Network, text_features
 from .steps import Stepper
@@ -90,32 +90,34 @@ def train(
     checkpoint: Checkpoint,
     listener: Listener,
 ) -> Trained:
-    """Run the schedule from the last checkpoint on. ``deadline`` is in `time.monotonic` seconds.
+    """Fit the head and run the schedule, or go on from the last checkpoint.
+
+    ``deadline`` is in `time.monotonic` seconds.
 
     Should the machine turn out slower than planned, the rest of the schedule is squeezed into the time
     that is left, rates and all.
     """
     optimizer = stepper.optimizer(network)
     resumed = checkpoint.load(network, optimizer)
+    if resumed is None:
+        stage(listener, "Fitting the last layer")
+        fit_head(network, stepper, seed=schedule.seed)
     step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed
+    stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
     first_step = step
-    try:
-        for chosen in _from_step(stepper, schedule, step):
-            if step >= steps:
-                break
-            losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
-            step += 1
-            progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
-            now = time.monotonic()
-            if step - first_step >= 5:
-                steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
-            if now - saved > CHECKPOINT_SECONDS:
-                checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
-        raise
+    for chosen in _from_step(stepper, schedule, step):
+        if step >= steps:
+            break
+        losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+        step += 1
+        progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
+        now = time.monotonic()
+        if step - first_step >= 5:
+            steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
+        if now - saved > CHECKPOINT_SECONDS:
+            checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+            saved = time.monotonic()
     checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
     return Trained(step, _stretches(losses), time.monotonic() - started, steps < schedule.steps)
 
@@ -134,4 +136,6 @@ def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadli
 
 
 def _stretches(losses: list[float]) -> tuple[float, ...]:
-    return tuple(float(np.mean(part)) for part in np.array_split(losses, min(200, len(losses))) if len(part))
+    return tuple(
+        float(np.mean(part)) for part in np.array_split(losses, max(1, min(200, len(losses)))) if len(part)
+    )

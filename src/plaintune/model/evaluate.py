@@ -21,7 +21,17 @@ class Evaluation:
 
     all_rows: Score
     without_overlap: Score | None  # None where every text was met in training
-    overlap_rows: int
+    seen: NDArray[np.bool_]  # (rows,) whose text was among the training texts
+
+    @property
+    def overlap_rows(self) -> int:
+        """How many texts the model had met before."""
+        return int(self.seen.sum())
+
+    @property
+    def headline_rows(self) -> NDArray[np.int64]:
+        """The rows that `headline` is about."""
+        return np.arange(len(self.seen)) if self.without_overlap is None else np.flatnonzero(~self.seen)
 
     @property
     def headline(self) -> Score:
@@ -57,7 +67,7 @@ class Evaluation:
 def evaluate(model: Model, examples: Examples, *, listener: Listener = silent) -> Evaluation:
     """Score ``model`` on ``examples``, whose labels are numbered as the model's classes (-1: unknown)."""
     probabilities = model.probabilities(examples.texts, listener=listener)
-    seen = seen_in_training(model, examples)
+    seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
     majority = model.classes.index(model.manifest.majority_class)
 
     def score(rows: np.ndarray) -> Score:
@@ -70,13 +80,7 @@ def evaluate(model: Model, examples: Examples, *, listener: Listener = silent) -
         )
 
     everything = np.arange(len(examples))
-    overlap = int(seen.sum())
-    if overlap == len(examples):
-        return Evaluation(score(everything), None, overlap)
     all_rows = score(everything)
-    return Evaluation(all_rows, all_rows if not overlap else score(everything[~seen]), overlap)
-
-
-def seen_in_training(model: Model, examples: Examples) -> NDArray[np.bool_]:
-    """Which texts the model has learned from, but for case, punctuation and spacing. Shape (rows,)."""
-    return np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
+    if seen.all():
+        return Evaluation(all_rows, None, seen)
+    return Evaluation(all_rows, score(everything[~seen]) if seen.any() else all_rows, seen)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import BrokenModel, OutputExists, UserError
-from ..core.files import write_text
+from ..core.files import file_sha256, write_text
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
@@ -119,9 +118,10 @@ def require_free(out: Path, *, replace_existing: bool) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write the manifest, last of all, with the size and SHA-256 of every part beside it."""
-    files = {
-        name: {"bytes": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in PARTS
-    }
+    files = {}
+    for name in PARTS:
+        part = folder / name
+        files[name] = {"bytes": part.stat().st_size, "sha256": file_sha256(part)}
     manifest = replace(manifest, files=files)
     write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
     return manifest
@@ -193,13 +193,8 @@ def _check_part(folder: Path, name: str, written: Mapping[str, Any] | None) -> N
         raise _broken(folder, f"{MANIFEST} does not list {name}")
     if file.stat().st_size != written["bytes"]:
         raise _broken(folder, f"{name} has {file.stat().st_size:,} bytes instead of {written['bytes']:,}")
-    if _sha256(file) != written["sha256"]:
+    if file_sha256(file) != written["sha256"]:
         raise _broken(folder, f"{name} has changed since it was written")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _broken(folder: Path, what: str) -> BrokenModel:
