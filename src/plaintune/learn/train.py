@@ -136,6 +136,5 @@ def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadli
 
 
 def _stretches(losses: list[float]) -> tuple[float, ...]:
-    return tuple(
-        float(np.mean(part)) for part in np.array_split(losses, max(1, min(200, len(losses)))) if len(part)
-    )
+    parts = np.array_split(losses, max(1, min(200, len(losses))))
+    return tuple(float(np.mean(part)) for part in parts if len(part))
