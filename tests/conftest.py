@@ -91,7 +91,7 @@ def trained(
     """A model trained by the real command on the small reviews, and what `train --json` printed."""
     folder = tmp_path_factory.mktemp("trained")
     write_csv(folder / "reviews.csv", ["review", "sentiment"], review_rows())
-    done = cli("train", "reviews.csv", "--backbone", tiny_backbone, "--minutes", 1, "--json", cwd=folder)
+    done = cli("train", "reviews.csv", "--backbone", tiny_backbone, "--minutes", 5, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "reviews-model", json.loads(done.stdout)
 

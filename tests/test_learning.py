@@ -14,8 +14,9 @@ from plaintune.core.errors import UserError
 from plaintune.core.events import silent
 from plaintune.core.features import NgramHasher, NgramShape, normalised, text_hash
 from plaintune.core.linear import MAX_BYTES, NgramModel
-from plaintune.core.metrics import macro_f1, score_answers, wilson_interval
+from plaintune.core.metrics import macro_f1, score_outputs, wilson_interval
 from plaintune.core.settings import Settings
+from plaintune.core.tasks import Task
 from plaintune.data.duplicates import text_clusters
 from plaintune.data.encode import batches, head_and_tail, shuffled_batches
 from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
@@ -27,6 +28,8 @@ from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
 from plaintune.learn.plan import prepare
 from plaintune.learn.train import Schedule, train
+
+EVEN = np.array([0.5, 0.5])
 
 
 def examples_of(texts: list[str], labels: list[int], **more: object) -> Examples:
@@ -209,9 +212,10 @@ def test_the_blend_listens_to_the_model_that_is_right() -> None:
     labels = rng.integers(0, 3, 400)
     right = (np.eye(3)[labels] * 4 + rng.normal(size=(400, 3))).astype(np.float32)
     noise = rng.normal(size=(400, 3)).astype(np.float32)
-    blend = fit_blend(right, noise, labels)
+    blend = fit_blend(Task.SINGLE, right, noise, labels, prior=EVEN)
     assert blend.network > 5 * blend.ngrams
-    assert fit_blend(noise, right, labels).ngrams > 5 * fit_blend(noise, right, labels).network
+    other_way = fit_blend(Task.SINGLE, noise, right, labels, prior=EVEN)
+    assert other_way.ngrams > 5 * other_way.network
 
 
 def test_the_blend_does_not_sound_surer_than_it_is() -> None:
@@ -219,15 +223,15 @@ def test_the_blend_does_not_sound_surer_than_it_is() -> None:
     labels = rng.integers(0, 2, 2000)
     truth = np.where(rng.random(2000) < 0.8, labels, 1 - labels)
     overconfident = (np.eye(2)[truth] * 30).astype(np.float32)
-    given = fit_blend(overconfident, overconfident * 0, labels).probabilities(
-        overconfident, overconfident * 0
-    )
+    silence = overconfident * 0
+    blend = fit_blend(Task.SINGLE, overconfident, silence, labels, prior=EVEN)
+    given = blend.outputs(overconfident, silence)
     assert abs(given.max(axis=1).mean() - 0.8) < 0.03
 
 
 def test_probabilities_sum_to_one() -> None:
     logits = np.array([[1000.0, -1000.0, 0.0]], dtype=np.float32)
-    assert math.isclose(Blend(1, 1).probabilities(logits, logits).sum(), 1, abs_tol=1e-6)
+    assert math.isclose(Blend(Task.SINGLE, 1, 1).outputs(logits, logits).sum(), 1, abs_tol=1e-6)
 
 
 def test_the_interval_of_a_share_is_wilsons() -> None:
@@ -241,8 +245,9 @@ def test_the_interval_widens_when_rows_come_in_groups() -> None:
     truth = np.ones(400, dtype=np.int64)
     answers = np.repeat([1, 1, 1, 0], 100)
     groups = np.repeat(np.arange(8), 50)
-    alone = score_answers(truth, answers, majority=1)
-    grouped = score_answers(truth, answers, majority=1, groups=groups)
+    outputs = np.eye(2, dtype=np.float32)[answers]
+    alone = score_outputs(Task.SINGLE, truth, outputs, prior=EVEN)
+    grouped = score_outputs(Task.SINGLE, truth, outputs, prior=EVEN, groups=groups)
     assert grouped.half_width > 2 * alone.half_width
 
 
@@ -300,11 +305,12 @@ def test_training_after_a_damaged_checkpoint_starts_from_a_fitted_last_layer(
     rows = review_rows()
     texts = np.array([text for text, _ in rows], dtype=TEXT_DTYPE)
     labels = np.array([int(label == "positive") for _, label in rows])
-    stepper = learner.stepper(learner.tokens(texts, 32), labels)
+    lesson = examples_of(list(texts), list(labels))
+    stepper = learner.stepper(learner.tokens(texts, 32), lesson)
     checkpoint = Checkpoint(tmp_path, silent)
     (tmp_path / "state.json").write_text('{"file": "step-00000001.safetensors", "sha256": "0"}')
     (tmp_path / "step-00000001.safetensors").write_bytes(b"half a file")
-    network = learner.network(2)
+    network = learner.network(lesson)
     nothing_to_learn = Schedule(steps=0, rows_per_batch=8, learning_rate=1e-4, seed=0)
     train(network, stepper, nothing_to_learn, deadline=math.inf, checkpoint=checkpoint, listener=silent)
     assert float(network.head.weight.detach().abs().sum()) > 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .core.errors import MissingExtra
 from .core.events import Listener
 from .core.settings import DEFAULT_MINUTES, Settings
+from .core.tasks import as_task
 
 if TYPE_CHECKING:
     from .model.predict import Model
@@ -25,13 +26,15 @@ def train(
     test: Any = None,
     out: str | Path | None = None,
     text: str | Sequence[str] = (),
-    label: str | None = None,
+    label: str | Sequence[str] = (),
     group: str | None = None,
     time: str | None = None,
     minutes: float = DEFAULT_MINUTES,
     backbone: str | None = None,
     max_length: int | None = None,
     seed: int = 0,
+    task: str | None = None,
+    separator: str | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     listener: Listener | None = None,
@@ -49,7 +52,9 @@ def train(
     from .pipeline import fit
 
     columns = (text,) if isinstance(text, str) else tuple(text)
-    settings = Settings(columns, label, group, time, minutes, backbone, max_length, seed)
+    answers = (label,) if isinstance(label, str) else tuple(label or ())
+    kind = None if task is None else as_task(task)
+    settings = Settings(columns, answers, group, time, minutes, backbone, max_length, seed, kind, separator)
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
     folder = Path(out) if out is not None else Path(named)
     hearing: AbstractContextManager[Listener] = (

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .core.settings import DEFAULT_MINUTES
+from .core.tasks import Task
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -53,6 +54,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.model_ = train(
             texts,
             [str(code) for code in codes],
+            task=Task.SINGLE,
             out=folder / "model",
             minutes=self.minutes,
             backbone=self.backbone,
@@ -71,7 +73,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated probabilities. Shape (n, classes), columns as in ``classes_``."""
         check_is_fitted(self, "model_")
-        given = self.model_.probabilities(_as_texts(X))
+        given = self.model_.outputs(_as_texts(X))
         every = np.zeros((len(given), len(self.classes_)), dtype=np.float32)
         every[:, [int(name) for name in self.model_.classes]] = (
             given  # a class may have been too rare to learn

@@ -15,8 +15,7 @@ import numpy as np
 from .core.events import Listener, note, silent, stage
 from .core.features import text_hashes
 from .core.files import write_text
-from .core.linear import NgramModel
-from .core.metrics import score_answers
+from .core.metrics import score_outputs
 from .core.settings import Settings
 from .data.describe import describe
 from .data.duplicates import text_clusters
@@ -89,6 +88,7 @@ def fit(
         parity = write_graph(
             learned.network,
             staged / GRAPH,
+            task=examples.task,
             vocabulary=int(learned.learner.backbone.config["vocab_size"]),
             max_length=learned.max_length,
         )
@@ -96,19 +96,22 @@ def fit(
         valid = examples.take(learned.splits.valid)
         graph = open_graph(staged, max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id)
         network_logits = graph.logits(valid.texts, listener=listener)
-        blend, choice = weigh(network_logits, learned.ngrams.logits(valid.texts), valid.labels, listener)
+        blend, choice = weigh(
+            examples.task, network_logits, learned.ngrams.logits(valid.texts), valid.labels,
+            prior=learned.prior, listener=listener,
+        )  # fmt: skip
 
         manifest = describe_model(examples, learned, settings)
         manifest = replace(
             manifest,
             blend=asdict(blend),
             choices=(*manifest.choices, asdict(choice)),
-            parity={"largest_difference_in_probability": parity.largest_difference},
+            parity={"largest_difference": parity.largest_difference},
         )
         write_manifest(staged, manifest)
         stage(listener, "Scoring on examples it has never seen")
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
-        scores = score(Model.load(staged), learned.ngrams, held_back, listener)
+        scores = score(Model.load(staged), held_back, checkpoint, listener)
         if test_examples is not None:
             scores |= say_overlap(scores, examples.take(learned.splits.train), held_back, listener)
         manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
@@ -125,7 +128,8 @@ def read(
     """The examples, and the user's own test part if any; says back what was understood."""
     examples = read_examples(
         source, labels,
-        text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time, listener=listener,
+        text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time,
+        task=wanted.task, separator=wanted.separator, listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
@@ -137,8 +141,10 @@ def read(
         test[0] if lists else test,
         test[1] if lists else None,
         text=() if lists else wanted.text or understood.text_columns,
-        label=None if lists else wanted.label or understood.label_column,
+        label=() if lists else wanted.label or understood.label_columns,
         classes=examples.classes,
+        task=examples.task,
+        separator=understood.separator,
         listener=listener,
     )
     for sentence in test_examples.understood.notes:
@@ -147,24 +153,22 @@ def read(
     return examples, test_examples
 
 
-def score(model: Model, ngrams: NgramModel, held_back: Examples, listener: Listener) -> dict[str, Any]:
+def score(model: Model, held_back: Examples, kept: Path, listener: Listener) -> dict[str, Any]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
-    result = evaluate(model, held_back, listener=listener)
-    headline, fresh = result.headline, result.headline_rows
-    baseline = score_answers(
-        held_back.labels[fresh],
-        ngrams.logits(held_back.texts[fresh]).argmax(axis=1),
-        majority=model.classes.index(model.manifest.majority_class),
+    result = evaluate(model, held_back, kept=kept, listener=listener)
+    headline, fresh = result.headline, held_back.take(result.headline_rows)
+    baseline = score_outputs(
+        model.task, fresh.labels, model.baseline_outputs(fresh.texts), prior=model.prior, groups=fresh.groups
     )
     return {
-        "metric": "accuracy",
-        "score": headline.accuracy,
-        "score_interval": list(headline.accuracy_interval),
+        "metric": headline.metric,
+        "score": headline.value,
+        "score_interval": list(headline.interval),
         "rows": headline.rows,
-        "macro_f1": headline.macro_f1,
-        "majority_score": headline.majority_accuracy,
-        "baseline_score": baseline.accuracy,
-        "baseline_interval": list(baseline.accuracy_interval),
+        "majority_score": headline.majority,
+        "baseline_score": baseline.value,
+        "baseline_interval": list(baseline.interval),
+        **headline.others,
         **result.details(),
     }
 
@@ -178,7 +182,7 @@ def say_overlap(
         note(
             listener,
             f"{same:,} test texts are also in the training data; they are left out of the score. "
-            f"With them: {scores['all_rows']['accuracy']:.1%}.",
+            f"With them: {scores['all_rows']['value']:.3f}.",
         )
     clusters = text_clusters(np.concatenate([trained_on.texts, test.texts]))
     met = int(np.isin(clusters[len(trained_on) :], clusters[: len(trained_on)]).sum())
@@ -191,13 +195,16 @@ def say_overlap(
 def describe_model(examples: Examples, learned: Learned, settings: Settings) -> Manifest:
     """The manifest, but for blend and scores."""
     splits, backbone = learned.splits, learned.learner.backbone
-    counts = np.bincount(examples.labels[splits.train], minlength=len(examples.classes))
+    lesson = examples.take(splits.train)
+    counts = np.round(learned.prior * len(lesson)).astype(int)
     understood = examples.understood
     return Manifest(
+        task=str(examples.task),
         classes=examples.classes,
-        majority_class=examples.classes[int(counts.argmax())],
+        prior=tuple(map(float, learned.prior)),
         text_columns=understood.text_columns,
-        label_column=understood.label_column,
+        label_columns=understood.label_columns,
+        separator=understood.separator,
         max_length_tokens=learned.max_length,
         pad_id=backbone.pad_id,
         blend={},
@@ -210,7 +217,7 @@ def describe_model(examples: Examples, learned: Learned, settings: Settings) -> 
             "rows_set_aside": len(understood.set_aside),
             "train_rows": len(splits.train),
             "valid_rows": len(splits.valid),
-            "train_rows_by_class": dict(zip(examples.classes, counts.tolist(), strict=True)),
+            "train_rows_by_class": dict(zip(examples.classes, map(int, counts), strict=False)),
         },
         training_hashes=packed_hashes(
             text_hashes(examples.texts[np.concatenate([splits.train, splits.valid])])

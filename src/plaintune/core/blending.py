@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import softmax
+from .metrics import sigmoid, softmax
+from .tasks import Task
 
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights of the log probabilities of the network and of the n-gram model."""
+    """Weights of what the network and the n-gram model say, and how to read an answer off the sum.
 
+    For classes the weights multiply log probabilities (log odds where several may apply); both models
+    give numbers as distances from ``centre``, the mean target, in units of ``spread``.
+    """
+
+    task: Task
     network: float
     ngrams: float
+    centre: float = 0.0
+    spread: float = 1.0
+    threshold: float = 0.5  # multi-label: the probability from which a class applies
+    half_width: float = 0.0  # numbers: 9 of 10 validation rows were within this distance
 
-    def probabilities(
+    def outputs(
         self, network_logits: NDArray[np.float32], ngram_logits: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Calibrated probabilities. Shapes (rows, classes)."""
-        mixed = self.network * log_softmax(network_logits) + self.ngrams * log_softmax(ngram_logits)
-        return softmax(mixed.astype(np.float32))
+        """Calibrated probabilities (rows, classes), or numbers (rows, 1)."""
+        if self.task is Task.SINGLE:
+            mixed = self.network * log_softmax(network_logits) + self.ngrams * log_softmax(ngram_logits)
+            return softmax(mixed.astype(np.float32))
+        if self.task is Task.MULTI:
+            return sigmoid(self.network * network_logits + self.ngrams * ngram_logits)
+        away = self.network * network_logits + self.ngrams * ngram_logits
+        return np.asarray(self.centre + self.spread * away, dtype=np.float32)
+
+    def of_ngrams(self) -> Blend:
+        """The n-gram model alone, as it came out of its own fit."""
+        return replace(self, network=0.0, ngrams=1.0)
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` through a file beside it."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` through a file beside it."""
     aside = path.with_name(f".{path.name}.part")
-    with aside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with aside.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+
+
+def kept_array(file: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The array in ``file``; where there is none, or none that is whole, it is made and put there."""
+    try:
+        return np.asarray(np.load(file, allow_pickle=False), dtype=np.float32)
+    except (OSError, ValueError, EOFError):
+        made = make()
+    content = io.BytesIO()
+    np.save(content, made)
+    write_bytes(file, content.getvalue())
+    return made
 
 
 def file_sha256(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from .features import HashedTexts, NgramHasher, NgramShape, Texts
+from .files import write_bytes
 
 MAX_BYTES = 20_000_000  # of the file, whatever the number of answers
 
@@ -21,8 +22,8 @@ class NgramModel:
     """Evidence for each answer, summed over the n-grams of a text.
 
     A text is a vector over ``vocabulary`` (hashes, sorted), times ``scale``, brought to length one;
-    logits are that vector times ``weights`` (ngrams, answers) plus ``bias``. With two answers only the
-    second's evidence is stored, and the first's is its negative.
+    logits are that vector times ``weights`` (ngrams, answers) plus ``bias``. Where one of two answers is
+    right (``opposed``), only the second's evidence is stored, and the first's is its negative.
     """
 
     shape: NgramShape
@@ -31,6 +32,7 @@ class NgramModel:
     scale: NDArray[np.float32]  # (ngrams,)
     weights: NDArray[np.float32]  # (ngrams, answers) or (ngrams, 1)
     bias: NDArray[np.float32]  # (answers,) or (1,)
+    opposed: bool = False
 
     @property
     def bytes_per_ngram(self) -> int:
@@ -41,7 +43,7 @@ class NgramModel:
         """Evidence for each answer. Shape (texts, answers)."""
         hasher = NgramHasher(self.shape)
         blocks = [self._block_logits(block) for block in hasher.blocks(texts)]
-        answers = max(2, self.weights.shape[1])
+        answers = self.weights.shape[1] + self.opposed
         return np.concatenate(blocks) if blocks else np.zeros((0, answers), dtype=np.float32)
 
     def _block_logits(self, block: HashedTexts) -> NDArray[np.float32]:
@@ -54,20 +56,13 @@ class NgramModel:
         for answer in range(self.weights.shape[1]):
             weighted = value * self.weights[column, answer]
             evidence[:, answer] += np.bincount(rows, weighted, minlength=len(start) - 1).astype(np.float32)
-        if evidence.shape[1] == 1:
+        if self.opposed:
             return np.concatenate([-evidence / 2, evidence / 2], axis=1)
         return evidence
 
     def stored(self) -> NgramModel:
         """The model as it comes back from disk (float16 weights): what is scored is what is deployed."""
-        return NgramModel(
-            self.shape,
-            self.sublinear,
-            self.vocabulary,
-            self.scale,
-            self.weights.astype(np.float16).astype(np.float32),
-            self.bias,
-        )
+        return replace(self, weights=self.weights.astype(np.float16).astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write as safetensors: arrays and a line of settings, no code."""
@@ -75,6 +70,7 @@ class NgramModel:
             "words": self.shape.words,
             "letters": list(self.shape.letters),
             "sublinear": self.sublinear,
+            "opposed": self.opposed,
         }
         content = save(
             {
@@ -85,7 +81,7 @@ class NgramModel:
             },
             metadata={"ngrams": json.dumps(settings)},
         )
-        path.write_bytes(content)  # not save_file, which lets only the owner read
+        write_bytes(path, content)  # not save_file, which lets only the owner read
 
     @classmethod
     def load(cls, path: Path) -> NgramModel:
@@ -102,7 +98,13 @@ class NgramModel:
         shape = NgramShape(int(settings["words"]), tuple(int(n) for n in settings["letters"]))
         weights = arrays["weights"].astype(np.float32)
         return cls(
-            shape, bool(settings["sublinear"]), arrays["vocabulary"], arrays["scale"], weights, arrays["bias"]
+            shape,
+            bool(settings["sublinear"]),
+            arrays["vocabulary"],
+            arrays["scale"],
+            weights,
+            arrays["bias"],
+            bool(settings["opposed"]),
         )
 
 

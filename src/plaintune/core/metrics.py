@@ -1,61 +1,150 @@
-"""Scores with their uncertainty."""
+"""Scores with their uncertainty, for the three kinds of answer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .tasks import Task
+
 UNEVEN_RATIO = 3.0  # a largest class this many times the smallest makes macro-F1 worth a look
 INTERVAL_RESAMPLES = 1000
+CALIBRATION_BINS = 15
+METRICS = {Task.SINGLE: "accuracy", Task.MULTI: "micro_f1", Task.NUMBER: "r2"}
+
+Statistics = NDArray[np.float64]  # (rows, sums): what a metric is computed from, added up over rows
 
 
 @dataclass(frozen=True)
 class Score:
-    """How good answers are on ``rows`` examples, with 95% intervals."""
+    """How good answers are on ``rows`` examples, with a 95% interval."""
 
     rows: int
-    accuracy: float
-    accuracy_interval: tuple[float, float]
-    macro_f1: float
-    majority_accuracy: float  # of always giving the answer most frequent in training
-    log_loss: float | None = None
+    metric: str  # "accuracy", "micro_f1" or "r2"
+    value: float
+    interval: tuple[float, float]
+    majority: float  # the same metric of the best answer that does not read the text
+    others: dict[str, float] = field(default_factory=dict)  # further metrics by name
 
     @property
     def half_width(self) -> float:
-        """Half the width of the interval of the accuracy."""
-        low, high = self.accuracy_interval
+        """Half the width of the interval."""
+        low, high = self.interval
         return (high - low) / 2
 
 
-def score_answers(
-    truth: NDArray[np.int64],
-    answers: NDArray[np.int64],
+def score_outputs(
+    task: Task,
+    truth: NDArray[Any],
+    outputs: NDArray[np.float32],
     *,
-    majority: int,
+    prior: NDArray[np.float64],
+    threshold: float = 0.5,
     groups: NDArray[np.int64] | None = None,
-    probabilities: NDArray[np.float32] | None = None,
 ) -> Score:
-    """Compare ``answers`` with ``truth``, both class numbers of shape (rows,); truth -1 is always wrong.
+    """Compare ``outputs`` (rows, answers) with ``truth``, shaped as in `Task`.
 
-    With ``groups`` the interval resamples whole groups, since the rows of a group are not independent.
+    ``prior`` (answers,) is what is known without reading: each class's share of the training rows, or the
+    mean and spread of the
+    target. With ``groups`` the interval resamples whole groups, since their rows are not independent.
     """
+    if task is Task.MULTI:
+        return _score_sets(truth, outputs, prior, threshold, groups)
+    if task is Task.NUMBER:
+        return _score_numbers(truth, outputs[:, 0], float(prior[0]), groups)
+    return _score_classes(truth, outputs, int(prior.argmax()), groups)
+
+
+def _score_classes(
+    truth: NDArray[np.int64],
+    outputs: NDArray[np.float32],
+    majority: int,
+    groups: NDArray[np.int64] | None,
+) -> Score:
+    answers = outputs.argmax(axis=1)
     right = truth == answers
-    low_high = wilson_interval(int(right.sum()), len(right))
+    low, high = wilson_interval(int(right.sum()), len(right))
     if groups is not None and len(np.unique(groups)) > 1:
-        clustered = group_interval(right, groups)
-        low_high = (min(low_high[0], clustered[0]), max(low_high[1], clustered[1]))
+        sums = np.stack([right.astype(np.float64), np.ones(len(right))], axis=1)
+        clustered = bootstrap_interval(sums, _share, groups)
+        low, high = min(low, clustered[0]), max(high, clustered[1])
+    others = {"macro_f1": macro_f1(truth, answers)}
+    if len(truth) and (truth >= 0).all():
+        others["log_loss"] = log_loss(truth, outputs)
+        others["calibration_error"] = calibration_error(outputs.max(axis=1), right)
+        others["brier"] = brier_score(truth, outputs)
+    share = float(right.mean()) if len(right) else math.nan
+    guess = float((truth == majority).mean()) if len(right) else math.nan
+    return Score(len(truth), METRICS[Task.SINGLE], share, (low, high), guess, others)
+
+
+def _score_sets(
+    truth: NDArray[np.int64],
+    outputs: NDArray[np.float32],
+    prior: NDArray[np.float64],
+    threshold: float,
+    groups: NDArray[np.int64] | None,
+) -> Score:
+    chosen = outputs >= threshold
+    sums = _set_sums(truth, chosen)
+    guess = prior >= min(0.5, float(prior.max()))
+    hits, wanted = (chosen & (truth == 1)).sum(axis=0), truth.sum(axis=0)
+    per_class = 2 * hits / np.maximum(1, chosen.sum(axis=0) + wanted)
     return Score(
         rows=len(truth),
-        accuracy=float(right.mean()) if len(right) else math.nan,
-        accuracy_interval=low_high,
-        macro_f1=macro_f1(truth, answers),
-        majority_accuracy=float((truth == majority).mean()) if len(right) else math.nan,
-        log_loss=None if probabilities is None or (truth < 0).any() else log_loss(truth, probabilities),
+        metric=METRICS[Task.MULTI],
+        value=_f1(sums.sum(axis=0)),
+        interval=bootstrap_interval(sums, _f1, groups),
+        majority=_f1(_set_sums(truth, np.tile(guess, (len(truth), 1))).sum(axis=0)),
+        others={
+            "macro_f1": float(per_class[wanted > 0].mean()) if wanted.any() else math.nan,
+            "exact_match": float((chosen == (truth == 1)).all(axis=1).mean()),
+        },
     )
+
+
+def _score_numbers(
+    truth: NDArray[np.float64], outputs: NDArray[np.float32], mean: float, groups: NDArray[np.int64] | None
+) -> Score:
+    error = truth - outputs
+    sums = np.stack([error**2, np.ones(len(truth)), truth - mean, (truth - mean) ** 2], axis=1)
+    guess = sums.copy()
+    guess[:, 0] = guess[:, 3]
+    return Score(
+        rows=len(truth),
+        metric=METRICS[Task.NUMBER],
+        value=_r2(sums.sum(axis=0)),
+        interval=bootstrap_interval(sums, _r2, groups),
+        majority=_r2(guess.sum(axis=0)),
+        others={
+            "mean_absolute_error": float(np.abs(error).mean()),
+            "majority_mean_absolute_error": float(np.abs(truth - mean).mean()),
+        },
+    )
+
+
+def _set_sums(truth: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Statistics:
+    hits = ((truth == 1) & chosen).sum(axis=1)
+    return np.stack([hits, chosen.sum(axis=1), truth.sum(axis=1)], axis=1).astype(np.float64)
+
+
+def _share(sums: NDArray[np.float64]) -> float:
+    return float(sums[0] / sums[1])
+
+
+def _f1(sums: NDArray[np.float64]) -> float:
+    hits, chosen, wanted = sums
+    return float(2 * hits / max(1.0, chosen + wanted))
+
+
+def _r2(sums: NDArray[np.float64]) -> float:
+    squared_error, rows, total, squares = sums
+    return float(1.0 - squared_error / max(1e-12, squares - total**2 / max(1.0, rows)))
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
@@ -69,15 +158,19 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return (max(0.0, middle - spread), min(1.0, middle + spread))
 
 
-def group_interval(right: NDArray[np.bool_], groups: NDArray[np.int64]) -> tuple[float, float]:
-    """The 95% bootstrap interval of a share when whole groups are drawn, not rows."""
-    _, group = np.unique(groups, return_inverse=True)
-    hits = np.bincount(group, weights=right)
-    sizes = np.bincount(group).astype(np.float64)
+def bootstrap_interval(
+    sums: Statistics, metric: Callable[[NDArray[np.float64]], float], groups: NDArray[np.int64] | None = None
+) -> tuple[float, float]:
+    """The 95% bootstrap interval of a metric of sums over rows; with ``groups`` whole groups are drawn."""
+    if groups is not None:
+        _, group = np.unique(groups, return_inverse=True)
+        sums = np.stack([np.bincount(group, weights=column) for column in sums.T], axis=1)
+    if not len(sums):
+        return (math.nan, math.nan)
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(sizes), size=(INTERVAL_RESAMPLES, len(sizes)))
-    shares = hits[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return (float(np.quantile(shares, 0.025)), float(np.quantile(shares, 0.975)))
+    drawn = (rng.integers(0, len(sums), len(sums)) for _ in range(INTERVAL_RESAMPLES))
+    values = [metric(sums[rows].sum(axis=0)) for rows in drawn]
+    return (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
 
 
 def macro_f1(truth: NDArray[np.int64], answers: NDArray[np.int64]) -> float:
@@ -99,6 +192,19 @@ def log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> fl
     return float(-np.log(np.clip(given, 1e-9, 1.0)).mean())
 
 
+def brier_score(truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> float:
+    """The mean squared distance of the probabilities from the truth, summed over classes (Brier 1950)."""
+    given = probabilities[np.arange(len(truth)), truth]
+    return float(((probabilities**2).sum(axis=1) - 2 * given + 1).mean())
+
+
+def calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error over `CALIBRATION_BINS` bins of equal mass: |confidence - accuracy|."""
+    order = np.argsort(confidence, kind="stable")
+    bins = [part for part in np.array_split(order, min(CALIBRATION_BINS, len(order))) if len(part)]
+    return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(order))
+
+
 def is_uneven(counts: Iterable[int]) -> bool:
     """Whether the largest class (examples of each: ``counts``) is so much larger that accuracy flatters."""
     present = [count for count in counts if count]
@@ -109,3 +215,8 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities of shape (rows, classes) from logits of the same shape."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A probability for each log-odds, shape unchanged."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -60, 60))), dtype=np.float32)

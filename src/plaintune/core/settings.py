@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import UserError
 from .events import Event, Listener
+from .tasks import Task
 
 DEFAULT_MINUTES = 60.0
 
@@ -17,13 +18,15 @@ class Settings:
     """What the user asked for; None and () mean "choose for me"."""
 
     text: tuple[str, ...] = ()
-    label: str | None = None
+    label: tuple[str, ...] = ()  # several: columns of yes and no
     group: str | None = None
     time: str | None = None
     minutes: float = DEFAULT_MINUTES
     backbone: str | None = None
     max_length_tokens: int | None = None
     seed: int = 0
+    task: Task | None = None
+    separator: str | None = None  # of several answers in one column
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minutes) and self.minutes > 0):

@@ -5,7 +5,6 @@ What cannot be used is set aside with its line and the reason; nothing disappear
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,17 +15,17 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..core.events import Listener, progress
+from ..core.tasks import Task
+from .answers import Labelled, labels_of, learnable, set_aside_no_numbers
 from .columns import Roles
-from .describe import some
 from .examples import TEXT_DTYPE, Examples, SetAside, Understood
 from .profile import REPORT_EVERY, TableProfile
 from .table import Row, Table
+from .targets import BESIDE, NO_ANSWER, Target
 from .times import parse_times
 
-WHOLE_NUMBER = re.compile(r"([-+]?\d+)(?:\.0+)?$")
 CODE_DTYPE = np.dtype(np.int64)
 CHUNK = 1024
-NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})  # how libraries write a missing value into a text file
 
 
 def joined_text(parts: Sequence[str]) -> str:
@@ -65,7 +64,7 @@ class _Collected:
     def __init__(self, rows: int, roles: Roles) -> None:
         self.texts = _Column(rows, TEXT_DTYPE)
         self.rows = _Column(rows, CODE_DTYPE)
-        self.labels = _Column(rows, CODE_DTYPE)
+        self.codes = _Column(rows, CODE_DTYPE)
         self.groups = _Column(rows if roles.group is not None else 0, CODE_DTYPE)
         self.times = _Column(rows if roles.time is not None else 0, TEXT_DTYPE)
         self.answers: dict[str, int] = {}
@@ -77,24 +76,30 @@ def collect_examples(
     table: Table,
     profile: TableProfile,
     roles: Roles,
+    target: Target,
     *,
     classes: tuple[str, ...] | None,
     need_labels: bool,
     listener: Listener,
 ) -> Examples:
     """The examples in the columns ``roles`` of ``table``; their answers in ``classes`` where given."""
-    found = _collect(table, profile, roles, need_labels, listener)
-    _check_something_kept(table, roles, found)
-    examples = _examples(table, profile, roles, found, classes)
-    return _learnable(examples) if classes is None and need_labels else examples
+    need_answer = need_labels and target.task is not Task.MULTI  # an empty cell is none of them
+    found = _collect(table, profile, roles, need_answer, listener)
+    _check_something_kept(table, roles, found, need_labels)
+    codes = found.codes.finished()
+    labelled = labels_of(target, found.answers, codes, wanted=classes)
+    examples = _examples(table, profile, roles, target, found, labelled)
+    if target.task is Task.NUMBER:
+        examples = set_aside_no_numbers(examples, found.answers, codes)
+    return learnable(examples) if classes is None and need_labels else examples
 
 
 def _collect(
-    table: Table, profile: TableProfile, roles: Roles, need_labels: bool, listener: Listener
+    table: Table, profile: TableProfile, roles: Roles, need_answer: bool, listener: Listener
 ) -> _Collected:
     found = _Collected(profile.rows - profile.problem_rows, roles)
     for done, row in enumerate(table.rows(), start=1):
-        reason = row.problem or _keep(row, roles, found, need_labels, table)
+        reason = row.problem or _keep(row, roles, found, need_answer, table)
         if reason is not None:
             found.set_aside.append(SetAside(row.line, reason))
         if done % REPORT_EVERY == 0:
@@ -108,7 +113,10 @@ def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: T
     text = values[roles.text[0]] if len(roles.text) == 1 else joined_text([values[i] for i in roles.text])
     if not text or text.isspace():
         return "empty text"
-    answer = "" if roles.label is None else values[roles.label].strip()
+    labels = roles.labels
+    answer = (
+        values[labels[0]].strip() if len(labels) == 1 else BESIDE.join([values[i].strip() for i in labels])
+    )
     if answer in NO_ANSWER:
         answer = ""
     if not answer and need_answer:
@@ -125,20 +133,21 @@ def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: T
         new = len(found.group_codes)
         # a row without a group stands alone
         found.groups.append(found.group_codes.setdefault(name or f"\0{row.line}", new))
-    found.labels.append(found.answers.setdefault(answer, len(found.answers)) if answer else -1)
+    found.codes.append(found.answers.setdefault(answer, len(found.answers)) if answer else -1)
     found.rows.append(row.line)
     found.texts.append(text)
     return None
 
 
-def _check_something_kept(table: Table, roles: Roles, collected: _Collected) -> None:
-    if len(collected.rows.finished()):
+def _check_something_kept(table: Table, roles: Roles, found: _Collected, need_labels: bool) -> None:
+    rows = len(found.rows.finished())
+    if rows and (found.answers or not need_labels):
         return
-    reasons = Counter(aside.reason for aside in collected.set_aside)
+    reasons = Counter(aside.reason for aside in found.set_aside)
     text = " and ".join(f"`{table.columns[i]}`" for i in roles.text)
-    if reasons.most_common(1)[0][0] == "no answer" and roles.label is not None:
+    if roles.labels and (rows or reasons.most_common(1)[0][0] == "no answer"):
         raise UserError(
-            f"`{table.columns[roles.label]}` is empty in every row of {table.source} that has a text.",
+            f"`{table.columns[roles.labels[0]]}` is empty in every row of {table.source} that has a text.",
             "Fill in the answers, or name another column: --label NAME",
         )
     raise UserError(
@@ -148,25 +157,14 @@ def _check_something_kept(table: Table, roles: Roles, collected: _Collected) -> 
 
 
 def _examples(
-    table: Table, profile: TableProfile, roles: Roles, found: _Collected, wanted: tuple[str, ...] | None
+    table: Table, profile: TableProfile, roles: Roles, target: Target, found: _Collected, labelled: Labelled
 ) -> Examples:
-    notes = [*table.notes, *roles.notes]
-    labels = found.labels.finished()
-    if wanted is not None:
-        classes, codes = wanted, _codes_in(wanted, found.answers)
-        notes += _unknown_note(found.answers, codes, labels)
-    else:
-        classes, codes = _sorted_classes(found.answers)
-        if classes and all(map(WHOLE_NUMBER.match, classes)):
-            count = len(classes)
-            notes.append(
-                f"The answers are numbers ({some(classes)}); I treat them as {count} separate answers."
-            )
-    codes = np.append(codes, -1)  # what -1, no answer, points to
-    used = {*roles.text, roles.label, roles.group, roles.time}
+    labels, classes, notes = labelled
+    used = {*roles.text, *roles.labels, roles.group, roles.time}
+    label_columns = tuple(table.columns[i] for i in roles.labels)
     examples = Examples(
         texts=found.texts.finished(),
-        labels=codes[labels],
+        labels=labels,
         classes=classes,
         rows=found.rows.finished(),
         groups=None if roles.group is None else found.groups.finished(),
@@ -175,89 +173,20 @@ def _examples(
             source=table.source,
             format=table.format,
             text_columns=tuple(table.columns[i] for i in roles.text),
-            label_column=None if roles.label is None else table.columns[roles.label],
+            label_column=label_columns[0] if label_columns else None,
+            label_columns=label_columns,
+            separator=target.separator,
             ignored_columns=tuple(name for i, name in enumerate(table.columns) if i not in used),
             encoding=table.encoding,
             delimiter=table.delimiter,
             has_header=table.has_header,
-            notes=tuple(notes),
+            notes=(*table.notes, *roles.notes, *notes, *target.notes),
             set_aside=tuple(found.set_aside),
             rows_in_file=profile.rows,
         ),
+        task=target.task,
     )
     if roles.time is not None:
         times = parse_times(found.times.finished(), examples.rows, column=table.columns[roles.time])
         examples = replace(examples, times=times)
     return examples
-
-
-def _sorted_classes(answers: dict[str, int]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The classes in order, and for each answer as first met its class. "1.0" is "1" among integers."""
-    whole = [WHOLE_NUMBER.match(answer) for answer in answers]
-    names = [found[1] if found else answer for found, answer in zip(whole, answers, strict=True)]
-    if all(whole):
-        classes = tuple(sorted(set(names), key=lambda name: (int(name), name)))
-    else:
-        names = list(answers)
-        classes = tuple(sorted(names))
-    places = {name: place for place, name in enumerate(classes)}
-    return classes, np.array([places[name] for name in names], dtype=np.int64)
-
-
-def _codes_in(classes: tuple[str, ...], answers: dict[str, int]) -> NDArray[np.int64]:
-    places = {name: place for place, name in enumerate(classes)}
-
-    def place(answer: str) -> int:
-        whole = WHOLE_NUMBER.match(answer)
-        return places.get(answer, places.get(whole[1], -1) if whole else -1)
-
-    return np.array([place(answer) for answer in answers], dtype=np.int64)
-
-
-def _unknown_note(answers: dict[str, int], codes: NDArray[np.int64], labels: NDArray[np.int64]) -> list[str]:
-    unknown = {name: int((labels == code).sum()) for name, code in answers.items() if codes[code] < 0}
-    if not unknown:
-        return []
-    listed = some([f"`{name}` ({count:,})" for name, count in unknown.items()])
-    rows = sum(unknown.values())
-    return [f"{rows:,} {'rows have' if rows > 1 else 'row has'} an answer the model does not know: {listed}."]
-
-
-def _learnable(examples: Examples) -> Examples:
-    """``examples`` without answers that have one example only; UserError if fewer than two are left."""
-    counts = np.bincount(examples.labels, minlength=len(examples.classes))
-    single = np.flatnonzero(counts == 1)
-    understood = examples.understood
-    if len(examples.classes) - len(single) < 2:
-        raise _too_few_answers(examples, counts)
-    if not len(single):
-        return examples
-    names = [examples.classes[code] for code in single]
-    lone = np.isin(examples.labels, single)
-    aside = [
-        SetAside(int(row), f"the only example of `{examples.classes[code]}`")
-        for row, code in zip(examples.rows[lone], examples.labels[lone], strict=True)
-    ]
-    listed = some([f"`{name}`" for name in names])
-    note = f"Set aside, because one example is too few to learn from: {listed}."
-    kept = examples.take(np.flatnonzero(~lone))
-    return replace(
-        kept,
-        labels=(np.cumsum(counts != 1) - 1)[kept.labels],
-        classes=tuple(name for name, count in zip(examples.classes, counts, strict=True) if count != 1),
-        understood=replace(
-            understood,
-            notes=(*understood.notes, note),
-            set_aside=tuple(sorted((*understood.set_aside, *aside), key=lambda a: a.row)),
-        ),
-    )
-
-
-def _too_few_answers(examples: Examples, counts: NDArray[np.int64]) -> UserError:
-    column = f"`{examples.understood.label_column}`"
-    if len(examples.classes) == 1:
-        problem = f"All {len(examples):,} rows have the same answer in {column}: {examples.classes[0]}."
-        return UserError(problem, "Add examples of a second answer, or name another column: --label NAME")
-    listed = some([f"{name} ({count})" for name, count in zip(examples.classes, counts, strict=True)])
-    problem = f"Two answers with at least two examples each are needed; {column} holds {listed}."
-    return UserError(problem, "Add examples, or name another column: --label NAME")

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.errors import AmbiguousColumns, UserError, nearest
-from .names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TEXT_NAMES, normalised, words_of
+from ..core.tasks import Task
+from .names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TAG_NAMES, TEXT_NAMES, normalised, words_of
 from .profile import MOST_ANSWERS, ColumnProfile, TableProfile
+from .targets import ROWS_PER_ANSWER, found_separator, is_measure, says_yes_or_no, usual_separator
 
 TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "year", "created"})
-ROWS_PER_ANSWER = 20  # with more than MOST_ANSWERS answers, fewer rows each than this are no answers
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,15 @@ class Roles:
     """Positions of the columns that were chosen, and what the user should know about the others."""
 
     text: tuple[int, ...]
-    label: int | None
+    labels: tuple[int, ...]
     group: int | None
     time: int | None
     notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> int | None:
+        """The first label column."""
+        return self.labels[0] if self.labels else None
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,15 @@ class WantedColumns:
     """The columns that the user named; empty or None where we choose."""
 
     text: tuple[str, ...] = ()
-    label: str | None = None
+    label: str | Sequence[str] | None = None
     group: str | None = None
     time: str | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label columns, each named once."""
+        named = (self.label,) if isinstance(self.label, str) else self.label or ()
+        return tuple(dict.fromkeys(named))
 
 
 def find_column(columns: Sequence[str], name: str, *, source: str, option: str) -> int:
@@ -58,32 +70,33 @@ def choose_roles(profile: TableProfile, wanted: WantedColumns, *, source: str, n
     names = [column.name for column in columns]
     rows = profile.rows - profile.problem_rows
 
-    def find(name: str | None, option: str) -> int | None:
-        return None if name is None else find_column(names, name, source=source, option=option)
+    def find(name: str, option: str) -> int:
+        return find_column(names, name, source=source, option=option)
 
-    texts = [find_column(names, name, source=source, option="text") for name in wanted.text]
-    label = find(wanted.label, "label")
-    group = find(wanted.group, "group")
-    time = find(wanted.time, "time")
-    if label is not None and label in texts:
-        both = f"`{names[label]}` is named as both the text and the answer."
-        raise UserError(both, "Name two different columns.")
-    notes: list[str] = []
+    texts = [find(name, "text") for name in wanted.text]
+    labels = [find(name, "label") for name in wanted.labels]
+    group = None if wanted.group is None else find(wanted.group, "group")
+    time = None if wanted.time is None else find(wanted.time, "time")
+    for both in set(labels) & set(texts):
+        raise UserError(
+            f"`{names[both]}` is named as both the text and the answer.", "Name two different columns."
+        )
+    others: list[ColumnProfile] = []
     if not texts:
-        free = [c for i, c in enumerate(columns) if i not in (label, group, time)]
+        free = [c for i, c in enumerate(columns) if i not in (*labels, group, time)]
         only_one = len(columns) == 1 and not need_label
         chosen, others = (columns[0], []) if only_one else _choose_text(free, rows, source)
         texts = [columns.index(chosen)]
-        notes += (_also_text(other, chosen) for other in others)
-    if label is None and need_label:
+    if not labels and need_label:
         free = [c for i, c in enumerate(columns) if i not in (*texts, group, time)]
-        label = columns.index(_choose_label(free, rows, source))
-    free = [c for i, c in enumerate(columns) if i not in (*texts, label, group, time)]
+        labels = [columns.index(_choose_label(free, rows, source))]
+    free = [c for i, c in enumerate(columns) if i not in (*texts, *labels, group, time)]
+    notes = [_also_text(other, columns[texts[0]]) for other in others if other in free]
     if group is None:
         notes += map(_group_note, filter(_is_group, free))
     if time is None:
         notes += [_time_note(column) for column in free if _is_time(column)][:1]
-    return Roles(tuple(dict.fromkeys(texts)), label, group, time, tuple(notes))
+    return Roles(tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(labels)), group, time, tuple(notes))
 
 
 def check_label(column: ColumnProfile) -> None:
@@ -91,17 +104,26 @@ def check_label(column: ColumnProfile) -> None:
     found = column.distinct
     each_its_own = found == column.filled >= 3
     if each_its_own or (found > MOST_ANSWERS and column.filled < ROWS_PER_ANSWER * found):
-        what = "numbers" if column.is_numeric else "free text" if column.words >= 2 else "an id"
+        what = "free text" if column.words >= 2 else "an id"
+        if column.is_numeric and not column.is_whole_numbers:
+            what = "numbers"
         count = f"{found:,} different values in {column.filled:,} rows"
         raise UserError(
             f"`{column.name}` holds {count}: it looks like {what}, not like an answer that comes back.",
-            "Name the column with the answers: --label NAME",
+            f"Name the column with the answers: --label NAME{_or_as(column)}",
         )
     if column.is_nested:
         raise UserError(
-            f"`{column.name}` holds lists or objects; plaintune learns one answer per text.",
+            f"`{column.name}` holds lists or objects, not one answer per text, nor several of them.",
             "Write one answer in each row, or name another column: --label NAME",
         )
+
+
+def _or_as(column: ColumnProfile) -> str:
+    if column.is_numeric:
+        return f"; to predict the numbers themselves: --task {Task.NUMBER}"
+    separator = usual_separator(column)
+    return f"; if its cells hold several answers: --separator '{separator}'" if separator else ""
 
 
 def _quoted(name: str) -> str:
@@ -126,6 +148,7 @@ def _choose_text(
     if any(not _is_label(c, rows) for c in likely):
         likely = [c for c in likely if c.words >= 4 or not _is_label(c, rows)]
     likely = [c for c in likely if normalised(c.name) not in OTHER_NAMES] or likely
+    likely = [c for c in likely if not _is_tags(c)] or likely
     if len(likely) == 1:
         return likely[0], []
     if not likely:
@@ -216,10 +239,13 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
         if len(fitting) == 1:
             return fitting[0]
     rivals = named or [c for c in free if c in fitting or c in doubtful]
+    rivals = rivals or [
+        c for c in free if found_separator(c) or (words_of(c.name) & LABEL_NAMES and is_measure(c))
+    ]
     if len(rivals) > 1:
         raise AmbiguousColumns(
             f"Several columns of {source} could be the answer: {_listed(rivals)}.",
-            f"Say which one: --label {_quoted(rivals[0].name)}",
+            f"Say which one: --label {_quoted(rivals[0].name)}{_or_all(rivals)}",
             role="label",
             options=tuple(c.name for c in rivals),
         )
@@ -233,6 +259,17 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
         if free
         else "Add a column with the answer to each text.",
     )
+
+
+def _or_all(rivals: Sequence[ColumnProfile]) -> str:
+    if not all(column.counts and all(map(says_yes_or_no, column.counts)) for column in rivals):
+        return ""
+    return ", or all of them: " + " ".join(f"--label {_quoted(column.name)}" for column in rivals)
+
+
+def _is_tags(column: ColumnProfile) -> bool:
+    named = words_of(column.name) & (LABEL_NAMES | TAG_NAMES)
+    return bool(named) and found_separator(column) is not None
 
 
 def _is_label(column: ColumnProfile, rows: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.tasks import Task
 from .examples import Examples, Understood
 
 LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")
@@ -37,11 +38,26 @@ def _task(examples: Examples) -> str:
     if understood.label_column is None:
         task = f"The texts are in {texts}."
     else:
-        answers = f"{len(examples.classes)} answers: {some(examples.classes)}"
-        task = f"I will predict `{understood.label_column}` ({answers}) from {texts}."
+        task = f"I will predict {_target(examples)} from {texts}."
     if understood.ignored_columns:
         task += f" Ignoring {some([f'`{name}`' for name in understood.ignored_columns])}."
     return task
+
+
+def _target(examples: Examples) -> str:
+    column, count = f"`{examples.understood.label_column}`", len(examples.classes)
+    if examples.task is Task.NUMBER:
+        lowest, highest = _number(examples.labels.min()), _number(examples.labels.max())
+        return f"the number {column} (from {lowest} to {highest})"
+    if examples.task is Task.SINGLE:
+        return f"{column} ({count} answers: {some(examples.classes)})"
+    if len(examples.understood.label_columns) > 1:
+        return f"which of {count} tags apply ({some([f'`{name}`' for name in examples.classes])})"
+    return f"which of {count} tags in {column} apply ({some(examples.classes)})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.6g}"
 
 
 def _rows(examples: Examples) -> str:

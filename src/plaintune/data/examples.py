@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.tasks import Task
+
 TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
 
 
@@ -26,7 +28,9 @@ class Understood:
     source: str
     format: str  # "CSV", "TSV", "JSON lines", "Parquet", "Excel", "folder", "label-text lines", "Python"
     text_columns: tuple[str, ...]
-    label_column: str | None
+    label_column: str | None  # the first of ``label_columns``
+    label_columns: tuple[str, ...] = ()
+    separator: str | None = None  # of several answers in a cell; "[]" where it is a list, "[01]" of 0 and 1
     ignored_columns: tuple[str, ...] = ()
     encoding: str | None = None
     delimiter: str | None = None
@@ -38,13 +42,14 @@ class Understood:
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled texts. Row i is ``texts[i]``, ``classes[labels[i]]``, ``groups[i]``, ``times[i]``."""
+    """Labelled texts. Row i is ``texts[i]``, ``labels[i]``, ``groups[i]``, ``times[i]``."""
 
     texts: NDArray[Any]  # (rows,) of TEXT_DTYPE
-    labels: NDArray[np.int64]  # (rows,), -1 where the source has no label
+    labels: NDArray[Any]  # as ``task`` says; -1 or nan where the source has no label
     classes: tuple[str, ...]  # sorted; numbers are sorted as numbers but stay strings
     rows: NDArray[np.int64]  # (rows,) line or row number in the source
     understood: Understood
+    task: Task = Task.SINGLE
     groups: NDArray[np.int64] | None = None  # (rows,) a code per group
     times: NDArray[np.float64] | None = None  # (rows,) seconds, or the number as written
     official_test: Examples | None = None  # of a source that brings its own test part

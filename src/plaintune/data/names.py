@@ -20,6 +20,8 @@ LABEL_NAMES = _names("""
     answers team tag emotion score polarity verdict genre department outcome spam
     étiquette kategorie klasse catégorie categoría categoria etiqueta clase
 """)
+TAG_NAMES = _names("tags genres topics emotions intents keywords")  # several answers for each text
+MEASURE_NAMES = _names("score rating ratings stars points percent price amount")  # numbers, not of classes
 OTHER_NAMES = _names("""
     id uid uuid guid key index row url link href date time datetime timestamp created updated year
     user username author customer name email phone address city country location company source file filename

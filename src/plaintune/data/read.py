@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.events import Listener, silent, stage
+from ..core.tasks import Task
 from .collect import collect_examples, joined_text
 from .columns import WantedColumns, check_label, choose_roles
 from .describe import describe
@@ -24,6 +25,7 @@ from .names import normalised
 from .profile import TableProfile, profile_table
 from .table import Row, Table
 from .tables import local_path, open_table
+from .targets import choose_target
 from .unpack import is_archive, unpacked
 
 __all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
@@ -36,6 +38,8 @@ class _Request:
     """What the caller wants to be read, and how strictly."""
 
     columns: WantedColumns
+    task: Task | None
+    separator: str | None
     classes: tuple[str, ...] | None
     need_labels: bool
     strict_rows: bool
@@ -47,9 +51,11 @@ def read_examples(
     labels: Iterable[Any] | None = None,
     *,
     text: Sequence[str] = (),
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     group: str | None = None,
     time: str | None = None,
+    task: Task | None = None,
+    separator: str | None = None,
     listener: Listener = silent,
     classes: tuple[str, ...] | None = None,
     need_labels: bool = True,
@@ -59,13 +65,17 @@ def read_examples(
 
     ``source`` is a path (file, folder or archive), a web address, a pandas or polars frame, a dict
     of columns, or a list of texts with ``labels`` beside it. Columns that are not named are chosen
-    where that is clear. With ``classes`` the answers are mapped onto these and others become -1;
-    without ``need_labels`` an answer is read only where ``label`` names its column.
+    where that is clear; several ``label`` columns are one class each. ``task`` is recognised where
+    it is None; ``separator`` parts several answers in one cell.
+
+    With ``classes`` the answers are mapped onto these, others become -1 (of several: are passed
+    over), and nothing is recognised: ``task`` and ``separator`` are those of the training data.
+    Without ``need_labels`` an answer is read only where ``label`` names its column.
 
     Raises UserError (AmbiguousColumns, MissingExtra) with what to type next.
     """
     names = WantedColumns((text,) if isinstance(text, str) else tuple(text), label, group, time)
-    request = _Request(names, classes, need_labels, strict_rows, listener)
+    request = _Request(names, task, separator or None, classes, need_labels, strict_rows, listener)
     if is_frame(source):
         if labels is not None:
             raise UserError("A frame and a list of labels were both given.", "Give the labels as a column.")
@@ -100,17 +110,25 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
     train = _read_table(parts.train, request)
     understood = train.understood
     notes = [*understood.notes, *parts.notes]
-    label = understood.label_column
+    labels = understood.label_columns
     test = unlabeled = None
     if parts.test is not None:
-        if label is None or normalised(label) in map(normalised, parts.test.columns):
-            columns = WantedColumns(understood.text_columns, label)
-            classes = request.classes or train.classes
-            test = _read_table(parts.test, replace(request, columns=columns, classes=classes))
+        there = set(map(normalised, parts.test.columns))
+        missing = [name for name in labels if normalised(name) not in there]
+        if not missing:
+            like_train = replace(
+                request,
+                columns=WantedColumns(understood.text_columns, labels),
+                task=train.task,
+                separator=understood.separator,
+                classes=request.classes or train.classes,
+            )
+            test = _read_table(parts.test, like_train)
         else:
-            notes.append(f"{parts.test.source} is not used: it has no column `{label}` to test against.")
+            notes.append(f"{parts.test.source} is not used: it has no column `{missing[0]}` to test against.")
     if parts.unlabeled is not None:
-        without = replace(request, columns=WantedColumns(("text",)), need_labels=False, classes=None)
+        text = WantedColumns(("text",))
+        without = replace(request, columns=text, task=None, separator=None, need_labels=False, classes=None)
         unlabeled = _read_table(parts.unlabeled, without).texts
     understood = replace(understood, notes=tuple(notes))
     return replace(train, understood=understood, official_test=test, unlabeled=unlabeled)
@@ -128,12 +146,25 @@ def _read_table(table: Table, request: _Request) -> Examples:
         _check_problem_rows(table, profile)
     roles = choose_roles(profile, request.columns, source=table.source, need_label=request.need_labels)
     learn = request.need_labels and request.classes is None
-    if learn and roles.label is not None:
-        check_label(profile.columns[roles.label])
+    columns = [profile.columns[i] for i in roles.labels]
+    target = choose_target(
+        columns,
+        task=request.task,
+        separator=request.separator,
+        learn=learn,
+        delimiter=table.delimiter,
+    )
+    if learn and request.task is None and target.task is Task.SINGLE:
+        check_label(columns[0])
+    if request.classes is not None and len(columns) > 1:
+        written = {normalised(name): name for name in request.classes}
+        names = tuple(written.get(normalised(name), name) for name in target.columns)
+        target = replace(target, columns=names)
     return collect_examples(
         table,
         profile,
         roles,
+        target,
         classes=request.classes,
         need_labels=request.need_labels,
         listener=request.listener,

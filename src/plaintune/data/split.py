@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UserError
+from ..core.tasks import Task
 from .duplicates import merge_clusters, text_clusters
 from .examples import Examples
 
 TEST_SHARE, VALID_SHARE = 0.2, 0.12
+NUMBER_STRATA = 5
 MAX_VALID_ROWS = 1500  # enough for a temperature and a blend weight; the rest serves training better
 
 
@@ -29,6 +31,19 @@ def rows_that_belong_together(examples: Examples) -> NDArray[np.int64]:
     """A number per row, shared by rows of one group and by identical and near-identical texts."""
     clusters = text_clusters(examples.texts)
     return clusters if examples.groups is None else merge_clusters(examples.groups, clusters)
+
+
+def strata(examples: Examples) -> NDArray[np.int64]:
+    """A code per row, each to be shared out fairly: class, rarest of several, or fifth of the range."""
+    if examples.task is Task.SINGLE:
+        return examples.labels
+    if examples.task is Task.MULTI:
+        rows_of = examples.labels.sum(axis=0)
+        rarest_first = np.argsort(rows_of, kind="stable")
+        marked = examples.labels[:, rarest_first]
+        return np.where(marked.any(axis=1), marked.argmax(axis=1), len(rows_of))
+    bounds = np.quantile(examples.labels, np.linspace(0, 1, NUMBER_STRATA + 1)[1:-1])
+    return np.searchsorted(bounds, examples.labels)
 
 
 def split(
@@ -52,9 +67,10 @@ def split(
     else:
         rng = np.random.default_rng(seed)
         rest = np.arange(rows)
-        test = _draw(rest, examples.labels, clusters, test_rows, rng)
+        kinds = strata(examples)
+        test = _draw(rest, kinds, clusters, test_rows, rng)
         rest = np.setdiff1d(rest, test)
-        valid = _draw(rest, examples.labels, clusters, valid_rows, rng)
+        valid = _draw(rest, kinds, clusters, valid_rows, rng)
         train = np.setdiff1d(rest, valid)
         splits = Splits(train, valid, test, _reason(examples, own_test))
     _require_two_sides(examples, splits, own_test)
@@ -122,7 +138,7 @@ def _reason(examples: Examples, own_test: bool) -> str:
 
 
 def _require_two_sides(examples: Examples, splits: Splits, own_test: bool) -> None:
-    trained_classes = len(np.unique(examples.labels[splits.train]))
+    trained_classes = len(np.unique(strata(examples)[splits.train]))
     if trained_classes < 2 or not len(splits.valid) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",

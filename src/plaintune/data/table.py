@@ -49,6 +49,8 @@ def as_text(value: Any) -> str:
         return value.decode("utf-8", errors="replace")
     if isinstance(value, date | time):
         return value.isoformat()
+    if isinstance(value, set | frozenset):
+        value = sorted(map(str, value))
     if isinstance(value, list | dict | tuple):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)

@@ -19,48 +19,63 @@ from ..data.names import unique_names
 from ..data.read import joined_text, read_examples
 from ..data.table import Row, Table
 from ..data.tables import open_table
-from ..model.predict import Model
+from ..model.predict import Model, Prediction
 
 BLOCK_ROWS = 1000
 Answered = tuple[Row, dict[str, Any] | None]
 
 
 def predict_file(
-    model: Model, source: str, out: Path | None, *, text: tuple[str, ...], listener: Listener
+    model: Model,
+    source: str,
+    out: Path | None,
+    *,
+    text: tuple[str, ...],
+    unsure: float | None = None,
+    listener: Listener,
 ) -> int:
     """Write every row of ``source`` with its answer and confidence to ``out`` (None: stdout); counts them.
 
+    With ``unsure`` a column says whether the confidence is below it.
     Rows without a text, and rows that could not be read, keep their place and get no answer.
     """
     table = open_table(source, listener=listener)
-    answered = _answered(model, table, text_columns(table, model, text), listener)
+    answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
     with _sink(out) as file:
-        return sum(1 for _ in _written(table, answered, out, file))
+        return sum(1 for _ in _written(table, answered, _mark(model), unsure, out, file))
 
 
 def predictions_of_file(
-    model: Model, source: str, out: Path | None, *, text: tuple[str, ...], listener: Listener
+    model: Model,
+    source: str,
+    out: Path | None,
+    *,
+    text: tuple[str, ...],
+    unsure: float | None = None,
+    listener: Listener,
 ) -> list[dict[str, Any]]:
     """The answers as the objects of `predict --json`; null for rows without a text. Also writes ``out``."""
     table = open_table(source, listener=listener)
-    answered = _answered(model, table, text_columns(table, model, text), listener)
+    answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
     none = {"answer": None, "confidence": None, "probabilities": None}
     if out is None:
         return [answer or none for _, answer in answered]
     with _sink(out) as file:
-        return [answer or none for _, answer in _written(table, answered, out, file)]
+        return [answer or none for _, answer in _written(table, answered, _mark(model), unsure, out, file)]
 
 
 def read_for_model(
-    model: Model, source: str, *, text: tuple[str, ...], label: str | None, listener: Listener
+    model: Model, source: str, *, text: tuple[str, ...], label: tuple[str, ...], listener: Listener
 ) -> Examples:
     """Labelled examples by the columns the model was trained on, answers numbered as its classes."""
     manifest = model.manifest
     return read_examples(
         source,
         text=text or manifest.text_columns,
-        label=label or manifest.label_column,
+        label=label or manifest.label_columns,
         classes=model.classes,
+        task=model.task,
+        separator=manifest.separator,
         listener=listener,
     )
 
@@ -84,7 +99,17 @@ def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int
     )
 
 
-def _answered(model: Model, table: Table, columns: list[int], listener: Listener) -> Iterator[Answered]:
+def told(prediction: Prediction, unsure: float | None) -> dict[str, Any]:
+    """A prediction as `predict --json` prints it."""
+    plain = asdict(prediction)
+    if unsure is not None:
+        plain["unsure"] = prediction.confidence < unsure
+    return plain
+
+
+def _answered(
+    model: Model, table: Table, columns: list[int], unsure: float | None, listener: Listener
+) -> Iterator[Answered]:
     stage(listener, "Answering")
     rows, done, skipped = table.rows(), 0, 0
     while block := list(islice(rows, BLOCK_ROWS)):
@@ -93,7 +118,7 @@ def _answered(model: Model, table: Table, columns: list[int], listener: Listener
         answers = dict(zip(asked, model.predict([texts[number] for number in asked]), strict=True))
         for number, row in enumerate(block):
             answer = answers.get(number)
-            yield row, None if answer is None else asdict(answer)
+            yield row, None if answer is None else told(answer, unsure)
         done += len(block)
         skipped += len(block) - len(asked)
         progress(listener, done, 0)
@@ -102,15 +127,40 @@ def _answered(model: Model, table: Table, columns: list[int], listener: Listener
 
 
 def _written(
-    table: Table, answered: Iterator[Answered], out: Path | None, file: TextIO
+    table: Table,
+    answered: Iterator[Answered],
+    separator: str,
+    unsure: float | None,
+    out: Path | None,
+    file: TextIO,
 ) -> Iterator[Answered]:
     """What comes in, each row written to ``file`` as it passes."""
-    added = unique_names([*table.columns, "answer", "confidence"])[-2:]
+    names = ("answer", "confidence") if unsure is None else ("answer", "confidence", "unsure")
+    added = unique_names([*table.columns, *names])[len(table.columns) :]
     write = _writer(file, out, [*table.columns, *added])
     for row, answer in answered:
-        confidence = "" if answer is None else f"{answer['confidence']:.4f}"
-        write([*row.values, "" if answer is None else answer["answer"], confidence])
+        write([*row.values, *(_cell(answer, name, separator) for name in names)])
         yield row, answer
+
+
+def _mark(model: Model) -> str:
+    """What stands between several answers in one cell: as in the training data, or a semicolon."""
+    separator = model.manifest.separator or ";"
+    return separator if len(separator) == 1 else ";"
+
+
+def _cell(answer: dict[str, Any] | None, name: str, separator: str) -> str:
+    """A part of an answer as a table holds it."""
+    if answer is None:
+        return ""
+    value = answer[name]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return separator.join(value)
+    if isinstance(value, float):
+        return f"{value:.4f}" if name == "confidence" else f"{value:.6g}"
+    return str(value)
 
 
 @contextmanager

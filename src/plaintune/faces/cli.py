@@ -16,6 +16,7 @@ import typer
 
 from ..core.errors import AmbiguousColumns, OutputExists, UserError, one_line
 from ..core.settings import DEFAULT_MINUTES, Settings
+from ..core.tasks import Task
 
 if TYPE_CHECKING:
     from ..model.predict import Model
@@ -39,7 +40,10 @@ TextColumns = Annotated[
     list[str] | None,
     typer.Option("--text", metavar="COL", help="Column of the text; repeat it to join several."),
 ]
-LabelColumn = Annotated[str | None, typer.Option("--label", metavar="COL", help="Column of the answer.")]
+LabelColumns = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="COL", help="Column of the answer; repeat it for columns of yes and no."),
+]
 
 INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
@@ -51,7 +55,7 @@ def train(
         str, typer.Argument(help="CSV, TSV, JSONL, Parquet, Excel, folder, archive or web address.")
     ],
     text: TextColumns = None,
-    label: LabelColumn = None,
+    label: LabelColumns = None,
     test: Annotated[
         str | None, typer.Option(metavar="DATA", help="Labelled data to score on, once, at the end.")
     ] = None,
@@ -71,12 +75,29 @@ def train(
         int | None, typer.Option(metavar="N", help="Tokens of a text that the network sees.")
     ] = None,
     seed: Seed = 0,
+    task: Annotated[
+        Task | None, typer.Option(help="One answer a text, several, or a number. [default: by the data]")
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
     """Train a classifier on labelled texts, and say how good it is."""
-    settings = Settings(tuple(text or ()), label, group, time, minutes, backbone, max_length, seed)
+    settings = Settings(
+        tuple(text or ()),
+        tuple(label or ()),
+        group,
+        time,
+        minutes,
+        backbone,
+        max_length,
+        seed,
+        task,
+        separator,
+    )
     folder = out or Path(default_name(data))
     model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
     _print_trained(model, folder, as_json)
@@ -114,15 +135,20 @@ def predict(
         Path | None, typer.Option(metavar="FILE", help="Where they go: .csv, .tsv or .jsonl.")
     ] = None,
     text: TextColumns = None,
+    unsure: Annotated[
+        float | None, typer.Option(metavar="P", help="Say so where it is less sure than this, e.g. 0.8.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
     """Answer texts, or every row of a file."""
     from ..model.predict import Model
-    from .batch import predict_file, predictions_of_file
-    from .summary import sureness
+    from .batch import predict_file, predictions_of_file, told
+    from .summary import answer_in_words
 
+    if unsure is not None and not 0 < unsure <= 1:
+        raise UserError(f"--unsure {unsure} is not a share.", "Give one between 0 and 1: --unsure 0.8")
     if bool(texts) == bool(file):
         raise UserError(
             "predict needs texts, or a file of them.",
@@ -137,22 +163,26 @@ def predict(
             f"{out} exists already.", "Add --yes to replace it, or choose another name: --out FILE"
         )
     loaded = Model.load(model)
-    if file and not as_json:
-        with _terminal(quiet) as listener:
-            rows = predict_file(loaded, file, out, text=tuple(text or ()), listener=listener)
-        if out is not None:
-            typer.echo(f"{rows:,} rows answered in {out}.", err=True)
-        return
     if file:
+        columns = tuple(text or ())
         with _terminal(quiet) as listener:
-            predictions = predictions_of_file(loaded, file, out, text=tuple(text or ()), listener=listener)
+            if not as_json:
+                rows = predict_file(loaded, file, out, text=columns, unsure=unsure, listener=listener)
+            else:
+                predictions = predictions_of_file(
+                    loaded, file, out, text=columns, unsure=unsure, listener=listener
+                )
+        if not as_json:
+            if out is not None:
+                typer.echo(f"{rows:,} rows answered in {out}.", err=True)
+            return
     else:
-        predictions = [asdict(prediction) for prediction in loaded.predict(texts or [])]
+        predictions = [told(prediction, unsure) for prediction in loaded.predict(texts or [])]
     if as_json:
         _print_json({"predictions": predictions})
     else:
         for prediction in predictions:
-            typer.echo(f"{prediction['answer']}  ({sureness(prediction['confidence'])})")
+            typer.echo(answer_in_words(prediction))
 
 
 @app.command(epilog="Example: plaintune evaluate reviews-model held.csv")
@@ -160,7 +190,7 @@ def evaluate(
     model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
     data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
     text: TextColumns = None,
-    label: LabelColumn = None,
+    label: LabelColumns = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -173,7 +203,9 @@ def evaluate(
 
     loaded = Model.load(model)
     with _terminal(quiet) as listener:
-        examples = read_for_model(loaded, data, text=tuple(text or ()), label=label, listener=listener)
+        examples = read_for_model(
+            loaded, data, text=tuple(text or ()), label=tuple(label or ()), listener=listener
+        )
         for sentence in examples.understood.notes:
             note(listener, sentence)
         result = evaluate_model(loaded, examples, listener=listener)
@@ -290,7 +322,9 @@ def _train(data: str, settings: Settings, folder: Path, *, test: str | None, qui
             if chosen is None:
                 raise
             settings = (
-                replace(settings, text=(chosen,)) if error.role == "text" else replace(settings, label=chosen)
+                replace(settings, text=(chosen,))
+                if error.role == "text"
+                else replace(settings, label=(chosen,))
             )
 
 

@@ -7,24 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from ..core.metrics import is_uneven
+from ..core.tasks import Task
+from ..model.card import compared, how_good
 from ..model.evaluate import Evaluation
 from ..model.folder import Manifest
 
 
 def train_summary(manifest: Manifest, folder: Path) -> list[str]:
     """How good, against what, how long, where, and what to type next."""
-    scores = manifest.scores
-    low, high = scores["score_interval"]
-    first = (
-        f"Right {scores['score']:.1%} of the time on {scores['rows']:,} examples it had never seen "
-        f"(95% sure: {low:.1%} to {high:.1%})"
-    )
-    if is_uneven(manifest.data["train_rows_by_class"].values()):
-        first += f"; macro-F1 {scores['macro_f1']:.3f}, as the answers are uneven"
+    first = how_good(manifest)
+    if manifest.task == Task.SINGLE and is_uneven(manifest.data["train_rows_by_class"].values()):
+        first += f" Macro-F1 {manifest.scores['macro_f1']:.3f}: the answers are uneven."
     return [
-        first + ".",
-        f"Always guessing '{manifest.majority_class}' would give {scores['majority_score']:.1%}; "
-        f"counting words, {scores['baseline_score']:.1%}.",
+        first,
+        compared(manifest),
         f"It took {minutes(manifest.seconds)}.",
         f"The model is in {folder}.",
         f'Next: plaintune predict {shlex.quote(str(folder))} "some text"',
@@ -34,12 +30,12 @@ def train_summary(manifest: Manifest, folder: Path) -> list[str]:
 def train_json(manifest: Manifest, folder: Path) -> dict[str, Any]:
     """The machine-readable contract of `plaintune train --json`."""
     scores = manifest.scores
-    names = ("metric", "score", "score_interval", "majority_score", "baseline_score", "macro_f1", "rows")
+    told = {name: value for name, value in scores.items() if not isinstance(value, dict)}
     return {
         "model": str(folder),
         "seconds": round(manifest.seconds, 2),
-        **{name: scores[name] for name in names},
-        "overlap_rows": scores["overlap_rows"],
+        "task": manifest.task,
+        **{name: value for name, value in told.items() if value is not None},
         "classes": list(manifest.classes),
         "choices": list(manifest.choices),
     }
@@ -48,18 +44,26 @@ def train_json(manifest: Manifest, folder: Path) -> dict[str, Any]:
 def evaluate_summary(result: Evaluation, name: str) -> list[str]:
     """How good on this file, and what of it the model had met before."""
     score = result.headline
-    low, high = score.accuracy_interval
-    lines = [
-        f"{name} is right {score.accuracy:.1%} of the time on {score.rows:,} examples "
-        f"(95% sure: {low:.1%} to {high:.1%}; macro-F1 {score.macro_f1:.3f}).",
-        f"Always giving its most frequent answer would be right {score.majority_accuracy:.1%} of the time.",
-    ]
+    low, high = score.interval
+    if result.task is Task.SINGLE:
+        lines = [
+            f"{name} is right {score.value:.1%} of the time on {score.rows:,} examples "
+            f"(95% sure: {low:.1%} to {high:.1%}; macro-F1 {score.others['macro_f1']:.3f}).",
+            f"Always giving its most frequent answer would be right {score.majority:.1%} of the time.",
+        ]
+    else:
+        told = {"micro_f1": "micro-F1", "r2": "R²"}[score.metric]
+        lines = [
+            f"{name} reaches {told} {score.value:.3f} on {score.rows:,} examples "
+            f"(95% sure: {low:.3f} to {high:.3f}); answering without reading, {score.majority:.3f}.",
+            ", ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in score.others.items()) + ".",
+        ]
     if result.without_overlap is None:
         lines.append("Careful: it has learned from every one of these texts, so this says little.")
     elif result.overlap_rows:
         lines.append(
             f"{result.overlap_rows:,} more texts were left out, as it has learned from them; "
-            f"with them it would be {result.all_rows.accuracy:.1%} on {result.all_rows.rows:,}."
+            f"with them it would be {result.all_rows.value:.1%} on {result.all_rows.rows:,}."
         )
     return lines
 
@@ -67,6 +71,18 @@ def evaluate_summary(result: Evaluation, name: str) -> list[str]:
 def minutes(seconds: float) -> str:
     """A time span as people say it."""
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+
+
+def answer_in_words(prediction: dict[str, Any]) -> str:
+    """One line for a terminal: the answer and how sure it is."""
+    answer, confidence = prediction["answer"], prediction["confidence"]
+    if prediction["interval"] is not None:
+        low, high = prediction["interval"]
+        return f"{answer:.4g}  ({confidence:.0%} sure: {low:.4g} to {high:.4g})"
+    shown = (", ".join(answer) or "none of them") if isinstance(answer, list) else answer
+    if prediction.get("unsure"):
+        return f"not sure  (perhaps {shown}: {sureness(confidence)})"
+    return f"{shown}  ({sureness(confidence)})"
 
 
 def sureness(confidence: float) -> str:

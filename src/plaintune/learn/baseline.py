@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from ..core.features import HashedTexts, NgramHasher, NgramShape, Texts
 from ..core.linear import MAX_BYTES, NgramModel, known_ngrams
+from ..core.tasks import Task
 
 SHORT_TEXT_CHARACTERS = 300  # on average; below, letters inside words are counted too
 MAX_FIT_ROWS = 200_000
+RIDGE_STRENGTH = 1.0
 MAX_FEATURES = 1_500_000
 
 
@@ -34,28 +37,48 @@ def choose_shape(texts: Texts) -> NgramShape:
 
 
 def fit_baseline(
-    texts: NDArray[Any], labels: NDArray[np.int64], classes: int, *, max_rows: int = MAX_FIT_ROWS, seed: int
+    texts: NDArray[Any],
+    labels: NDArray[Any],
+    classes: int,
+    *,
+    task: Task = Task.SINGLE,
+    max_rows: int = MAX_FIT_ROWS,
+    seed: int,
 ) -> NgramModel:
-    """A linear model over n-grams of ``texts`` (rows,) for ``labels`` (rows,), pruned to fit the folder.
+    """A linear model over n-grams of ``texts`` (rows,) for ``labels`` as in `Task`, pruned to fit the folder.
 
+    Numbers are expected in standard units (mean 0, spread 1).
     More than ``max_rows`` rows are sampled: counting words gains little beyond.
     """
     if len(texts) > max_rows:
-        _, first_of_each = np.unique(labels, return_index=True)
-        kept = np.union1d(
-            np.random.default_rng(seed).choice(len(texts), max_rows, replace=False), first_of_each
-        )
+        drawn = np.random.default_rng(seed).choice(len(texts), max_rows, replace=False)
+        kept = np.union1d(drawn, _first_of_each(task, labels))
         texts, labels = texts[kept], labels[kept]
     shape = choose_shape(texts)
     blocks = list(NgramHasher(shape).blocks(texts))
     vocabulary, rows_with = _vocabulary(blocks, rare_kept=len(texts) < 1000)
-    if classes == 2:
-        table = _table(blocks, vocabulary, sublinear=False)
+    opposed = task is Task.SINGLE and classes == 2
+    table = _table(blocks, vocabulary, sublinear=not opposed)
+    if opposed:
         scale, weights, bias = _fit_two(table, labels)
     else:
-        table = _table(blocks, vocabulary, sublinear=True)
-        scale, weights, bias = _fit_many(table, labels, rows_with, len(texts), classes)
-    return _pruned(NgramModel(shape, classes != 2, vocabulary, scale, weights, bias), rows_with)
+        scale = (np.log((1 + len(texts)) / (1 + rows_with)) + 1).astype(np.float32)
+        weighted = _unit_rows(table @ sparse.diags(scale))
+        if task is Task.SINGLE:
+            weights, bias = _fit_many(weighted, labels, classes)
+        elif task is Task.MULTI:
+            weights, bias = _fit_sets(weighted, labels)
+        else:
+            weights, bias = _fit_numbers(weighted, labels)
+    model = NgramModel(shape, not opposed, vocabulary, scale, weights, bias, opposed)
+    return _pruned(model, rows_with)
+
+
+def _first_of_each(task: Task, labels: NDArray[Any]) -> NDArray[np.int64]:
+    """A row of every class, so that a sample has them all."""
+    if task is Task.MULTI:
+        return np.asarray(labels.argmax(axis=0))
+    return np.unique(labels, return_index=True)[1] if task is Task.SINGLE else np.zeros(0, np.int64)
 
 
 def _fit_two(
@@ -72,14 +95,9 @@ def _fit_two(
 
 
 def _fit_many(
-    table: sparse.csr_matrix,
-    labels: NDArray[np.int64],
-    rows_with: NDArray[np.int64],
-    rows: int,
-    classes: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    inverse_frequency = (np.log((1 + rows) / (1 + rows_with)) + 1).astype(np.float32)
-    model = _logistic(_unit_rows(table @ sparse.diags(inverse_frequency)), labels, strength=30.0)
+    table: sparse.csr_matrix, labels: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    model = _logistic(table, labels, strength=30.0)
     weights = np.zeros((table.shape[1], classes), dtype=np.float32)
     bias = np.full(classes, -20.0, dtype=np.float32)  # an answer without a training row is never given
     if len(model.classes_) == 2:
@@ -88,7 +106,30 @@ def _fit_many(
     else:
         weights[:, model.classes_] = model.coef_.T
         bias[model.classes_] = model.intercept_
-    return inverse_frequency, weights, bias
+    return weights, bias
+
+
+def _fit_sets(
+    table: sparse.csr_matrix, labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A yes-or-no model for each class."""
+    classes = labels.shape[1]
+    weights = np.zeros((table.shape[1], classes), dtype=np.float32)
+    bias = np.full(classes, -6.0, dtype=np.float32)  # a class that is never seen is never given
+    for number in range(classes):
+        if 0 < labels[:, number].sum() < len(labels):
+            model = _logistic(table, labels[:, number], strength=30.0)
+            weights[:, number], bias[number] = model.coef_[0], model.intercept_[0]
+        elif labels[:, number].any():
+            bias[number] = 6.0
+    return weights, bias
+
+
+def _fit_numbers(
+    table: sparse.csr_matrix, labels: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    model = Ridge(alpha=RIDGE_STRENGTH, solver="sparse_cg", tol=1e-3).fit(table, labels)
+    return model.coef_[:, None].astype(np.float32), np.array([model.intercept_], dtype=np.float32)
 
 
 def _logistic(table: sparse.csr_matrix, labels: NDArray[np.int64], *, strength: float) -> LogisticRegression:
@@ -134,11 +175,6 @@ def _pruned(model: NgramModel, rows_with: NDArray[np.int64]) -> NgramModel:
         return model
     pull = np.abs(model.scale) * np.abs(model.weights).max(axis=1) * np.sqrt(rows_with)
     kept = np.sort(np.argpartition(pull, -room)[-room:])
-    return NgramModel(
-        model.shape,
-        model.sublinear,
-        model.vocabulary[kept],
-        model.scale[kept],
-        model.weights[kept],
-        model.bias,
+    return replace(
+        model, vocabulary=model.vocabulary[kept], scale=model.scale[kept], weights=model.weights[kept]
     )

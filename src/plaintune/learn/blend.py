@@ -2,55 +2,112 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ..core.blending import Blend
 from ..core.events import Listener
+from ..core.metrics import METRICS, score_outputs
 from ..core.settings import Choice, choose
+from ..core.tasks import Task
 
 PRIOR = (0.8, 0.4)  # weights to fall back on where validation rows are few
+PRIOR_OF_NUMBERS = (0.7, 0.3)
 PRIOR_ROWS = 12.0  # how many validation rows the prior is worth
+THRESHOLDS = np.arange(0.2, 0.65, 0.025)
+COVERED = 0.9  # the share of new rows whose number should lie within the interval
+
+Labels = NDArray[np.int64] | NDArray[np.float64]
 
 
 def fit_blend(
-    network_logits: NDArray[np.float32], ngram_logits: NDArray[np.float32], labels: NDArray[np.int64]
+    task: Task,
+    network_logits: NDArray[np.float32],
+    ngram_logits: NDArray[np.float32],
+    labels: Labels,
+    *,
+    prior: NDArray[np.float64],
 ) -> Blend:
-    """The two weights with the least log loss on validation rows, logits (rows, classes), labels (rows,).
+    """The two weights with the least loss on validation rows: logits (rows, answers), labels as in `Task`.
 
     A weight multiplies log probabilities, so that it is an inverse temperature as well (Guo et al. 2017):
-    the blend's confidence is calibrated in the same fit.
+    the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`.
     """
+    centre, spread = (float(prior[0]), float(prior[1])) if task is Task.NUMBER else (0.0, 1.0)
+    usual = PRIOR_OF_NUMBERS if task is Task.NUMBER else PRIOR
+
+    def blend_of(weights: NDArray[np.float64]) -> Blend:
+        return Blend(task, float(weights[0]), float(weights[1]), centre=centre, spread=spread)
 
     def surprise(weights: NDArray[np.float64]) -> float:
-        probabilities = Blend(*map(float, weights)).probabilities(network_logits, ngram_logits)
-        given = np.clip(probabilities[np.arange(len(labels)), labels], 1e-9, 1.0)
-        from_prior = float(((weights - np.array(PRIOR)) ** 2).sum())
-        return float(-np.log(given).sum()) + PRIOR_ROWS * from_prior / 2
+        outputs = blend_of(weights).outputs(network_logits, ngram_logits)
+        from_prior = float(((weights - np.array(usual)) ** 2).sum())
+        return _loss(task, labels, outputs, spread) + PRIOR_ROWS * from_prior / 2
 
-    starts = [PRIOR, (1.0, 0.05), (0.05, 1.0)]
+    starts = [usual, (1.0, 0.05), (0.05, 1.0)]
     found = [minimize(surprise, start, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2) for start in starts]
-    best = min(found, key=lambda result: float(result.fun))
-    return Blend(network=float(best.x[0]), ngrams=float(best.x[1]))
+    blend = blend_of(min(found, key=lambda result: float(result.fun)).x)
+    outputs = blend.outputs(network_logits, ngram_logits)
+    if task is Task.MULTI:
+        return replace(blend, threshold=_threshold(labels, outputs, prior))
+    if task is Task.NUMBER:
+        return replace(blend, half_width=_half_width(np.abs(labels - outputs[:, 0])))
+    return blend
+
+
+def _loss(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float) -> float:
+    if task is Task.SINGLE:
+        given = outputs[np.arange(len(labels)), labels.astype(np.int64)]
+        return float(-np.log(np.clip(given, 1e-9, 1.0)).sum())
+    if task is Task.MULTI:
+        given = np.clip(np.where(labels == 1, outputs, 1 - outputs), 1e-9, 1.0)
+        return float(-np.log(given).sum())
+    return float((((labels - outputs[:, 0]) / spread) ** 2).sum() / 2)
+
+
+def _threshold(labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64]) -> float:
+    """The threshold with the best F1; `PRIOR_ROWS` rows' worth of belief in a half hold it back."""
+    sets = labels.astype(np.int64)
+
+    def worth(threshold: float) -> float:
+        chosen = outputs >= threshold
+        f1 = 2 * (chosen & (sets == 1)).sum() / max(1, chosen.sum() + sets.sum())
+        return float(f1) - abs(threshold - 0.5) * PRIOR_ROWS / (PRIOR_ROWS + len(sets))
+
+    return float(max(THRESHOLDS, key=worth))
+
+
+def _half_width(distances: NDArray[np.float64]) -> float:
+    """Split conformal prediction (Lei et al. 2018): the rank that covers new rows, not only these."""
+    rank = min(len(distances), int(np.ceil((len(distances) + 1) * COVERED)))
+    return float(np.sort(distances)[rank - 1])
 
 
 def weigh(
+    task: Task,
     network_logits: NDArray[np.float32],
     ngram_logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: Labels,
+    *,
+    prior: NDArray[np.float64],
     listener: Listener,
 ) -> tuple[Blend, Choice]:
-    """`fit_blend`, said aloud with how often each of the two and both together are right."""
-    blend = fit_blend(network_logits, ngram_logits, labels)
+    """`fit_blend`, said aloud with how good each of the two and both together are."""
+    blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior)
 
-    def right(answers: NDArray[np.float32]) -> str:
-        return f"{(answers.argmax(axis=1) == labels).mean():.1%}"
+    def good(one: Blend) -> str:
+        outputs = one.outputs(network_logits, ngram_logits)
+        score = score_outputs(task, labels, outputs, prior=prior, threshold=one.threshold)
+        return f"{score.value:.1%}" if task is Task.SINGLE else f"{score.value:.3f}"
 
-    both = right(blend.probabilities(network_logits, ngram_logits))
+    alone = [replace(blend, network=1.0, ngrams=0.0), replace(blend, network=0.0, ngrams=1.0)]
+    told = "right" if task is Task.SINGLE else METRICS[task].replace("_", "-")
     reason = (
-        f"right on {len(labels):,} examples to check on: network {right(network_logits)}, "
-        f"counted words {right(ngram_logits)}, both {both}"
+        f"{told} on {len(labels):,} examples to check on: network {good(alone[0])}, "
+        f"counted words {good(alone[1])}, both {good(blend)}"
     )
     value = f"{blend.network:.2f} × network + {blend.ngrams:.2f} × counted words"
     return blend, choose(listener, "blend", value, reason)

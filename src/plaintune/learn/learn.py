@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..core.events import Listener, stage, warn
 from ..core.linear import NgramModel
@@ -15,7 +19,7 @@ from ..data.split import Splits, rows_that_belong_together
 from .baseline import fit_baseline
 from .checkpoint import Checkpoint
 from .network import Network
-from .plan import Learner, Plan, divide, make_or_resume_plan, prepare
+from .plan import Learner, Plan, divide, make_or_resume_plan, prepare, prior_of, standard_labels
 from .train import train
 
 
@@ -27,6 +31,7 @@ class Learned:
     learner: Learner
     network: Network
     ngrams: NgramModel
+    prior: NDArray[np.float64]  # as in `core.metrics.score_outputs`
     max_length: int
     choices: tuple[Choice, ...]
 
@@ -56,15 +61,24 @@ def learn(
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 
-    stage(listener, "Counting words (the n-gram baseline)")
-    ngrams = fit_baseline(
-        lesson.texts, lesson.labels, len(lesson.classes), max_rows=plan.counted_rows, seed=settings.seed
-    ).stored()
+    ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
     network = _fine_tune(
         lesson, learner, plan, checkpoint=checkpoint, seconds_left=seconds_left, listener=listener
     )
     choices = (*plan.choices, split_choice)
-    return Learned(splits, learner, network, ngrams, plan.max_length, choices)
+    return Learned(splits, learner, network, ngrams, prior_of(lesson), plan.max_length, choices)
+
+
+def _count_words(lesson: Examples, plan: Plan, kept: Path, listener: Listener) -> NgramModel:
+    """The n-gram model: fitted, or taken from where a run that was killed has put it."""
+    stage(listener, "Counting words (the n-gram baseline)")
+    with suppress(ValueError):
+        return NgramModel.load(kept)
+    fit_baseline(
+        lesson.texts, standard_labels(lesson), len(lesson.classes),
+        task=lesson.task, max_rows=plan.counted_rows, seed=plan.schedule.seed,
+    ).save(kept)  # fmt: skip
+    return NgramModel.load(kept)
 
 
 def _fine_tune(
@@ -78,8 +92,8 @@ def _fine_tune(
 ) -> Network:
     """The pre-trained network, fitted to the training texts in the time there is."""
     stage(listener, "Turning texts into tokens")
-    stepper = learner.stepper(learner.tokens(lesson.texts, plan.max_length), lesson.labels)
-    network = learner.network(len(lesson.classes))
+    stepper = learner.stepper(learner.tokens(lesson.texts, plan.max_length), lesson)
+    network = learner.network(lesson)
     deadline = time.monotonic() + seconds_left() - plan.reserve_seconds
     trained = train(
         network, stepper, plan.schedule, deadline=deadline, checkpoint=checkpoint, listener=listener
@@ -91,9 +105,10 @@ def _fine_tune(
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:
     """Print how many examples serve what, and which answers are left without any."""
-    unlearned = set(range(len(examples.classes))) - set(examples.labels[splits.train].tolist())
+    lesson = examples.take(splits.train)
+    unlearned = [name for name, share in zip(lesson.classes, prior_of(lesson), strict=False) if not share]
     if unlearned:
-        names = ", ".join(examples.classes[number] for number in sorted(unlearned)[:10])
+        names = ", ".join(unlearned[:10])
         warn(listener, f"No example is left to learn these answers from: {names}.")
     scored_on = len(splits.test) if test is None else len(test)
     parts = (

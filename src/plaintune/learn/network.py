@@ -40,10 +40,10 @@ class Device:
 class Network(nn.Module):
     """Token ids → logits. Pooling is mean, maximum and first token, side by side."""
 
-    def __init__(self, encoder: nn.Module, hidden: int, classes: int) -> None:
+    def __init__(self, encoder: nn.Module, hidden: int, outputs: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(3 * hidden, classes)
+        self.head = nn.Linear(3 * hidden, outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -57,14 +57,14 @@ class Network(nn.Module):
         return torch.cat([mean, largest, hidden[:, 0]], dim=-1)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits in float32. Shapes (batch, tokens) → (batch, classes)."""
+        """Logits in float32. Shapes (batch, tokens) → (batch, outputs)."""
         features = self.features(input_ids, attention_mask)
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.head(features)
             return logits
 
 
-def load_network(backbone: Backbone, classes: int, device: Device) -> Network:
+def load_network(backbone: Backbone, outputs: int, device: Device) -> Network:
     """The encoder of ``backbone`` without dropout, its embeddings frozen, and an empty head.
 
     Dropout is off and the embeddings stay as they are: both cost time on a CPU (a third of a step) and
@@ -106,7 +106,7 @@ def load_network(backbone: Backbone, classes: int, device: Device) -> Network:
     if hasattr(encoder, "embeddings"):
         for parameter in encoder.embeddings.parameters():
             parameter.requires_grad_(False)
-    network = Network(encoder, int(encoder.config.hidden_size), classes)
+    network = Network(encoder, int(encoder.config.hidden_size), outputs)
     return network.eval().to(device.torch_device)  # eval: no dropout, also while training
 
 
@@ -116,7 +116,8 @@ def choose_device(machine: Machine) -> Device:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_PRIMITIVES)
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
-        number_format = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        modern = torch.cuda.get_device_capability() >= (8, 0)  # older ones, such as the T4, only imitate bf16
+        number_format = torch.bfloat16 if modern else torch.float16
         choice = Choice("device", name, "a GPU is many times faster than the processor")
         return Device(torch.device("cuda"), number_format, choice)
     if torch.backends.mps.is_available():

@@ -15,6 +15,7 @@ from ..core.events import Listener, note, stage
 from ..core.features import text_hashes
 from ..core.hardware import inspect_machine
 from ..core.settings import Choice, Settings, choose
+from ..core.tasks import Task
 from ..data.encode import Tokens, encode, plain_tokenizer
 from ..data.examples import Examples
 from ..data.split import Splits, split
@@ -56,13 +57,13 @@ class Learner:
         """Token ids of ``texts``, long ones by head and tail."""
         return encode(self.tokenizer, texts, max_length=max_length)
 
-    def stepper(self, tokens: Tokens, labels: NDArray[np.int64]) -> Stepper:
+    def stepper(self, tokens: Tokens, lesson: Examples) -> Stepper:
         """Training steps over these texts on this machine."""
-        return Stepper(tokens, labels, self.backbone.pad_id, self.device)
+        return Stepper(tokens, standard_labels(lesson), self.backbone.pad_id, self.device, lesson.task)
 
-    def network(self, classes: int) -> Network:
+    def network(self, lesson: Examples) -> Network:
         """The pre-trained network with an empty last layer."""
-        return load_network(self.backbone, classes, self.device)
+        return load_network(self.backbone, lesson.task.outputs(len(lesson.classes)), self.device)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,23 @@ class Plan:
         parts["schedule"] = Schedule(**parts["schedule"])
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
         return cls(**parts)
+
+
+def standard_labels(lesson: Examples) -> NDArray[Any]:
+    """What the models learn: the labels, numbers in standard units (mean 0, spread 1)."""
+    if lesson.task is not Task.NUMBER:
+        return lesson.labels
+    mean, spread = prior_of(lesson)
+    return np.asarray((lesson.labels - mean) / spread)
+
+
+def prior_of(lesson: Examples) -> NDArray[np.float64]:
+    """What is known without reading a text, as `core.metrics.score_outputs` takes it."""
+    if lesson.task is Task.NUMBER:
+        return np.array([lesson.labels.mean(), max(1e-9, float(lesson.labels.std()))])
+    if lesson.task is Task.MULTI:
+        return np.asarray(lesson.labels.mean(axis=0), dtype=np.float64)
+    return np.bincount(lesson.labels, minlength=len(lesson.classes)) / len(lesson)
 
 
 def prepare(settings: Settings, listener: Listener) -> Learner:
@@ -140,9 +158,9 @@ def make_plan(
     sample = np.sort(rng.choice(len(examples), min(len(examples), PROBE_ROWS), replace=False))
     lengths = learner.tokens(examples.texts[sample], learner.backbone.max_tokens).lengths
     wanted_length = longest_useful(lengths, settings.max_length_tokens, learner.backbone.max_tokens)
-    network = learner.network(len(examples.classes))
+    network = learner.network(examples)
     sample_tokens = learner.tokens(examples.texts[sample], wanted_length)
-    measured = probe(network, learner.stepper(sample_tokens, examples.labels[sample]), lengths)
+    measured = probe(network, learner.stepper(sample_tokens, examples.take(sample)), lengths)
 
     max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
     splits = divide(examples, clusters, test, settings, max_test_rows=max_test_rows)
@@ -211,7 +229,7 @@ def _learning_rate(
     rows = splits.train[:: max(1, len(splits.train) // SWEEP_ROWS)]
     return find_learning_rate(
         network,
-        learner.stepper(learner.tokens(examples.texts[rows], length), examples.labels[rows]),
+        learner.stepper(learner.tokens(examples.texts[rows], length), examples.take(rows)),
         rows_per_batch=rows_per_batch(len(splits.train)) // 2,
         seconds=seconds,
         seed=7,

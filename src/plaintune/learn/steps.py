@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..core.tasks import Task
 from ..data.encode import Tokens, batches, padded, shuffled_batches
 from .network import Device, Network, to_torch
 
 LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
+MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss beside the weight decay
+GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
@@ -26,9 +31,20 @@ class Stepper:
     """The training texts and how to learn from a batch of them."""
 
     tokens: Tokens
-    labels: NDArray[np.int64]  # (texts,)
+    labels: NDArray[Any]  # as in `Task`; numbers in standard units
     pad_id: int
     device: Device
+    task: Task = Task.SINGLE
+
+    @cached_property
+    def _scaler(self) -> torch.amp.GradScaler:
+        """Keeps small gradients from vanishing in float16; does nothing in any other number format."""
+        half = self.device.number_format is torch.float16
+        return torch.amp.GradScaler("cuda", enabled=half)
+
+    @property
+    def _tokens_at_once(self) -> int:
+        return TOKENS_AT_ONCE if self.device.torch_device.type == "cpu" else GPU_TOKENS_AT_ONCE
 
     def epoch(self, *, rows_per_batch: int, seed: int) -> list[NDArray[np.int64]]:
         """The batches of one pass over the texts."""
@@ -64,15 +80,17 @@ class Stepper:
         """Learn from the texts ``chosen`` at ``rate``; gives their loss before the step, in nats."""
         total = 0.0
         for part in batches(
-            self.tokens.lengths[chosen], rows_per_batch=len(chosen), tokens_per_batch=TOKENS_AT_ONCE
+            self.tokens.lengths[chosen], rows_per_batch=len(chosen), tokens_per_batch=self._tokens_at_once
         ):
             loss = self._loss(network, chosen[part]) / len(chosen)
-            loss.backward()
+            self._scaler.scale(loss).backward()
             total += float(loss.detach())
+        self._scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.requires_grad), LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        optimizer.step()
+        self._scaler.step(optimizer)
+        self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return total
 
@@ -82,7 +100,14 @@ class Stepper:
         truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
         with self.device.autocast():
             logits = network(ids, mask)
-        return nn.functional.cross_entropy(logits.float(), truth, reduction="sum")
+        if self.task is Task.SINGLE:
+            return nn.functional.cross_entropy(logits.float(), truth, reduction="sum")
+        if self.task is Task.MULTI:
+            each = nn.functional.binary_cross_entropy_with_logits(
+                logits.float(), truth.float(), reduction="sum"
+            )
+            return each * (MULTI_LOSS_WEIGHT / truth.shape[1])
+        return nn.functional.smooth_l1_loss(logits[:, 0].float(), truth.float(), reduction="sum")
 
 
 def _layer(parameter_name: str) -> int | None:

@@ -6,13 +6,15 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from ..core.events import Listener, progress, stage
+from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .network import Network, text_features
 from .steps import Stepper
@@ -21,6 +23,7 @@ WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
 HEAD_ROWS = 3000
 HEAD_STRENGTH = 0.05
+UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
 CHECKPOINT_SECONDS = 40.0
 
 
@@ -64,21 +67,43 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
         rows = np.sort(np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False))
     labels = stepper.labels[rows]
     features = text_features(network, stepper.device, stepper.tokens.take(rows), pad_id=stepper.pad_id)
-    if len(np.unique(labels)) < 2:
-        return
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
-    model = LogisticRegression(C=HEAD_STRENGTH, max_iter=200, tol=1e-3).fit(
-        (features - middle) / spread, labels
-    )
-    weights = model.coef_ / spread
-    bias = model.intercept_ - weights @ middle
-    if len(model.classes_) == 2:
-        weights, bias = np.stack([-weights[0] / 2, weights[0] / 2]), np.stack([-bias[0] / 2, bias[0] / 2])
+    fitted = _fit_linear(stepper.task, (features - middle) / spread, labels, answers=len(network.head.bias))
+    if fitted is None:
+        return
+    weights, bias = fitted
+    weights = weights / spread
     with torch.no_grad():
-        seen = torch.from_numpy(model.classes_)
-        network.head.bias.fill_(float(bias.min()) - 3.0)  # answers not in the sample start out unlikely
-        network.head.weight[seen] = torch.from_numpy(weights.astype(np.float32)).to(network.head.weight)
-        network.head.bias[seen] = torch.from_numpy(bias.astype(np.float32)).to(network.head.bias)
+        network.head.weight.copy_(torch.from_numpy(weights.astype(np.float32)))
+        network.head.bias.copy_(torch.from_numpy((bias - weights @ middle).astype(np.float32)))
+
+
+def _fit_linear(
+    task: Task, features: NDArray[np.float32], labels: NDArray[Any], *, answers: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Weights (answers, features) and bias (answers,) of a linear model, None where labels are all alike."""
+    weights, bias = np.zeros((answers, features.shape[1])), np.full(answers, UNSEEN_BIAS)
+    if task is Task.NUMBER:
+        ridge = Ridge(alpha=1 / HEAD_STRENGTH).fit(features, labels)
+        return ridge.coef_[None, :], np.array([ridge.intercept_])
+    if task is Task.MULTI:
+        for number in np.flatnonzero((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < len(labels))):
+            one = _logistic(features, labels[:, number])
+            weights[number], bias[number] = one.coef_[0], one.intercept_[0]
+        return weights, bias
+    if len(np.unique(labels)) < 2:
+        return None
+    model = _logistic(features, labels)
+    if len(model.classes_) == 2:
+        weights[model.classes_] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
+        bias[model.classes_] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
+    else:
+        weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    return weights, bias
+
+
+def _logistic(features: NDArray[np.float32], labels: NDArray[Any]) -> LogisticRegression:
+    return LogisticRegression(C=HEAD_STRENGTH, max_iter=200, tol=1e-3).fit(features, labels)
 
 
 def train(

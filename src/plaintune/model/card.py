@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+from ..core.tasks import Task
 from .folder import Manifest
 
 
 def model_card(manifest: Manifest, name: str) -> str:
     """README.md of a model folder: what it does, how well, resting on what. Holds no text of a user."""
-    scores = manifest.scores
-    low, high = scores["score_interval"]
-    answers = ", ".join(f"`{answer}`" for answer in manifest.classes[:50])
-    more = f" and {len(manifest.classes) - 50} more" if len(manifest.classes) > 50 else ""
     choices = "\n".join(f"- {c['name']}: {c['value']} — {c['reason']}" for c in manifest.choices)
     texts = " and ".join(f"`{column}`" for column in manifest.text_columns)
+    columns = " and ".join(f"`{column}`" for column in manifest.label_columns) or "the question"
     return f"""# {name}
 
-Answers `{manifest.label_column or "the question"}` for an English text ({texts}): {answers}{more}.
+Answers {columns} for an English text ({texts}): {_answers(manifest)}.
 
-**Right {scores["score"]:.1%} of the time** on {scores["rows"]:,} examples it had never seen
-(95% sure: {low:.1%} to {high:.1%}; macro-F1 {scores["macro_f1"]:.3f}).
-Always guessing `{manifest.majority_class}` gives {scores["majority_score"]:.1%}, counting words
-{scores["baseline_score"]:.1%}.
+**{how_good(manifest)}**
+{compared(manifest)}
 
 ## Use
 
@@ -43,3 +39,46 @@ The score holds for texts like those it was measured on. Texts of another kind, 
 worse: measure with `plaintune evaluate`. Beyond {manifest.max_length_tokens} tokens the network sees only the
 beginning and the end of a text; the n-gram part sees it whole.
 """
+
+
+def how_good(manifest: Manifest) -> str:
+    """The score in a sentence, with its interval."""
+    scores = manifest.scores
+    low, high = scores["score_interval"]
+    seen = f"on {scores['rows']:,} examples it had never seen"
+    if manifest.task == Task.SINGLE:
+        return f"Right {scores['score']:.1%} of the time {seen} (95% sure: {low:.1%} to {high:.1%})."
+    if manifest.task == Task.MULTI:
+        return (
+            f"Micro-F1 {scores['score']:.3f} {seen} (95% sure: {low:.3f} to {high:.3f}); "
+            f"{scores['exact_match']:.1%} of the sets are right to the last answer."
+        )
+    return (
+        f"Off by {scores['mean_absolute_error']:.3g} on average {seen}; it explains {scores['score']:.1%} of "
+        f"the differences (R², 95% sure: {low:.1%} to {high:.1%})."
+    )
+
+
+def compared(manifest: Manifest) -> str:
+    """The same score for guessing without reading, and for counting words."""
+    scores = manifest.scores
+    guess, counted = scores["majority_score"], scores["baseline_score"]
+    if manifest.task == Task.SINGLE:
+        always = f"Always guessing '{manifest.majority_class}' would give {guess:.1%}"
+        return f"{always}; counting words, {counted:.1%}."
+    if manifest.task == Task.MULTI:
+        return (
+            f"Always giving the most frequent answers would reach {guess:.3f}; counting words, {counted:.3f}."
+        )
+    return (
+        f"Always guessing {manifest.prior[0]:.3g} would be off by "
+        f"{scores['majority_mean_absolute_error']:.3g}; counting words explains {counted:.1%}."
+    )
+
+
+def _answers(manifest: Manifest) -> str:
+    if manifest.task == Task.NUMBER:
+        return "a number with the interval that should hold 9 of 10"
+    more = f" and {len(manifest.classes) - 50} more" if len(manifest.classes) > 50 else ""
+    listed = ", ".join(f"`{answer}`" for answer in manifest.classes[:50]) + more
+    return listed if manifest.task == Task.SINGLE else f"any of {listed}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..core.events import Listener, silent
 from ..core.features import text_hashes
-from ..core.metrics import Score, score_answers
+from ..core.metrics import Score, score_outputs
+from ..core.tasks import Task
 from ..data.examples import Examples
 from .predict import Model
 
@@ -19,6 +21,7 @@ from .predict import Model
 class Evaluation:
     """The scores on all rows, and on the rows whose text was not among the training texts."""
 
+    task: Task
     all_rows: Score
     without_overlap: Score | None  # None where every text was met in training
     seen: NDArray[np.bool_]  # (rows,) whose text was among the training texts
@@ -40,19 +43,24 @@ class Evaluation:
 
     def as_json(self) -> dict[str, Any]:
         """The machine-readable contract of `plaintune evaluate --json`."""
-        fresh = self.without_overlap
-        return {
+        told = {
             "rows": self.all_rows.rows,
-            "metric": "accuracy",
-            "score": self.headline.accuracy,
-            "score_interval": list(self.headline.accuracy_interval),
-            "accuracy": self.all_rows.accuracy,
-            "accuracy_interval": list(self.all_rows.accuracy_interval),
-            "accuracy_without_overlap": None if fresh is None else fresh.accuracy,
-            "macro_f1": self.all_rows.macro_f1,
-            "majority_accuracy": self.all_rows.majority_accuracy,
+            "task": str(self.task),
+            "metric": self.headline.metric,
+            "score": self.headline.value,
+            "score_interval": list(self.headline.interval),
+            "majority_score": self.headline.majority,
             "overlap_rows": self.overlap_rows,
-            "log_loss": self.all_rows.log_loss,
+            **self.all_rows.others,
+        }
+        if self.task is not Task.SINGLE:
+            return told
+        fresh = self.without_overlap
+        return told | {
+            "accuracy": self.all_rows.value,
+            "accuracy_interval": list(self.all_rows.interval),
+            "accuracy_without_overlap": None if fresh is None else fresh.value,
+            "majority_accuracy": self.all_rows.majority,
         }
 
     def details(self) -> dict[str, Any]:
@@ -64,23 +72,29 @@ class Evaluation:
         }
 
 
-def evaluate(model: Model, examples: Examples, *, listener: Listener = silent) -> Evaluation:
-    """Score ``model`` on ``examples``, whose labels are numbered as the model's classes (-1: unknown)."""
-    probabilities = model.probabilities(examples.texts, listener=listener)
-    seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
-    majority = model.classes.index(model.manifest.majority_class)
+def evaluate(
+    model: Model, examples: Examples, *, kept: Path | None = None, listener: Listener = silent
+) -> Evaluation:
+    """Score ``model`` on ``examples``, whose labels are numbered as the model's classes (-1: unknown).
 
-    def score(rows: np.ndarray) -> Score:
-        return score_answers(
+    With a folder ``kept`` an evaluation that was killed goes on where it was.
+    """
+    outputs = model.outputs(examples.texts, kept=kept, listener=listener)
+    seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
+
+    def score(rows: NDArray[np.int64]) -> Score:
+        return score_outputs(
+            model.task,
             examples.labels[rows],
-            probabilities[rows].argmax(axis=1),
-            majority=majority,
+            outputs[rows],
+            prior=model.prior,
+            threshold=model.blend.threshold,
             groups=None if examples.groups is None else examples.groups[rows],
-            probabilities=probabilities[rows],
         )
 
     everything = np.arange(len(examples))
     all_rows = score(everything)
     if seen.all():
-        return Evaluation(all_rows, None, seen)
-    return Evaluation(all_rows, score(everything[~seen]) if seen.any() else all_rows, seen)
+        return Evaluation(model.task, all_rows, None, seen)
+    fresh = score(everything[~seen]) if seen.any() else all_rows
+    return Evaluation(model.task, all_rows, fresh, seen)

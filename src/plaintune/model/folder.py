@@ -34,13 +34,15 @@ PARTS = (GRAPH, TOKENIZER, NGRAMS)
 class Manifest:
     """Everything about a model but its weights."""
 
-    classes: tuple[str, ...]
-    majority_class: str
+    task: str  # a value of `core.tasks.Task`
+    classes: tuple[str, ...]  # none where the answer is a number
+    prior: tuple[float, ...]  # each class's share of the training rows; of numbers the mean and spread
     text_columns: tuple[str, ...]
-    label_column: str | None
+    label_columns: tuple[str, ...]
+    separator: str | None  # of several answers in one column
     max_length_tokens: int
     pad_id: int
-    blend: dict[str, float]
+    blend: dict[str, Any]
     backbone: dict[str, str]  # name, source, sha256
     settings: dict[str, Any]
     choices: tuple[dict[str, Any], ...]  # name, value, reason
@@ -52,6 +54,11 @@ class Manifest:
     parity: Mapping[str, float] | None = None  # of the graph with torch
     format_version: int = FORMAT_VERSION
     files: Mapping[str, Mapping[str, Any]] | None = None  # bytes and sha256 of each part
+
+    @property
+    def majority_class(self) -> str:
+        """The answer most frequent in training."""
+        return self.classes[int(np.argmax(self.prior))] if self.classes else ""
 
     @property
     def training_text_hashes(self) -> NDArray[np.uint64]:
@@ -178,7 +185,9 @@ def _parsed(folder: Path, written: dict[str, Any]) -> Manifest:
         return replace(
             manifest,
             classes=tuple(map(str, manifest.classes)),
+            prior=tuple(map(float, manifest.prior)),
             text_columns=tuple(manifest.text_columns),
+            label_columns=tuple(manifest.label_columns),
             choices=tuple(manifest.choices),
         )
     except TypeError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.events import Listener, progress, silent
 from ..core.features import Texts
+from ..core.files import file_sha256, kept_array
 from ..core.hardware import usable_cores
 from ..data.encode import batches, encode, padded, plain_tokenizer
 from .folder import GRAPH, TOKENIZER
@@ -33,14 +36,33 @@ class Graph:
         self.session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self.tokenizer = plain_tokenizer(tokenizer.read_text(encoding="utf-8"))
         self.max_length, self.pad_id = max_length, pad_id
+        self.path = graph
 
-    def logits(self, texts: Texts, *, listener: Listener = silent) -> NDArray[np.float32]:
-        """Evidence for each answer. Shape (texts, classes)."""
+    def logits(
+        self, texts: Texts, *, kept: Path | None = None, listener: Listener = silent
+    ) -> NDArray[np.float32]:
+        """Evidence for each answer. Shape (texts, answers).
+
+        With a folder ``kept`` each part is put by there, and not worked out again after a kill.
+        """
         parts: list[NDArray[np.float32]] = []
         for first in range(0, len(texts), CHUNK_ROWS):
-            parts.append(self._chunk(texts[first : first + CHUNK_ROWS]))
+            chunk = partial(self._chunk, texts[first : first + CHUNK_ROWS])
+            parts.append(chunk() if kept is None else kept_array(self._place(kept, *chunk.args), chunk))
             progress(listener, min(first + CHUNK_ROWS, len(texts)), len(texts))
         return np.concatenate(parts)
+
+    def _place(self, kept: Path, texts: Texts) -> Path:
+        """Where the logits of ``texts`` are put by: a name that only this graph and these texts have."""
+        digest = hashlib.sha256(self.sha256.encode())
+        for text in texts:
+            digest.update(text.encode("utf-8", "replace") + b"\0")
+        return kept / f"logits-{digest.hexdigest()[:32]}.npy"
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the graph's file."""
+        return file_sha256(self.path)
 
     def _chunk(self, texts: Texts) -> NDArray[np.float32]:
         tokens = encode(self.tokenizer, texts, max_length=self.max_length)

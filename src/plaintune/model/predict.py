@@ -14,17 +14,25 @@ from ..core.errors import BrokenModel, UserError
 from ..core.events import Listener, silent
 from ..core.features import Texts
 from ..core.linear import NgramModel
+from ..core.tasks import Task
 from .folder import NGRAMS, Manifest, read_manifest
 from .graph import Graph, open_graph
+
+COVERED = 0.9  # numbers: the share of new texts whose number should lie in the interval
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One answer: the most probable class, how sure the model is, and every class's probability."""
+    """One answer: the most probable class, the classes that apply, or a number with its interval.
 
-    answer: str
+    ``confidence`` is how sure the model is of it (of several classes: of the least sure decision; of a
+    number: that it lies in ``interval``); ``probabilities`` holds every class's.
+    """
+
+    answer: str | list[str] | float
     confidence: float
     probabilities: dict[str, float]
+    interval: tuple[float, float] | None = None
 
 
 class Model:
@@ -33,8 +41,10 @@ class Model:
     def __init__(self, folder: Path, manifest: Manifest, graph: Graph, ngrams: NgramModel) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.task = Task(manifest.task)
+        self.prior = np.array(manifest.prior, dtype=np.float64)  # as in `core.metrics.score_outputs`
+        self.blend = Blend(**{**manifest.blend, "task": self.task})
         self._graph, self._ngrams = graph, ngrams
-        self._blend = Blend(float(manifest.blend["network"]), float(manifest.blend["ngrams"]))
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
@@ -52,15 +62,17 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The possible answers, in the order of the columns of `probabilities`."""
+        """The possible answers, in the order of the columns of `outputs`; none where it gives numbers."""
         return self.manifest.classes
 
     def predict(self, texts: str | Sequence[str]) -> list[Prediction]:
         """The answer to each text; a single text gives a list of one."""
-        return [self._prediction(row) for row in self.probabilities(texts)]
+        return [self._prediction(row) for row in self.outputs(texts)]
 
-    def probabilities(self, texts: str | Texts, *, listener: Listener = silent) -> NDArray[np.float32]:
-        """Calibrated probabilities. Shape (texts, classes). Raises UserError for what is not text."""
+    def outputs(
+        self, texts: str | Texts, *, kept: Path | None = None, listener: Listener = silent
+    ) -> NDArray[np.float32]:
+        """Calibrated probabilities (texts, classes) or numbers (texts, 1). UserError for what is not text."""
         texts = [texts] if isinstance(texts, str) else texts
         for row, text in enumerate(texts):
             if not isinstance(text, str):
@@ -68,11 +80,23 @@ class Model:
                     f"Text {row + 1} is not a text but {type(text).__name__}.", "Give strings to predict."
                 )
         if not len(texts):
-            return np.zeros((0, len(self.classes)), dtype=np.float32)
-        network = self._graph.logits(texts, listener=listener)
-        return self._blend.probabilities(network, self._ngrams.logits(texts))
+            return np.zeros((0, self.task.outputs(len(self.classes))), dtype=np.float32)
+        network = self._graph.logits(texts, kept=kept, listener=listener)
+        return self.blend.outputs(network, self._ngrams.logits(texts))
 
-    def _prediction(self, probabilities: NDArray[np.float32]) -> Prediction:
-        best = int(probabilities.argmax())
-        by_class = {name: float(p) for name, p in zip(self.classes, probabilities, strict=True)}
-        return Prediction(self.classes[best], float(probabilities[best]), by_class)
+    def baseline_outputs(self, texts: Texts) -> NDArray[np.float32]:
+        """What counting words alone says, shaped as `outputs`."""
+        evidence = self._ngrams.logits(texts)
+        return self.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
+
+    def _prediction(self, outputs: NDArray[np.float32]) -> Prediction:
+        if self.task is Task.NUMBER:
+            number = float(outputs[0])
+            reach = self.blend.half_width
+            return Prediction(number, COVERED, {}, (number - reach, number + reach))
+        by_class = {name: float(p) for name, p in zip(self.classes, outputs, strict=True)}
+        if self.task is Task.MULTI:
+            chosen = [name for name, p in by_class.items() if p >= self.blend.threshold]
+            return Prediction(chosen, float(np.maximum(outputs, 1 - outputs).min()), by_class)
+        best = int(outputs.argmax())
+        return Prediction(self.classes[best], float(outputs[best]), by_class)

@@ -1,0 +1,205 @@
+"""The learning rate that plaintune finds against a grid: `python benchmarks/lr_finder.py`.
+
+Five data sets of at most 2,000 rows to learn from, three seeds: accuracy of the network alone, trained at the
+pick of the sweep and at five fixed rates, all else equal. Goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common import (
+    KNOWN_SETS,
+    Results,
+    TextSet,
+    code_version,
+    load_set,
+    parser,
+    print_table,
+    sample,
+    say,
+    split_off,
+)
+from table import RATE_HEAD, rate_rows
+
+GRID = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4)
+SETS = ("sms", "trec-coarse", "trec-fine", "banking77", "imdb")
+MAX_LENGTHS = {"imdb": 128}  # tokens; the others are short and seen whole
+USUAL_LENGTH = 128
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A draw of one data set, as tokens."""
+
+    learner: Any  # plaintune.learn.plan.Learner
+    stepper: Any  # plaintune.learn.steps.Stepper over the training rows
+    test_tokens: Any  # plaintune.data.encode.Tokens
+    test_labels: NDArray[np.int64]
+    classes: int
+
+    def network(self) -> Any:
+        """The pre-trained network with an empty last layer."""
+        from plaintune.learn.network import load_network
+
+        return load_network(self.learner.backbone, self.classes, self.learner.device)
+
+    @property
+    def rows(self) -> int:
+        """Rows to learn from."""
+        return len(self.stepper.labels)
+
+
+def lesson(learn: TextSet, test: TextSet, classes: list[str], max_length: int) -> Lesson:
+    """Both parts as tokens, with the pre-trained model and this machine's way of running it."""
+    from plaintune.core.events import silent
+    from plaintune.core.settings import Settings
+    from plaintune.learn.plan import prepare
+    from plaintune.learn.steps import Stepper
+
+    learner = prepare(Settings(), silent)
+    number = {name: at for at, name in enumerate(classes)}
+
+    def numbers(part: TextSet) -> NDArray[np.int64]:
+        return np.array([number[label] for label in part.labels], dtype=np.int64)
+
+    learn_tokens = learner.tokens(np.array(learn.texts, dtype=object), max_length)
+    test_tokens = learner.tokens(np.array(test.texts, dtype=object), max_length)
+    stepper = Stepper(learn_tokens, numbers(learn), learner.backbone.pad_id, learner.device)
+    return Lesson(learner, stepper, test_tokens, numbers(test), len(classes))
+
+
+def pick(task: Lesson, *, seed: int, minutes: float) -> tuple[float, float]:
+    """The rate that the sweep picks, and the seconds it took; as `plaintune train` calls it."""
+    from plaintune.core.events import silent
+    from plaintune.learn.budget import Work, rows_per_batch, sweep_seconds
+    from plaintune.learn.lr_finder import find_learning_rate
+
+    network = task.network()
+    started = time.monotonic()
+    curve = find_learning_rate(
+        network,
+        task.stepper,
+        rows_per_batch=rows_per_batch(task.rows) // 2,
+        seconds=sweep_seconds(Work(task.rows, 0, 60 * minutes)),
+        seed=seed,
+        listener=silent,
+    )
+    return curve.pick, time.monotonic() - started
+
+
+def train_at(task: Lesson, rate: float, *, seed: int, passes: float | None) -> tuple[float, float]:
+    """Accuracy on the rows held back after training at ``rate``, and the seconds training took."""
+    from plaintune.core.events import silent
+    from plaintune.learn.budget import Work, rows_per_batch
+    from plaintune.learn.checkpoint import Checkpoint
+    from plaintune.learn.train import Schedule, train
+
+    network = task.network()
+    rows = rows_per_batch(task.rows)
+    wanted = Work(task.rows, 0, 0.0).wanted_passes if passes is None else passes
+    schedule = Schedule(max(1, round(wanted * task.rows / rows)), rows, rate, seed)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder), silent)
+        never = started + 86_400
+        train(network, task.stepper, schedule, deadline=never, checkpoint=checkpoint, listener=silent)
+    seconds = time.monotonic() - started
+    return accuracy(task, network), seconds
+
+
+def accuracy(task: Lesson, network: Any) -> float:
+    """How often the network is right on the rows held back."""
+    import torch
+
+    from plaintune.learn.network import text_features
+
+    stepper = task.stepper
+    features = text_features(network, stepper.device, task.test_tokens, pad_id=stepper.pad_id)
+    with torch.no_grad():
+        logits = network.head(torch.from_numpy(features).to(stepper.device.torch_device))
+    return float((logits.argmax(dim=1).cpu().numpy() == task.test_labels).mean())
+
+
+class Bench:
+    """One data set and seed; tokens are made only where something is left to be measured."""
+
+    def __init__(self, data: str, whole: TextSet, seed: int, options: argparse.Namespace, results: Results):
+        self.data, self.seed, self.options, self.results = data, seed, options, results
+        pool, rest = split_off(whole, min(options.test_rows, len(whole) // 3), seed=0)
+        self.learn, self.test, self.classes = sample(pool, options.rows, seed=seed), rest, whole.classes
+        self.task: Lesson | None = None
+
+    def measure(self, contestant: str, rate: float | None) -> dict[str, Any]:
+        """The figures at ``rate`` (None: at the pick), from the results where they are there already."""
+        key = {
+            "contestant": contestant, "data": self.data, "seed": self.seed, "rate": rate,
+            "train_rows": len(self.learn), "test_rows": len(self.test), "passes": self.options.passes,
+            "code": code_version(),
+        }  # fmt: skip
+        figures = self.results.find(key)
+        if figures is None:
+            say(f"{self.data}, seed {self.seed}: {contestant} {rate or ''}")
+            figures = self._pick() if rate is None else self._train(rate)
+            self.results.add(key, figures)
+        return {**key, **figures}
+
+    def _lesson(self) -> Lesson:
+        if self.task is None:
+            max_length = self.options.max_length or MAX_LENGTHS.get(self.data, USUAL_LENGTH)
+            self.task = lesson(self.learn, self.test, self.classes, max_length)
+        return self.task
+
+    def _train(self, rate: float) -> dict[str, Any]:
+        right, seconds = train_at(self._lesson(), rate, seed=self.seed, passes=self.options.passes)
+        return {"rate": rate, "accuracy": right, "train_seconds": seconds}
+
+    def _pick(self) -> dict[str, Any]:
+        rate, sweep_seconds = pick(self._lesson(), seed=7 + self.seed, minutes=self.options.minutes)
+        return {**self._train(rate), "sweep_seconds": sweep_seconds}
+
+
+def run(options: argparse.Namespace, results: Results) -> list[dict[str, Any]]:
+    """Every set and seed: the pick, then the grid."""
+    found: list[dict[str, Any]] = []
+    for data in options.sets:
+        whole = load_set(data, options.data)
+        for seed in range(options.seeds):
+            bench = Bench(data, whole, seed, options, results)
+            found.append(bench.measure("pick", None))
+            found += [bench.measure("grid", rate) for rate in options.grid]
+    return found
+
+
+def options_from(arguments: list[str]) -> argparse.Namespace:
+    """What was asked for."""
+    options = parser(__doc__, "python benchmarks/lr_finder.py --sets sms trec-coarse --seeds 1")
+    options.add_argument("--sets", nargs="+", default=list(SETS), help=f"{', '.join(KNOWN_SETS)}, or files")
+    options.add_argument("--seeds", type=int, default=3, help="how many draws")
+    options.add_argument("--rows", type=int, default=2000, help="rows to learn from")
+    options.add_argument("--test-rows", type=int, default=2000, help="rows to score on")
+    options.add_argument("--grid", type=float, nargs="+", default=list(GRID), help="the fixed rates")
+    options.add_argument("--passes", type=float, help="over the rows [what plaintune takes for so many]")
+    options.add_argument("--max-length", type=int, help="tokens [128]")
+    options.add_argument("--minutes", type=float, default=60.0, help="of the run whose sweep this would be")
+    return options.parse_args(arguments)
+
+
+def main() -> None:
+    """Measure, and print a line per set."""
+    options = options_from(sys.argv[1:])
+    results = Results(options.results, "lr_finder", again=options.again, any_code=options.any_code)
+    print_table(RATE_HEAD, rate_rows(run(options, results)))
+
+
+if __name__ == "__main__":
+    main()

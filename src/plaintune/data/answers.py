@@ -1,0 +1,229 @@
+"""The different answers of a table, numbered as first met → labels and classes of the examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import UserError
+from ..core.tasks import Task
+from .describe import some
+from .examples import Examples, SetAside
+from .profile import MOST_ANSWERS
+from .targets import ROWS_PER_CODE, WHOLE_NUMBER, Target
+
+Codes = NDArray[np.int64]  # (rows,) which of the answers a row has; -1 for none
+Labelled = tuple[NDArray[Any], tuple[str, ...], list[str]]  # labels, classes, notes
+
+
+def labels_of(
+    target: Target, answers: dict[str, int], codes: Codes, *, wanted: tuple[str, ...] | None
+) -> Labelled:
+    """Labels in the shape of ``target.task``, their classes (``wanted`` where given) and notes."""
+    if target.task is Task.NUMBER:
+        numbers = [target.number(answer) for answer in answers]
+        return np.array([*numbers, np.nan], dtype=np.float64)[codes], (), []
+    if target.task is Task.MULTI:
+        return _several(target, answers, codes, wanted)
+    return _one(answers, codes, wanted)
+
+
+def learnable(examples: Examples) -> Examples:
+    """``examples`` without what cannot be learned; UserError where too little is left."""
+    if examples.task is Task.NUMBER:
+        _check_varied(examples)
+    return _without_lone_answers(examples) if examples.task is Task.SINGLE else examples
+
+
+def set_aside(examples: Examples, positions: NDArray[np.int64], reasons: Sequence[str]) -> Examples:
+    """``examples`` without those at ``positions``, which are told with their reasons."""
+    understood = examples.understood
+    rows = examples.rows[positions].tolist()
+    aside = [SetAside(row, reason) for row, reason in zip(rows, reasons, strict=True)]
+    together = tuple(sorted((*understood.set_aside, *aside), key=lambda a: a.row))
+    kept = examples.take(np.delete(np.arange(len(examples)), positions))
+    return replace(kept, understood=replace(understood, set_aside=together))
+
+
+# --- one answer ---
+
+
+def _one(answers: dict[str, int], codes: Codes, wanted: tuple[str, ...] | None) -> Labelled:
+    notes = []
+    if wanted is None:
+        classes, places = _sorted_classes(answers)
+        if classes and all(map(WHOLE_NUMBER.match, classes)):
+            count = len(classes)
+            notes.append(
+                f"The answers are numbers ({some(classes)}); I treat them as {count} separate answers."
+            )
+    else:
+        classes, places = wanted, _places_in(wanted, answers)
+        rows = _rows_of(answers, codes)
+        unknown = {name: int(rows[code]) for name, code in answers.items() if places[code] < 0}
+        if unknown:
+            count = sum(unknown.values())
+            have = "rows have" if count > 1 else "row has"
+            notes.append(f"{count:,} {have} an answer the model does not know: {_counted(unknown)}.")
+    return np.append(places, -1)[codes], classes, notes
+
+
+def _rows_of(answers: dict[str, int], codes: Codes) -> NDArray[np.int64]:
+    """(answers,) in how many rows each stands."""
+    return np.bincount(codes[codes >= 0], minlength=len(answers))
+
+
+def _counted(names: dict[str, int]) -> str:
+    return some([f"`{name}` ({count:,})" for name, count in names.items()])
+
+
+def _sorted_classes(answers: dict[str, int]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The classes in order, and for each answer as first met its class. "1.0" is "1" among integers."""
+    whole = [WHOLE_NUMBER.match(answer) for answer in answers]
+    names = [found[1] if found else answer for found, answer in zip(whole, answers, strict=True)]
+    if all(whole):
+        classes = tuple(sorted(set(names), key=lambda name: (int(name), name)))
+    else:
+        names = list(answers)
+        classes = tuple(sorted(names))
+    places = {name: place for place, name in enumerate(classes)}
+    return classes, np.array([places[name] for name in names], dtype=np.int64)
+
+
+def _places_in(classes: tuple[str, ...], answers: dict[str, int]) -> NDArray[np.int64]:
+    places = {name: place for place, name in enumerate(classes)}
+
+    def place(answer: str) -> int:
+        whole = WHOLE_NUMBER.match(answer)
+        return places.get(answer, places.get(whole[1], -1) if whole else -1)
+
+    return np.array([place(answer) for answer in answers], dtype=np.int64)
+
+
+def _without_lone_answers(examples: Examples) -> Examples:
+    """``examples`` without answers that have one example only; UserError if fewer than two are left."""
+    columns = examples.understood.label_columns
+    counts = np.bincount(examples.labels, minlength=len(examples.classes))
+    single = np.flatnonzero(counts == 1)
+    if len(examples.classes) - len(single) < 2:
+        if len(examples.classes) == 1:
+            only = examples.classes[0]
+            raise UserError(
+                f"All {len(examples):,} rows have the same answer in {_quoted(columns)}: {only}.",
+                "Add examples of a second answer, or name another column: --label NAME",
+            )
+        raise _too_few_answers(columns, examples.classes, counts)
+    if not len(single):
+        return examples
+    lone = np.flatnonzero(np.isin(examples.labels, single))
+    reasons = [f"the only example of `{examples.classes[code]}`" for code in examples.labels[lone]]
+    kept = set_aside(examples, lone, reasons)
+    listed = some([f"`{examples.classes[code]}`" for code in single])
+    note = f"Set aside, because one example is too few to learn from: {listed}."
+    return replace(
+        kept,
+        labels=(np.cumsum(counts != 1) - 1)[kept.labels],
+        classes=tuple(name for name, count in zip(examples.classes, counts, strict=True) if count != 1),
+        understood=replace(kept.understood, notes=(*kept.understood.notes, note)),
+    )
+
+
+def _too_few_answers(columns: Sequence[str], names: Iterable[str], counts: NDArray[np.int64]) -> UserError:
+    listed = some([f"{name} ({count})" for name, count in zip(names, counts, strict=True)])
+    holds = f"{_quoted(columns)} {'holds' if len(columns) == 1 else 'hold'}"
+    return UserError(
+        f"Two answers with at least two examples each are needed; {holds} {listed}.",
+        "Add examples, or name another column: --label NAME",
+    )
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return some([f"`{name}`" for name in columns])
+
+
+# --- any of several ---
+
+
+def _several(
+    target: Target, answers: dict[str, int], codes: Codes, wanted: tuple[str, ...] | None
+) -> Labelled:
+    by_column = len(target.columns) > 1
+    parts = {name: code for code, name in enumerate(target.columns if by_column else ())}
+    cells = [
+        sorted({parts.setdefault(part, len(parts)) for part in target.parts(answer)}) for answer in answers
+    ]
+    met = np.zeros(len(parts), dtype=np.int64)  # in how many rows
+    for cell, rows in zip(cells, _rows_of(answers, codes), strict=True):
+        met[cell] += rows
+    if wanted is None:
+        _check_classes(target, parts, met, len(codes))
+        known = {name: code for name, code in parts.items() if met[code] > 1}
+        classes, places = (tuple(known), np.arange(len(known))) if by_column else _sorted_classes(known)
+        notes = _left_out(name for name in parts if name not in known)
+    else:
+        known, classes, places = parts, wanted, _places_in(wanted, parts)
+        unknown = {name: int(met[code]) for name, code in parts.items() if places[code] < 0 < met[code]}
+        notes = [f"Passed over, as the model does not know them: {_counted(unknown)}."] if unknown else []
+    place_of = np.full(len(parts), -1)
+    place_of[list(known.values())] = places
+    labels = _zeros_and_ones([place_of[cell] for cell in cells], codes, len(classes))
+    return labels, classes, notes + _with_none(labels)
+
+
+def _zeros_and_ones(places: list[NDArray[np.int64]], codes: Codes, classes: int) -> NDArray[np.int64]:
+    """(rows, classes) 1 at the ``places`` of a row's answer; place -1 is a class that is not known."""
+    applies = np.zeros((len(places) + 1, classes + 1), dtype=np.int8)  # code -1, no answer: the last row
+    for code, ones in enumerate(places):
+        applies[code, ones] = 1
+    return applies[codes, :-1].astype(np.int64)
+
+
+def _left_out(names: Iterable[str]) -> list[str]:
+    lost = [f"`{name}`" for name in names]
+    return [f"Left out, because fewer than two examples have it: {some(lost)}."] if lost else []
+
+
+def _with_none(labels: NDArray[np.int64]) -> list[str]:
+    rows, classes = int((~labels.any(axis=1)).sum()), labels.shape[1]
+    have = "rows have" if rows > 1 else "row has"
+    return [f"{rows:,} {have} none of the {classes:,} answers; kept, as examples of that."] if rows else []
+
+
+def _check_classes(target: Target, parts: dict[str, int], met: NDArray[np.int64], rows: int) -> None:
+    often = int((met > 1).sum())
+    if often < 2:
+        raise _too_few_answers(target.columns, parts, met)
+    if often > MOST_ANSWERS and rows < ROWS_PER_CODE * often:
+        raise UserError(
+            f"{_quoted(target.columns)} holds {often:,} different answers: too many for {rows:,} rows.",
+            "Keep the most frequent answers, or name another column: --label NAME",
+        )
+
+
+# --- a number ---
+
+
+def set_aside_no_numbers(examples: Examples, answers: dict[str, int], codes: Codes) -> Examples:
+    """``examples`` without those whose answer is there but no finite number."""
+    written = list(answers)
+    odd = np.flatnonzero(np.isnan(examples.labels) & (codes >= 0))
+    if len(odd) == len(examples):
+        column = _quoted(examples.understood.label_columns)
+        raise UserError(
+            f"{column} holds no number; '{written[0][:40]}', for example.",
+            "Name a column of numbers: --label NAME",
+        )
+    return set_aside(examples, odd, [f"'{written[code][:40]}' is no finite number" for code in codes[odd]])
+
+
+def _check_varied(examples: Examples) -> None:
+    if examples.labels.min() == examples.labels.max():
+        column = _quoted(examples.understood.label_columns)
+        raise UserError(
+            f"All {len(examples):,} rows have the same number in {column}: {examples.labels[0]:g}.",
+            "Add examples with other numbers, or name another column: --label NAME",
+        )

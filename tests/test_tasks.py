@@ -1,0 +1,142 @@
+"""Several answers at once, numbers, uneven classes: trained by the real command, scored as they should be."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+
+from conftest import Cli, write_csv
+from plaintune.core.blending import Blend
+from plaintune.core.metrics import calibration_error, score_outputs
+from plaintune.core.tasks import Task
+from plaintune.learn.blend import fit_blend
+
+TOPICS = {
+    "price": ["it costs too much", "far too dear", "the bill was a shock", "overpriced for what it is"],
+    "food": ["the soup was cold", "lovely bread", "the fish tasted of nothing", "best cake in town"],
+    "staff": ["the waiter was rude", "such kind people", "nobody came for an hour", "they smiled at us"],
+}
+COUNTS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+THINGS = ["chairs", "lamps", "books", "cups", "plates", "keys", "coats", "boxes"]
+
+
+def remarks(separator: str) -> list[tuple[str, str]]:
+    """300 remarks on a restaurant, each about none to three topics."""
+    chance = random.Random(0)
+    rows = []
+    for number in range(300):
+        topics = [topic for topic in TOPICS if chance.random() < 0.5]
+        text = ", ".join(chance.choice(TOPICS[topic]) for topic in topics) or "we went there"
+        rows.append((f"{text} on day {number}", separator.join(topics)))
+    return rows
+
+
+def counted_things() -> list[tuple[str, str]]:
+    """300 sentences and a number that their words decide, but for some noise."""
+    chance = random.Random(1)
+    rows = []
+    for number in range(300):
+        count = chance.randrange(10)
+        rows.append((f"{COUNTS[count]} {chance.choice(THINGS)} in room {number}", f"{count * 1000.5:.1f}"))
+    return rows
+
+
+def test_several_answers_to_a_text_are_learned_scored_and_given_as_a_list(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "remarks.csv", ["remark", "tags"], remarks(";"))
+    done = cli("train", "remarks.csv", "--backbone", tiny_backbone, "--minutes", 5, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["task"], printed["metric"]) == ("multi-label", "micro_f1")
+    low, high = printed["score_interval"]
+    assert low <= printed["score"] <= high
+    assert printed["score"] > max(0.85, printed["majority_score"] + 0.1)
+    done = cli("predict", "remarks-model", "lovely bread, such kind people", "--json", cwd=tmp_path)
+    prediction = json.loads(done.stdout)["predictions"][0]
+    assert sorted(prediction["answer"]) == ["food", "staff"]
+    assert set(prediction["probabilities"]) == set(TOPICS)
+    cli("predict", "remarks-model", "--file", "remarks.csv", "--out", "out.csv", cwd=tmp_path)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        answers = [row["answer"] for row in csv.DictReader(file)]
+    assert any(";" in answer for answer in answers)
+    done = cli("evaluate", "remarks-model", "remarks.csv", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["rows"] == len(answers)
+
+
+def test_a_number_is_learned_and_given_with_an_interval_that_holds(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    rows = counted_things()
+    write_csv(tmp_path / "rooms.csv", ["sentence", "score"], rows[:240])
+    write_csv(tmp_path / "held.csv", ["sentence", "score"], rows[240:])
+    done = cli(
+        "train", "rooms.csv", "--test", "held.csv", "--backbone", tiny_backbone,
+        "--minutes", 5, "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert (printed["task"], printed["metric"]) == ("regression", "r2")
+    assert printed["score"] > 0.6 > abs(printed["majority_score"])
+    assert printed["mean_absolute_error"] < printed["majority_mean_absolute_error"] / 1.5
+    done = cli("predict", "rooms-model", *(text for text, _ in rows[240:]), "--json", cwd=tmp_path)
+    predictions = json.loads(done.stdout)["predictions"]
+    truth = [float(number) for _, number in rows[240:]]
+    within = [p["interval"][0] <= t <= p["interval"][1] for p, t in zip(predictions, truth, strict=True)]
+    assert np.mean(within) >= 0.75
+    assert all(isinstance(p["answer"], float) for p in predictions)
+
+
+def test_predict_says_where_it_is_not_sure(cli: Cli, trained: tuple[Path, dict], tmp_path: Path) -> None:
+    asked = ("predict", trained[0], "it was a film", "--unsure")
+    assert cli(*asked, 1.0, cwd=tmp_path).stdout.startswith("not sure")
+    surely = json.loads(cli(*asked, 0.01, "--json", cwd=tmp_path).stdout)["predictions"][0]
+    assert surely["unsure"] is False
+    assert cli(*asked, 7, cwd=tmp_path).returncode == 2
+
+
+def test_the_score_of_sets_counts_right_wrong_and_missed_answers() -> None:
+    truth = np.array([[1, 0, 1], [0, 1, 0]])
+    outputs = np.array([[0.9, 0.8, 0.1], [0.1, 0.7, 0.2]], dtype=np.float32)
+    score = score_outputs(Task.MULTI, truth, outputs, prior=np.array([0.5, 0.5, 0.5]))
+    assert score.value == 2 * 2 / (3 + 3)
+    assert score.others["exact_match"] == 0.5
+
+
+def test_numbers_are_scored_against_always_guessing_the_mean() -> None:
+    truth = np.arange(10.0)
+    prior = np.array([4.5, 3.0])
+    perfect = score_outputs(Task.NUMBER, truth, truth[:, None].astype(np.float32), prior=prior)
+    assert (perfect.value, perfect.majority) == (1.0, 0.0)
+    blind = score_outputs(Task.NUMBER, truth, np.full((10, 1), 4.5, dtype=np.float32), prior=prior)
+    assert abs(blind.value) < 1e-9
+    assert blind.others["mean_absolute_error"] == 2.5
+
+
+def test_the_interval_of_a_number_holds_nine_of_ten_new_rows() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(100, 20, 2000)
+    seen = ((truth - 100) / 20 + rng.normal(0, 0.5, 2000)).astype(np.float32)[:, None]
+    half, prior = np.arange(2000) < 1000, np.array([100.0, 20.0])
+    blend = fit_blend(Task.NUMBER, seen[half], seen[half] * 0, truth[half], prior=prior)
+    given = blend.outputs(seen[~half], seen[~half] * 0)[:, 0]
+    held = np.abs(given - truth[~half]) <= blend.half_width
+    assert 0.87 < held.mean() < 0.93
+
+
+def test_confidence_that_matches_the_share_of_right_answers_is_calibrated() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 20_000).astype(np.float32)
+    honest = rng.random(20_000) < confidence
+    assert calibration_error(confidence, honest) < 0.02
+    assert calibration_error(confidence, rng.random(20_000) < 0.5) > 0.2
+
+
+def test_a_blend_of_several_answers_keeps_each_probability_its_own() -> None:
+    logits = np.array([[5.0, 5.0, -5.0]], dtype=np.float32)
+    given = Blend(Task.MULTI, 1.0, 0.0).outputs(logits, logits * 0)
+    assert (given > 0.9).tolist() == [[True, True, False]]
