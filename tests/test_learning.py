@@ -25,8 +25,8 @@ from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.blend import fit_blend
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
 from plaintune.learn.checkpoint import Checkpoint
+from plaintune.learn.learner import prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
-from plaintune.learn.plan import prepare
 from plaintune.learn.train import Schedule, train
 
 EVEN = np.array([0.5, 0.5])

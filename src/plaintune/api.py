@@ -35,6 +35,7 @@ def train(
     seed: int = 0,
     task: str | None = None,
     separator: str | None = None,
+    plan: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     listener: Listener | None = None,
@@ -53,8 +54,11 @@ def train(
 
     columns = (text,) if isinstance(text, str) else tuple(text)
     answers = (label,) if isinstance(label, str) else tuple(label or ())
+    followed = None if plan is None else str(plan)
     kind = None if task is None else as_task(task)
-    settings = Settings(columns, answers, group, time, minutes, backbone, max_length, seed, kind, separator)
+    settings = Settings(
+        columns, answers, group, time, minutes, backbone, max_length, seed, kind, separator, followed
+    )
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
     folder = Path(out) if out is not None else Path(named)
     hearing: AbstractContextManager[Listener] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -27,6 +28,7 @@ from .model.folder import (
     CARD,
     GRAPH,
     NGRAMS,
+    PLAN,
     TOKENIZER,
     Manifest,
     checkpoint_folder,
@@ -41,6 +43,7 @@ from .model.graph import open_graph
 from .model.predict import Model
 
 if TYPE_CHECKING:
+    from .learn.crossval import Checked
     from .learn.learn import Learned
 
 VERSIONED = ("plaintune", "numpy", "torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn")
@@ -93,11 +96,9 @@ def fit(
             max_length=learned.max_length,
         )
         stage(listener, "Weighing the network against counted words")
-        valid = examples.take(learned.splits.valid)
-        graph = open_graph(staged, max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id)
-        network_logits = graph.logits(valid.texts, listener=listener)
+        checked = learned.checked or check(examples.take(learned.splits.valid), learned, staged, listener)
         blend, choice = weigh(
-            examples.task, network_logits, learned.ngrams.logits(valid.texts), valid.labels,
+            examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
             prior=learned.prior, listener=listener,
         )  # fmt: skip
 
@@ -116,10 +117,20 @@ def fit(
             scores |= say_overlap(scores, examples.take(learned.splits.train), held_back, listener)
         manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
         write_text(staged / CARD, model_card(manifest, out.name))
+        shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
         publish(staged, out)
     remove_checkpoint(checkpoint)
     return Model.load(out)
+
+
+def check(valid: Examples, learned: Learned, folder: Path, listener: Listener) -> Checked:
+    """What the deployed graph and the n-gram model say of the rows held back for weighing them."""
+    from .learn.crossval import Checked
+
+    graph = open_graph(folder, max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id)
+    network_logits = graph.logits(valid.texts, listener=listener)
+    return Checked(network_logits, learned.ngrams.logits(valid.texts), valid.labels)
 
 
 def read(

@@ -155,7 +155,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     share = successes / trials
     middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     spread = z / (1 + z * z / trials) * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
-    return (max(0.0, middle - spread), min(1.0, middle + spread))
+    return (min(share, max(0.0, middle - spread)), max(share, min(1.0, middle + spread)))  # despite rounding
 
 
 def bootstrap_interval(

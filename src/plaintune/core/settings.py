@@ -27,6 +27,7 @@ class Settings:
     seed: int = 0
     task: Task | None = None
     separator: str | None = None  # of several answers in one column
+    plan: str | None = None  # of an earlier run, to be followed to the letter
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minutes) and self.minutes > 0):

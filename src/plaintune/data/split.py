@@ -53,6 +53,7 @@ def split(
     seed: int,
     max_test_rows: int,
     own_test: bool,
+    no_validation: bool = False,
     by_time: bool = False,
 ) -> Splits:
     """Divide the examples; rows that share a number in ``clusters`` (rows,) stay on one side.
@@ -61,7 +62,7 @@ def split(
     """
     rows = len(examples)
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
-    valid_rows = max(2, min(round(VALID_SHARE * rows), MAX_VALID_ROWS))
+    valid_rows = 0 if no_validation else max(2, min(round(VALID_SHARE * rows), MAX_VALID_ROWS))
     if by_time:
         splits = _latest_last(examples, clusters, test_rows, valid_rows)
     else:
@@ -73,7 +74,7 @@ def split(
         valid = _draw(rest, kinds, clusters, valid_rows, rng)
         train = np.setdiff1d(rest, valid)
         splits = Splits(train, valid, test, _reason(examples, own_test))
-    _require_two_sides(examples, splits, own_test)
+    _require_two_sides(examples, splits, own_test, no_validation)
     return splits
 
 
@@ -137,9 +138,9 @@ def _reason(examples: Examples, own_test: bool) -> str:
     return f"{where}; {what} stay on one side"
 
 
-def _require_two_sides(examples: Examples, splits: Splits, own_test: bool) -> None:
+def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, no_validation: bool) -> None:
     trained_classes = len(np.unique(strata(examples)[splits.train]))
-    if trained_classes < 2 or not len(splits.valid) or not (own_test or len(splits.test)):
+    if trained_classes < 2 or not (no_validation or len(splits.valid)) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",
             "Add examples (at least 10 different texts for each answer), or a coarser --group.",

@@ -81,6 +81,9 @@ def train(
     separator: Annotated[
         str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
     ] = None,
+    plan: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Repeat the choices of this model's run, step by step.")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -97,6 +100,7 @@ def train(
         seed,
         task,
         separator,
+        plan,
     )
     folder = out or Path(default_name(data))
     model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)

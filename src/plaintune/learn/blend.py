@@ -45,7 +45,7 @@ def fit_blend(
     def surprise(weights: NDArray[np.float64]) -> float:
         outputs = blend_of(weights).outputs(network_logits, ngram_logits)
         from_prior = float(((weights - np.array(usual)) ** 2).sum())
-        return _loss(task, labels, outputs, spread) + PRIOR_ROWS * from_prior / 2
+        return loss_of(task, labels, outputs, spread) + PRIOR_ROWS * from_prior / 2
 
     starts = [usual, (1.0, 0.05), (0.05, 1.0)]
     found = [minimize(surprise, start, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2) for start in starts]
@@ -58,7 +58,8 @@ def fit_blend(
     return blend
 
 
-def _loss(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float) -> float:
+def loss_of(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float) -> float:
+    """How surprised one is by the truth, summed over rows; ``spread`` is the unit of numbers."""
     if task is Task.SINGLE:
         given = outputs[np.arange(len(labels)), labels.astype(np.int64)]
         return float(-np.log(np.clip(given, 1e-9, 1.0)).sum())
@@ -99,9 +100,7 @@ def weigh(
     blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior)
 
     def good(one: Blend) -> str:
-        outputs = one.outputs(network_logits, ngram_logits)
-        score = score_outputs(task, labels, outputs, prior=prior, threshold=one.threshold)
-        return f"{score.value:.1%}" if task is Task.SINGLE else f"{score.value:.3f}"
+        return say_score(task, labels, one.outputs(network_logits, ngram_logits), prior, one)
 
     alone = [replace(blend, network=1.0, ngrams=0.0), replace(blend, network=0.0, ngrams=1.0)]
     told = "right" if task is Task.SINGLE else METRICS[task].replace("_", "-")
@@ -111,3 +110,11 @@ def weigh(
     )
     value = f"{blend.network:.2f} × network + {blend.ngrams:.2f} × counted words"
     return blend, choose(listener, "blend", value, reason)
+
+
+def say_score(
+    task: Task, labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64], blend: Blend
+) -> str:
+    """The main metric as people write it."""
+    score = score_outputs(task, labels, outputs, prior=prior, threshold=blend.threshold)
+    return f"{score.value:.1%}" if task is Task.SINGLE else f"{score.value:.3f}"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .network import Network
-from .steps import Stepper
-from .train import HEAD_ROWS
+from .steps import CONTRASTED_ROWS, Stepper
+from .train import CONTRASTIVE_STEPS, HEAD_ROWS
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
@@ -20,6 +20,10 @@ SAFETY = 0.85  # of the time left is planned; shared machines slow down
 PROBE_ROWS = 400
 PROBE_SECONDS = 2.0
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
+FEWEST_STEPS = 60
+CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
+FOLDS_SHARE = 0.25
+OVERHEAD_SECONDS = 3.0  # for opening the pre-trained model and fitting the last layer once more
 PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
 
@@ -49,6 +53,26 @@ def probe(network: Network, stepper: Stepper, lengths: NDArray[np.int64]) -> Pro
     return Probe(lengths, float(stepper.tokens.lengths[batch].sum()) / min(seconds[1:]))
 
 
+def steps_for(rows: int, passes: float) -> int:
+    """Training steps of ``passes`` over ``rows``; a handful of rows is seen more often."""
+    return max(FEWEST_STEPS if passes >= 1 else 1, round(passes * rows / rows_per_batch(rows)))
+
+
+def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int:
+    """In how many parts rows can be checked on by turns, in a quarter of the time; 0: in none."""
+    work = Work(rows, 0, seconds)
+    batch_rows = steps_for(rows, work.wanted_passes) * rows_per_batch(rows)
+    one = batch_rows * measured.mean_tokens(length) / measured.tokens_per_second
+    one += _turn_seconds(measured, length)
+    return next((folds for folds in (4, 3, 2) if folds * one <= FOLDS_SHARE * seconds), 0)
+
+
+def _turn_seconds(measured: Probe, length: int) -> float:
+    """For trying one part of the examples, beside fine-tuning on the others."""
+    contrasted = CONTRASTIVE_STEPS * CONTRASTED_ROWS * measured.mean_tokens(length)
+    return 2 * OVERHEAD_SECONDS + contrasted / measured.tokens_per_second
+
+
 def rows_per_batch(rows: int) -> int:
     """Small batches for little data, so that there are enough steps to learn from."""
     return 16 if rows < 3000 else 32
@@ -73,6 +97,7 @@ class Work:
     rows: int
     scored_rows: int
     seconds: float
+    folds: int = 0  # how often all but one part is learned, before all is
 
     def scoring_seconds(self, measured: Probe, length: int) -> float:
         """For scoring at a text length of ``length`` tokens, and writing the folder."""
@@ -83,8 +108,10 @@ class Work:
         """How often training can go through the texts in the time that is left beside scoring."""
         tokens = measured.mean_tokens(length)
         head_seconds = min(self.rows, HEAD_ROWS) * tokens / (measured.tokens_per_second * 2)
-        left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - head_seconds
-        return max(0.0, left * measured.tokens_per_second / (self.rows * tokens))
+        runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
+        left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
+        left -= self.folds * _turn_seconds(measured, length)
+        return max(0.0, left * measured.tokens_per_second / (runs * self.rows * tokens))
 
     @property
     def wanted_passes(self) -> float:

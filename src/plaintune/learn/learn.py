@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,9 +19,10 @@ from ..data.examples import Examples
 from ..data.split import Splits, rows_that_belong_together
 from .baseline import fit_baseline
 from .checkpoint import Checkpoint
+from .crossval import Checked, Technique, cross_validate, teach
+from .learner import Learner, prepare, prior_of, standard_labels
 from .network import Network
-from .plan import Learner, Plan, divide, make_or_resume_plan, prepare, prior_of, standard_labels
-from .train import train
+from .plan import Plan, divide, make_or_resume_plan
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Learned:
     network: Network
     ngrams: NgramModel
     prior: NDArray[np.float64]  # as in `core.metrics.score_outputs`
+    checked: Checked | None  # what was said of the training rows by turns; None where some were held back
     max_length: int
     choices: tuple[Choice, ...]
 
@@ -57,16 +60,28 @@ def learn(
         examples, clusters, test, learner, settings,
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
     )  # fmt: skip
-    splits = divide(examples, clusters, test, settings, max_test_rows=plan.max_test_rows)
+    splits = divide(examples, clusters, test, settings, max_test_rows=plan.max_test_rows, folds=plan.folds)
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 
     ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
-    network = _fine_tune(
-        lesson, learner, plan, checkpoint=checkpoint, seconds_left=seconds_left, listener=listener
+    choices = [*plan.choices, split_choice]
+    technique, checked = Technique.FINE_TUNED, None
+    if plan.folds:
+        technique, checked, choice = cross_validate(
+            lesson, clusters[splits.train], learner, plan.schedule,
+            length=plan.max_length, folds=plan.folds, kept=checkpoint.folder, listener=listener,
+        )  # fmt: skip
+        choices.append(choice)
+    network = _learn_all(
+        lesson, learner, plan, technique,
+        checkpoint=checkpoint,
+        deadline=math.inf if settings.plan else time.monotonic() + seconds_left() - plan.reserve_seconds,
+        listener=listener,
+    )  # fmt: skip
+    return Learned(
+        splits, learner, network, ngrams, prior_of(lesson), checked, plan.max_length, tuple(choices)
     )
-    choices = (*plan.choices, split_choice)
-    return Learned(splits, learner, network, ngrams, prior_of(lesson), plan.max_length, choices)
 
 
 def _count_words(lesson: Examples, plan: Plan, kept: Path, listener: Listener) -> NgramModel:
@@ -81,24 +96,24 @@ def _count_words(lesson: Examples, plan: Plan, kept: Path, listener: Listener) -
     return NgramModel.load(kept)
 
 
-def _fine_tune(
+def _learn_all(
     lesson: Examples,
     learner: Learner,
     plan: Plan,
+    technique: Technique,
     *,
     checkpoint: Checkpoint,
-    seconds_left: Callable[[], float],
+    deadline: float,
     listener: Listener,
 ) -> Network:
-    """The pre-trained network, fitted to the training texts in the time there is."""
+    """The pre-trained network, fitted to all training texts in the time there is."""
     stage(listener, "Turning texts into tokens")
-    stepper = learner.stepper(learner.tokens(lesson.texts, plan.max_length), lesson)
-    network = learner.network(lesson)
-    deadline = time.monotonic() + seconds_left() - plan.reserve_seconds
-    trained = train(
-        network, stepper, plan.schedule, deadline=deadline, checkpoint=checkpoint, listener=listener
-    )
-    if trained.shortened:
+    tokens = learner.tokens(lesson.texts, plan.max_length)
+    network, shortened = teach(
+        lesson, tokens, learner, technique, plan.schedule,
+        deadline=deadline, checkpoint=checkpoint, listener=listener,
+    )  # fmt: skip
+    if shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")
     return network
 

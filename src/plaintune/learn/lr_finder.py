@@ -19,6 +19,7 @@ SWEEP_STEPS = 60
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
 SAFE_RATES = (2e-5, 8e-4)
+FEW_ROWS, HIGHEST_FOR_FEW = 1000, 1.5e-4  # 3e-4 broke training on 64 messages (docs/experiments.md)
 BELOW_DIVERGENCE = 4.0  # the pick is the best point of the sweep divided by this (docs/experiments.md)
 
 
@@ -62,14 +63,17 @@ def find_learning_rate(
         if time.monotonic() - started > seconds:
             break
     restore(network, kept)
+    highest = SAFE_RATES[1] if len(stepper.labels) >= FEW_ROWS else HIGHEST_FOR_FEW
     tried = tuple(float(rate) for rate in rates[: len(smoothed)])
-    pick, reason = pick_rate(tried, tuple(smoothed))
+    pick, reason = pick_rate(tried, tuple(smoothed), highest=highest)
     return LearningRateCurve(tried, tuple(smoothed), pick, reason, float(np.quantile(speeds, 0.75)))
 
 
-def pick_rate(rates: tuple[float, ...], losses: tuple[float, ...]) -> tuple[float, str]:
+def pick_rate(
+    rates: tuple[float, ...], losses: tuple[float, ...], *, highest: float = SAFE_RATES[1]
+) -> tuple[float, str]:
     """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
-    low, high = SAFE_RATES
+    low, high = SAFE_RATES[0], highest
     if len(rates) < SWEEP_STEPS // 2:
         middle = math.sqrt(low * high)
         return middle, f"the sweep had time for {len(rates)} steps only, so the usual middle is taken"

@@ -38,21 +38,28 @@ class Device:
 
 
 class Network(nn.Module):
-    """Token ids → logits. Pooling is mean, maximum and first token, side by side."""
+    """Token ids → logits. Pooling is mean, maximum and first token, side by side.
 
-    def __init__(self, encoder: nn.Module, hidden: int, outputs: int) -> None:
+    For a ``sentence`` encoder it is the mean alone, brought to length one, as such models were trained:
+    with 8 to 128 examples a class the last layer was 1 to 8 points better on it (docs/experiments.md).
+    """
+
+    def __init__(self, encoder: nn.Module, hidden: int, outputs: int, *, sentence: bool = False) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(3 * hidden, outputs)
+        self.sentence = sentence
+        self.head = nn.Linear(hidden if sentence else 3 * hidden, outputs)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """What the head sees, float32. Shapes (batch, tokens) → (batch, 3 * hidden)."""
+        """What the head sees, float32. Shapes (batch, tokens) → (batch, head inputs)."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         hidden = hidden.float()  # (batch, tokens, hidden)
         kept = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * kept).sum(dim=1) / kept.sum(dim=1)
+        if self.sentence:
+            return nn.functional.normalize(mean, dim=-1)
         largest = (hidden + (kept - 1.0) * 1e4).amax(dim=1)
         return torch.cat([mean, largest, hidden[:, 0]], dim=-1)
 
@@ -64,7 +71,7 @@ class Network(nn.Module):
             return logits
 
 
-def load_network(backbone: Backbone, outputs: int, device: Device) -> Network:
+def load_network(backbone: Backbone, outputs: int, device: Device, *, sentence: bool = False) -> Network:
     """The encoder of ``backbone`` without dropout, its embeddings frozen, and an empty head.
 
     Dropout is off and the embeddings stay as they are: both cost time on a CPU (a third of a step) and
@@ -106,7 +113,7 @@ def load_network(backbone: Backbone, outputs: int, device: Device) -> Network:
     if hasattr(encoder, "embeddings"):
         for parameter in encoder.embeddings.parameters():
             parameter.requires_grad_(False)
-    network = Network(encoder, int(encoder.config.hidden_size), outputs)
+    network = Network(encoder, int(encoder.config.hidden_size), outputs, sentence=sentence)
     return network.eval().to(device.torch_device)  # eval: no dropout, also while training
 
 
@@ -154,7 +161,7 @@ def _bf16_speedup() -> float:
 
 @torch.no_grad()
 def text_features(network: Network, device: Device, tokens: Tokens, *, pad_id: int) -> NDArray[np.float32]:
-    """What the head sees of every text. Shape (texts, 3 * hidden)."""
+    """What the head sees of every text. Shape (texts, head inputs)."""
     found: NDArray[np.float32] | None = None
     for chosen in batches(tokens.lengths, rows_per_batch=256, tokens_per_batch=EVAL_TOKENS_PER_BATCH):
         ids, mask = to_torch(*padded(tokens, chosen, pad_id=pad_id), device)
@@ -164,6 +171,16 @@ def text_features(network: Network, device: Device, tokens: Tokens, *, pad_id: i
             found = np.zeros((len(tokens), features.shape[1]), dtype=np.float32)
         found[chosen] = features
     return np.zeros((0, network.head.in_features), np.float32) if found is None else found
+
+
+@torch.no_grad()
+def logits_of(network: Network, device: Device, tokens: Tokens, *, pad_id: int) -> NDArray[np.float32]:
+    """What the network says of every text, by torch. Shape (texts, outputs)."""
+    features = text_features(network, device, tokens, pad_id=pad_id)
+    head = network.head.cpu().float() if device.torch_device.type != "cpu" else network.head
+    found: NDArray[np.float32] = head(torch.from_numpy(features)).numpy()
+    network.head.to(device.torch_device)
+    return found
 
 
 def to_torch(ids: NDArray[np.int64], mask: NDArray[np.int64], device: Device) -> tuple[Tensor, Tensor]:

@@ -3,67 +3,47 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
+from ..core.errors import UserError, one_line
 from ..core.events import Listener, note, stage
 from ..core.features import text_hashes
-from ..core.hardware import inspect_machine
 from ..core.settings import Choice, Settings, choose
-from ..core.tasks import Task
-from ..data.encode import Tokens, encode, plain_tokenizer
 from ..data.examples import Examples
 from ..data.split import Splits, split
-from .backbone import Backbone, find_backbone
 from .baseline import MAX_FIT_ROWS
 from .budget import (
+    CHECKED_IN_TURNS,
     PROBE_ROWS,
     Work,
+    choose_folds,
     choose_length,
     choose_passes,
     longest_useful,
     probe,
     rows_per_batch,
+    steps_for,
     sweep_seconds,
     test_rows_affordable,
 )
 from .checkpoint import Checkpoint
+from .learner import Learner
 from .lr_finder import LearningRateCurve, find_learning_rate
-from .network import Device, Network, choose_device, load_network
-from .steps import Stepper
+from .network import Network
 from .train import Schedule
 
+PLAN = "plan.json"
 SWEEP_ROWS = 4000
 COUNTING_SECONDS_PER_MEGABYTE = 0.7
 COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
-
-
-@dataclass(frozen=True)
-class Learner:
-    """The pre-trained model and the machine it learns on."""
-
-    backbone: Backbone
-    device: Device
-    tokenizer: Tokenizer
-    choices: tuple[Choice, ...]
-
-    def tokens(self, texts: NDArray[Any], max_length: int) -> Tokens:
-        """Token ids of ``texts``, long ones by head and tail."""
-        return encode(self.tokenizer, texts, max_length=max_length)
-
-    def stepper(self, tokens: Tokens, lesson: Examples) -> Stepper:
-        """Training steps over these texts on this machine."""
-        return Stepper(tokens, standard_labels(lesson), self.backbone.pad_id, self.device, lesson.task)
-
-    def network(self, lesson: Examples) -> Network:
-        """The pre-trained network with an empty last layer."""
-        return load_network(self.backbone, lesson.task.outputs(len(lesson.classes)), self.device)
 
 
 @dataclass(frozen=True)
@@ -72,6 +52,7 @@ class Plan:
 
     max_test_rows: int
     counted_rows: int  # that the n-gram baseline learns from, at most
+    folds: int  # in which all rows are checked on by turns; 0: some rows are held back for that
     max_length: int
     schedule: Schedule
     reserve_seconds: float  # for what comes after training
@@ -80,43 +61,10 @@ class Plan:
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
         """The plan as `dataclasses.asdict` wrote it."""
-        parts = {name: value for name, value in written.items() if name != "key"}
+        parts = {name: value for name, value in written.items() if name not in ("key", "data")}
         parts["schedule"] = Schedule(**parts["schedule"])
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
         return cls(**parts)
-
-
-def standard_labels(lesson: Examples) -> NDArray[Any]:
-    """What the models learn: the labels, numbers in standard units (mean 0, spread 1)."""
-    if lesson.task is not Task.NUMBER:
-        return lesson.labels
-    mean, spread = prior_of(lesson)
-    return np.asarray((lesson.labels - mean) / spread)
-
-
-def prior_of(lesson: Examples) -> NDArray[np.float64]:
-    """What is known without reading a text, as `core.metrics.score_outputs` takes it."""
-    if lesson.task is Task.NUMBER:
-        return np.array([lesson.labels.mean(), max(1e-9, float(lesson.labels.std()))])
-    if lesson.task is Task.MULTI:
-        return np.asarray(lesson.labels.mean(axis=0), dtype=np.float64)
-    return np.bincount(lesson.labels, minlength=len(lesson.classes)) / len(lesson)
-
-
-def prepare(settings: Settings, listener: Listener) -> Learner:
-    """Find the pre-trained model, and the best way this machine has of running it."""
-    stage(listener, "Looking at this machine and the pre-trained model")
-    backbone = find_backbone(settings.backbone)
-    device = choose_device(inspect_machine())
-    device_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
-    reason = {
-        "bundled": "an English model that is installed with plaintune and learns fast on a CPU",
-        "folder": "the folder you named",
-        "hub": "the model you named",
-    }[backbone.source]
-    model_choice = choose(listener, "pre-trained model", backbone.name, reason)
-    tokenizer = plain_tokenizer(backbone.tokenizer_json)
-    return Learner(backbone, device, tokenizer, (device_choice, model_choice))
 
 
 def make_or_resume_plan(
@@ -131,15 +79,39 @@ def make_or_resume_plan(
     listener: Listener,
 ) -> Plan:
     """The plan of an unfinished run of the same command on the same data, or a new one."""
-    key = _run_key(examples, test, learner, settings)
+    data = _data_key(examples, test)
+    key = _run_key(data, learner, settings)
     written = checkpoint.load_plan(key)
     if written is not None:
         note(listener, "Going on with an unfinished run of the same command, by its plan.")
         return Plan.from_json(written)
-    plan = make_plan(
-        examples, clusters, test, learner, settings, seconds_left=seconds_left, listener=listener
-    )
-    checkpoint.save_plan({"key": key, **asdict(plan)})
+    if settings.plan is not None:
+        plan = _given_plan(Path(settings.plan), data)
+        note(listener, f"Training by the plan in {settings.plan}, to its last step, however long it takes.")
+    else:
+        plan = make_plan(
+            examples, clusters, test, learner, settings, seconds_left=seconds_left, listener=listener
+        )
+    checkpoint.save_plan({"key": key, "data": data, **asdict(plan)})
+    return plan
+
+
+def _given_plan(path: Path, data: str) -> Plan:
+    """The plan that an earlier run left in its model folder; UserError where it is for other data."""
+    file = path / PLAN if path.is_dir() else path
+    try:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        plan = Plan.from_json(written)
+        same = written["data"] == data
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{file} cannot be read as a plan ({one_line(str(error))}).",
+            f"Give the model folder of an earlier run, or its {PLAN}: --plan DIR",
+        ) from error
+    if not same:
+        raise UserError(
+            f"The plan in {file} was made for other data.", "Leave --plan out, or give the same data."
+        )
     return plan
 
 
@@ -163,12 +135,16 @@ def make_plan(
     measured = probe(network, learner.stepper(sample_tokens, examples.take(sample)), lengths)
 
     max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
-    splits = divide(examples, clusters, test, settings, max_test_rows=max_test_rows)
     counted_rows, counting_seconds = _counting(examples, seconds_left())
+    few = settings.time is None and len(examples) <= CHECKED_IN_TURNS
+    folds = 0
+    if few:
+        folds = choose_folds(measured, len(examples), wanted_length, seconds_left() - counting_seconds)
+    splits = divide(examples, clusters, test, settings, max_test_rows=max_test_rows, folds=folds)
 
     def work() -> Work:
         scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
-        return Work(len(splits.train), scored_rows, seconds_left() - counting_seconds)
+        return Work(len(splits.train), scored_rows, seconds_left() - counting_seconds, folds)
 
     fixed = settings.max_length_tokens is not None
     first_guess, _ = choose_length(measured, work(), longest=wanted_length, fixed=fixed)
@@ -184,12 +160,12 @@ def make_plan(
     passes, reason = choose_passes(measured, work(), length)
     passes_choice = choose(listener, "passes over the data", f"{passes:.1f}", reason)
     rows = rows_per_batch(len(splits.train))
-    steps = max(1, round(passes * len(splits.train) / rows))
     return Plan(
         max_test_rows,
         counted_rows,
+        folds,
         length,
-        Schedule(steps, rows, curve.pick, settings.seed),
+        Schedule(steps_for(len(splits.train), passes), rows, curve.pick, settings.seed),
         1.2 * work().scoring_seconds(measured, length),
         (*learner.choices, rate_choice, length_choice, passes_choice),
     )
@@ -202,14 +178,19 @@ def divide(
     settings: Settings,
     *,
     max_test_rows: int,
+    folds: int,
 ) -> Splits:
-    """Training, validation and (unless there is ``test``) test parts, the same for the same seed."""
+    """Training, validation and (unless there is ``test``) test parts, the same for the same seed.
+
+    With ``folds`` there is no validation part: the training rows are checked on by turns.
+    """
     return split(
         examples,
         clusters,
         seed=settings.seed,
         max_test_rows=max_test_rows,
         own_test=test is not None,
+        no_validation=folds > 0,
         by_time=settings.time is not None,
     )
 
@@ -249,15 +230,18 @@ def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
     return min(rows, affordable), min(rows, affordable) * per_row
 
 
-def _run_key(examples: Examples, test: Examples | None, learner: Learner, settings: Settings) -> str:
+def _run_key(data: str, learner: Learner, settings: Settings) -> str:
     """What must be the same for a checkpoint to be of use: data, settings, model and its number format."""
+    parts = (data, asdict(settings), learner.backbone.sha256, str(learner.device.number_format))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _data_key(examples: Examples, test: Examples | None) -> str:
+    """What must be the same for a plan to be of use."""
     digest = hashlib.sha256()
     for part in (examples, test):
         if part is not None:
             digest.update(text_hashes(part.texts).tobytes())
             digest.update(part.labels.tobytes())
             digest.update("\0".join(part.classes).encode())
-    digest.update(
-        repr((asdict(settings), learner.backbone.sha256, str(learner.device.number_format))).encode()
-    )
     return digest.hexdigest()

@@ -21,6 +21,7 @@ LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one abov
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss beside the weight decay
+CONTRASTED_CLASSES, CONTRASTED_ROWS = 8, 32  # of a batch
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
@@ -85,14 +86,51 @@ class Stepper:
             loss = self._loss(network, chosen[part]) / len(chosen)
             self._scaler.scale(loss).backward()
             total += float(loss.detach())
+        self._apply(network, optimizer, rate)
+        return total
+
+    def contrast(
+        self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
+    ) -> float:
+        """Move texts of one class together and of different classes apart; gives the loss before the step.
+
+        The cosine of every pair in the batch is drawn to 1 or 0, as in SetFit (Tunstall et al. 2022), whose
+        batches hold single pairs: n texts here give n² of them for the cost of n.
+        """
+        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
+        with self.device.autocast():
+            features = network.features(ids, mask)
+        cosines = features.float() @ features.float().T
+        labels = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
+        same = (labels[:, None] == labels[None, :]).float()
+        alike = same - torch.eye(len(chosen), device=same.device)
+        error = (cosines - same) ** 2
+        loss = (error * alike).sum() / alike.sum().clamp(min=1)
+        loss = loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
+        self._scaler.scale(loss).backward()
+        self._apply(network, optimizer, rate)
+        return float(loss.detach())
+
+    def balanced_batches(self, *, seed: int) -> Iterator[NDArray[np.int64]]:
+        """Without end: a few texts of each of a few classes, for `contrast`."""
+        rng = np.random.default_rng(seed)
+        members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        classes = min(CONTRASTED_CLASSES, len(members))
+        each = CONTRASTED_ROWS // classes
+        while True:
+            drawn = [members[at] for at in rng.choice(len(members), classes, replace=False)]
+            yield np.concatenate([rng.choice(rows, min(each, len(rows)), replace=False) for rows in drawn])
+
+    def _apply(self, network: Network, optimizer: torch.optim.AdamW, rate: float) -> None:
+        """Move the weights along the gradients that have been gathered."""
         self._scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_((p for p in network.parameters() if p.requires_grad), LARGEST_GRADIENT)
+        trained = (p for p in network.parameters() if p.requires_grad)
+        nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         self._scaler.step(optimizer)
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
-        return total
 
     def _loss(self, network: Network, chosen: NDArray[np.int64]) -> torch.Tensor:
         """The summed loss of a few texts, in nats."""

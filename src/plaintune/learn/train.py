@@ -22,8 +22,10 @@ from .steps import Stepper
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
 HEAD_ROWS = 3000
-HEAD_STRENGTH = 0.05
+HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
+FROZEN_STRENGTH = 10.0  # on features of length one
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
+CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
 CHECKPOINT_SECONDS = 40.0
 
 
@@ -68,7 +70,11 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
     labels = stepper.labels[rows]
     features = text_features(network, stepper.device, stepper.tokens.take(rows), pad_id=stepper.pad_id)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
-    fitted = _fit_linear(stepper.task, (features - middle) / spread, labels, answers=len(network.head.bias))
+    strength = HEAD_STRENGTH
+    if network.sentence:
+        middle, spread, strength = np.zeros_like(middle), np.ones_like(spread), FROZEN_STRENGTH
+    scaled = (features - middle) / spread
+    fitted = _fit_linear(stepper.task, scaled, labels, answers=len(network.head.bias), strength=strength)
     if fitted is None:
         return
     weights, bias = fitted
@@ -79,21 +85,21 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
 
 
 def _fit_linear(
-    task: Task, features: NDArray[np.float32], labels: NDArray[Any], *, answers: int
+    task: Task, features: NDArray[np.float32], labels: NDArray[Any], *, answers: int, strength: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Weights (answers, features) and bias (answers,) of a linear model, None where labels are all alike."""
     weights, bias = np.zeros((answers, features.shape[1])), np.full(answers, UNSEEN_BIAS)
     if task is Task.NUMBER:
-        ridge = Ridge(alpha=1 / HEAD_STRENGTH).fit(features, labels)
+        ridge = Ridge(alpha=1 / strength).fit(features, labels)
         return ridge.coef_[None, :], np.array([ridge.intercept_])
     if task is Task.MULTI:
         for number in np.flatnonzero((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < len(labels))):
-            one = _logistic(features, labels[:, number])
+            one = _logistic(features, labels[:, number], strength)
             weights[number], bias[number] = one.coef_[0], one.intercept_[0]
         return weights, bias
     if len(np.unique(labels)) < 2:
         return None
-    model = _logistic(features, labels)
+    model = _logistic(features, labels, strength)
     if len(model.classes_) == 2:
         weights[model.classes_] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
         bias[model.classes_] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
@@ -102,8 +108,16 @@ def _fit_linear(
     return weights, bias
 
 
-def _logistic(features: NDArray[np.float32], labels: NDArray[Any]) -> LogisticRegression:
-    return LogisticRegression(C=HEAD_STRENGTH, max_iter=200, tol=1e-3).fit(features, labels)
+def _logistic(features: NDArray[np.float32], labels: NDArray[Any], strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(features, labels)
+
+
+def contrast(network: Network, stepper: Stepper, *, seed: int) -> None:
+    """Teach the encoder which texts belong together; the last layer is to be fitted afterwards."""
+    optimizer = stepper.optimizer(network)
+    schedule = Schedule(CONTRASTIVE_STEPS, 0, CONTRASTIVE_RATE, seed)
+    for step, chosen in zip(range(schedule.steps), stepper.balanced_batches(seed=seed), strict=False):
+        stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, schedule.steps))
 
 
 def train(
@@ -112,7 +126,7 @@ def train(
     schedule: Schedule,
     *,
     deadline: float,
-    checkpoint: Checkpoint,
+    checkpoint: Checkpoint | None,
     listener: Listener,
 ) -> Trained:
     """Fit the head and run the schedule, or go on from the last checkpoint.
@@ -123,12 +137,13 @@ def train(
     that is left, rates and all.
     """
     optimizer = stepper.optimizer(network)
-    resumed = checkpoint.load(network, optimizer)
+    resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
         stage(listener, "Fitting the last layer")
         fit_head(network, stepper, seed=schedule.seed)
     step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed
-    stage(listener, "Fine-tuning", total=steps)
+    if steps:
+        stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
     first_step = step
     for chosen in _from_step(stepper, schedule, step):
@@ -140,10 +155,11 @@ def train(
         now = time.monotonic()
         if step - first_step >= 5:
             steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
-        if now - saved > CHECKPOINT_SECONDS:
+        if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
             saved = time.monotonic()
-    checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+    if checkpoint is not None:
+        checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
     return Trained(step, _stretches(losses), time.monotonic() - started, steps < schedule.steps)
 
 

@@ -20,12 +20,13 @@ from ..core.files import file_sha256, write_text
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
-MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD = (
+MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD, PLAN = (
     "manifest.json",
     "model.onnx",
     "tokenizer.json",
     "ngrams.safetensors",
     "README.md",
+    "plan.json",  # of the run, for `train --plan`
 )
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 

@@ -1,0 +1,146 @@
+"""Few labels: every row is learned from and checked on, by turns, and the better technique is kept."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedGroupKFold
+
+from ..core.events import Listener, silent, stage
+from ..core.files import kept_array
+from ..core.settings import Choice, choose
+from ..core.tasks import Task
+from ..data.encode import Tokens
+from ..data.examples import Examples
+from ..data.split import strata
+from .baseline import fit_baseline
+from .blend import fit_blend, loss_of, say_score
+from .checkpoint import Checkpoint
+from .learner import Learner, prior_of, standard_labels
+from .network import Network, logits_of
+from .train import Schedule, contrast, train
+
+
+class Technique(StrEnum):
+    """How the network learns."""
+
+    FROZEN = "frozen encoder"  # only the last layer is fitted
+    CONTRASTIVE = "contrastive fine-tuning"  # texts of a class move together, then the last layer is fitted
+    FINE_TUNED = "fine-tuning"  # every layer moves
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What models said of rows that they had not learned from. All arrays by row."""
+
+    network_logits: NDArray[np.float32]
+    ngram_logits: NDArray[np.float32]
+    labels: NDArray[np.int64] | NDArray[np.float64]
+
+
+def teach(
+    lesson: Examples,
+    tokens: Tokens,
+    learner: Learner,
+    technique: Technique,
+    schedule: Schedule,
+    *,
+    deadline: float = math.inf,
+    checkpoint: Checkpoint | None = None,
+    listener: Listener = silent,
+) -> tuple[Network, bool]:
+    """A network that has learned ``lesson``, and whether the time was too short for the schedule."""
+    fine_tuned = technique is Technique.FINE_TUNED
+    network, stepper = learner.network(lesson, sentence=not fine_tuned), learner.stepper(tokens, lesson)
+    if technique is Technique.CONTRASTIVE:
+        contrast(network, stepper, seed=schedule.seed)
+    trained = train(
+        network,
+        stepper,
+        schedule if fine_tuned else replace(schedule, steps=0),
+        deadline=deadline,
+        checkpoint=checkpoint,
+        listener=listener,
+    )
+    return network, trained.shortened
+
+
+def cross_validate(
+    lesson: Examples,
+    clusters: NDArray[np.int64],
+    learner: Learner,
+    schedule: Schedule,
+    *,
+    length: int,
+    folds: int,
+    kept: Path,
+    listener: Listener,
+) -> tuple[Technique, Checked, Choice]:
+    """The technique whose blend with counted words is the least surprised by rows it has not learned from.
+
+    Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``.
+    """
+    parts = _folds(lesson, clusters, folds, schedule.seed)
+    tokens = learner.tokens(lesson.texts, length)
+    ngram_logits = kept_array(
+        kept / "folds-ngrams.npy", lambda: _count_words_in_turns(lesson, parts, schedule)
+    )
+    prior, found = prior_of(lesson), {}
+    for technique in _techniques(lesson):
+        network_logits = np.zeros_like(ngram_logits)
+        for number, part in enumerate(parts, start=1):
+            stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
+            rest = np.setdiff1d(np.arange(len(lesson)), part)
+
+            def answers(technique: Technique = technique, part=part, rest=rest) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
+                fewer = replace(schedule, steps=math.ceil(schedule.steps * len(rest) / len(lesson)))
+                network, _ = teach(lesson.take(rest), tokens.take(rest), learner, technique, fewer)
+                return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
+
+            network_logits[part] = kept_array(kept / f"folds-{technique.name.lower()}-{number}.npy", answers)
+        checked = Checked(network_logits, ngram_logits, lesson.labels)
+        blend = fit_blend(lesson.task, network_logits, ngram_logits, lesson.labels, prior=prior)
+        outputs = blend.outputs(network_logits, ngram_logits)
+        surprise = loss_of(lesson.task, lesson.labels, outputs, blend.spread)
+        found[technique] = surprise, checked, say_score(lesson.task, lesson.labels, outputs, prior, blend)
+    best = min(found, key=lambda technique: found[technique][0])
+    told = ", ".join(f"{technique} {found[technique][2]}" for technique in found)
+    reason = (
+        f"the better of two, each tried on {len(parts)} parts of the examples it had not learned from: {told}"
+    )
+    return best, found[best][1], choose(listener, "technique", str(best), reason)
+
+
+def _techniques(lesson: Examples) -> list[Technique]:
+    """Those that fit the task: texts with several answers, or a number, have no one class to move to."""
+    return [t for t in Technique if lesson.task is Task.SINGLE or t is not Technique.CONTRASTIVE]
+
+
+def _folds(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
+    kinds = strata(lesson)
+    most = int(np.bincount(np.unique(kinds, return_inverse=True)[1]).max())
+    splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is missing in some
+        parts = [part for _, part in splitter.split(kinds, kinds, clusters)]
+    return [part for part in parts if 0 < len(part) < len(lesson)]
+
+
+def _count_words_in_turns(
+    lesson: Examples, parts: list[NDArray[np.int64]], schedule: Schedule
+) -> NDArray[np.float32]:
+    found = np.zeros((len(lesson), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
+    labels = standard_labels(lesson)
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(lesson)), part)
+        model = fit_baseline(
+            lesson.texts[rest], labels[rest], len(lesson.classes), task=lesson.task, seed=schedule.seed
+        )
+        found[part] = model.logits(lesson.texts[part])
+    return found

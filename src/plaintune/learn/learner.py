@@ -1,0 +1,76 @@
+"""The pre-trained model and the machine it learns on, and how labels look to both models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from ..core.events import Listener, stage
+from ..core.hardware import inspect_machine
+from ..core.settings import Choice, Settings, choose
+from ..core.tasks import Task
+from ..data.encode import Tokens, encode, plain_tokenizer
+from ..data.examples import Examples
+from .backbone import Backbone, find_backbone
+from .network import Device, Network, choose_device, load_network
+from .steps import Stepper
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The pre-trained model and the machine it learns on."""
+
+    backbone: Backbone
+    device: Device
+    tokenizer: Tokenizer
+    choices: tuple[Choice, ...]
+
+    def tokens(self, texts: NDArray[Any], max_length: int) -> Tokens:
+        """Token ids of ``texts``, long ones by head and tail."""
+        return encode(self.tokenizer, texts, max_length=max_length)
+
+    def stepper(self, tokens: Tokens, lesson: Examples) -> Stepper:
+        """Training steps over these texts on this machine."""
+        return Stepper(tokens, standard_labels(lesson), self.backbone.pad_id, self.device, lesson.task)
+
+    def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
+        """The pre-trained network with an empty last layer, pooled for whole sentences or in three ways."""
+        outputs = lesson.task.outputs(len(lesson.classes))
+        return load_network(self.backbone, outputs, self.device, sentence=sentence)
+
+
+def prepare(settings: Settings, listener: Listener) -> Learner:
+    """Find the pre-trained model, and the best way this machine has of running it."""
+    stage(listener, "Looking at this machine and the pre-trained model")
+    backbone = find_backbone(settings.backbone)
+    device = choose_device(inspect_machine())
+    device_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
+    reason = {
+        "bundled": "an English model that is installed with plaintune and learns fast on a CPU",
+        "folder": "the folder you named",
+        "hub": "the model you named",
+    }[backbone.source]
+    model_choice = choose(listener, "pre-trained model", backbone.name, reason)
+    tokenizer = plain_tokenizer(backbone.tokenizer_json)
+    return Learner(backbone, device, tokenizer, (device_choice, model_choice))
+
+
+def standard_labels(lesson: Examples) -> NDArray[Any]:
+    """What the models learn: the labels, numbers in standard units (mean 0, spread 1)."""
+    if lesson.task is not Task.NUMBER:
+        return lesson.labels
+    mean, spread = prior_of(lesson)
+    return np.asarray((lesson.labels - mean) / spread)
+
+
+def prior_of(lesson: Examples) -> NDArray[np.float64]:
+    """What is known without reading a text, as `core.metrics.score_outputs` takes it."""
+    if lesson.task is Task.NUMBER:
+        return np.array([lesson.labels.mean(), max(1e-9, float(lesson.labels.std()))])
+    if lesson.task is Task.MULTI:
+        return np.asarray(lesson.labels.mean(axis=0), dtype=np.float64)
+    return np.bincount(lesson.labels, minlength=len(lesson.classes)) / len(lesson)
