@@ -74,7 +74,9 @@ def split(
         valid = _draw(rest, kinds, clusters, valid_rows, rng)
         train = np.setdiff1d(rest, valid)
         splits = Splits(train, valid, test, _reason(examples, own_test))
-    _require_two_sides(examples, splits, own_test, no_validation)
+    _require_two_sides(
+        examples, splits, own_test, no_validation and len(np.unique(clusters[splits.train])) > 1
+    )
     return splits
 
 
@@ -138,9 +140,10 @@ def _reason(examples: Examples, own_test: bool) -> str:
     return f"{where}; {what} stay on one side"
 
 
-def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, no_validation: bool) -> None:
+def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, parts: bool) -> None:
+    """``parts``: the training rows can be parted and checked on by turns."""
     trained_classes = len(np.unique(strata(examples)[splits.train]))
-    if trained_classes < 2 or not (no_validation or len(splits.valid)) or not (own_test or len(splits.test)):
+    if trained_classes < 2 or not (parts or len(splits.valid)) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",
             "Add examples (at least 10 different texts for each answer), or a coarser --group.",

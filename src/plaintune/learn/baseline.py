@@ -26,6 +26,7 @@ from ..core.tasks import Task
 SHORT_TEXT_CHARACTERS = 300  # on average; below, letters inside words are counted too
 MAX_FIT_ROWS = 200_000
 RIDGE_STRENGTH = 1.0
+ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
 MAX_FEATURES = 1_500_000
 
 
@@ -88,18 +89,28 @@ def _fit_two(
     for_second = np.asarray(table[second].sum(axis=0)).ravel() + 1.0
     for_first = np.asarray(table[~second].sum(axis=0)).ravel() + 1.0
     ratio = np.log((for_second / for_second.sum()) / (for_first / for_first.sum())).astype(np.float32)
+    if _only_one(labels):
+        nothing = np.zeros((table.shape[1], 1), dtype=np.float32)
+        return ratio, nothing, np.array([ALWAYS if second[0] else -ALWAYS], dtype=np.float32)
     model = _logistic(_unit_rows(table @ sparse.diags(ratio)), second.astype(np.int64), strength=10.0)
     weight, bias = model.coef_[0].astype(np.float32), np.float32(model.intercept_[0])
     # one column of evidence for the second answer is stored; the first's is its negative
     return ratio, weight[:, None], np.array([bias], dtype=np.float32)
 
 
+def _only_one(labels: NDArray[np.int64]) -> bool:
+    return bool((labels == labels[0]).all())
+
+
 def _fit_many(
     table: sparse.csr_matrix, labels: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    model = _logistic(table, labels, strength=30.0)
     weights = np.zeros((table.shape[1], classes), dtype=np.float32)
-    bias = np.full(classes, -20.0, dtype=np.float32)  # an answer without a training row is never given
+    bias = np.full(classes, NEVER, dtype=np.float32)  # an answer without a training row is never given
+    if _only_one(labels):
+        bias[labels[0]] = 0.0
+        return weights, bias
+    model = _logistic(table, labels, strength=30.0)
     if len(model.classes_) == 2:
         weights[:, model.classes_[1]] = model.coef_[0]
         bias[model.classes_] = [0.0, model.intercept_[0]]
@@ -115,13 +126,13 @@ def _fit_sets(
     """A yes-or-no model for each class."""
     classes = labels.shape[1]
     weights = np.zeros((table.shape[1], classes), dtype=np.float32)
-    bias = np.full(classes, -6.0, dtype=np.float32)  # a class that is never seen is never given
+    bias = np.full(classes, -ALWAYS, dtype=np.float32)  # a class that is never seen is never given
     for number in range(classes):
         if 0 < labels[:, number].sum() < len(labels):
             model = _logistic(table, labels[:, number], strength=30.0)
             weights[:, number], bias[number] = model.coef_[0], model.intercept_[0]
         elif labels[:, number].any():
-            bias[number] = 6.0
+            bias[number] = ALWAYS
     return weights, bias
 
 

@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -88,33 +89,42 @@ def cross_validate(
     """
     parts = _folds(lesson, clusters, folds, schedule.seed)
     tokens = learner.tokens(lesson.texts, length)
-    ngram_logits = kept_array(
-        kept / "folds-ngrams.npy", lambda: _count_words_in_turns(lesson, parts, schedule)
-    )
-    prior, found = prior_of(lesson), {}
+    counted = kept_array(kept / "folds-ngrams.npy", partial(_counted_in_turns, lesson, parts, schedule))
+    prior = prior_of(lesson)
+    surprise: dict[Technique, float] = {}
+    score: dict[Technique, str] = {}
+    checked: dict[Technique, Checked] = {}
     for technique in _techniques(lesson):
-        network_logits = np.zeros_like(ngram_logits)
+        logits = np.zeros_like(counted)
         for number, part in enumerate(parts, start=1):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
-            rest = np.setdiff1d(np.arange(len(lesson)), part)
+            file = kept / f"folds-{technique.name.lower()}-{number}.npy"
+            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule)
+            logits[part] = kept_array(file, turn)
+        blend = fit_blend(lesson.task, logits, counted, lesson.labels, prior=prior)
+        outputs = blend.outputs(logits, counted)
+        surprise[technique] = loss_of(lesson.task, lesson.labels, outputs, blend.spread)
+        score[technique] = say_score(lesson.task, lesson.labels, outputs, prior, blend)
+        checked[technique] = Checked(logits, counted, lesson.labels)
+    best = min(surprise, key=lambda technique: surprise[technique])
+    told = ", ".join(f"{technique} {score[technique]}" for technique in score)
+    reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}"
+    return best, checked[best], choose(listener, "technique", str(best), reason)
 
-            def answers(technique: Technique = technique, part=part, rest=rest) -> NDArray[np.float32]:  # type: ignore[no-untyped-def]
-                fewer = replace(schedule, steps=math.ceil(schedule.steps * len(rest) / len(lesson)))
-                network, _ = teach(lesson.take(rest), tokens.take(rest), learner, technique, fewer)
-                return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 
-            network_logits[part] = kept_array(kept / f"folds-{technique.name.lower()}-{number}.npy", answers)
-        checked = Checked(network_logits, ngram_logits, lesson.labels)
-        blend = fit_blend(lesson.task, network_logits, ngram_logits, lesson.labels, prior=prior)
-        outputs = blend.outputs(network_logits, ngram_logits)
-        surprise = loss_of(lesson.task, lesson.labels, outputs, blend.spread)
-        found[technique] = surprise, checked, say_score(lesson.task, lesson.labels, outputs, prior, blend)
-    best = min(found, key=lambda technique: found[technique][0])
-    told = ", ".join(f"{technique} {found[technique][2]}" for technique in found)
-    reason = (
-        f"the better of two, each tried on {len(parts)} parts of the examples it had not learned from: {told}"
-    )
-    return best, found[best][1], choose(listener, "technique", str(best), reason)
+def _turn(
+    lesson: Examples,
+    tokens: Tokens,
+    part: NDArray[np.int64],
+    learner: Learner,
+    technique: Technique,
+    schedule: Schedule,
+) -> NDArray[np.float32]:
+    """What a network that has learned all rows but ``part`` says of these."""
+    rest = np.setdiff1d(np.arange(len(lesson)), part)
+    fewer = replace(schedule, steps=math.ceil(schedule.steps * len(rest) / len(lesson)))
+    network, _ = teach(lesson.take(rest), tokens.take(rest), learner, technique, fewer)
+    return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 
 
 def _techniques(lesson: Examples) -> list[Technique]:
@@ -123,16 +133,16 @@ def _techniques(lesson: Examples) -> list[Technique]:
 
 
 def _folds(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
-    kinds = strata(lesson)
-    most = int(np.bincount(np.unique(kinds, return_inverse=True)[1]).max())
-    splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=seed)
+    """Parts with about the same share of each class, whole clusters in each."""
+    kinds = np.unique(strata(lesson), return_inverse=True)[1]
+    most = min(folds, int(np.bincount(kinds).max()), len(np.unique(clusters)))
+    splitter = StratifiedGroupKFold(max(2, most), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is missing in some
-        parts = [part for _, part in splitter.split(kinds, kinds, clusters)]
-    return [part for part in parts if 0 < len(part) < len(lesson)]
+        return [part for _, part in splitter.split(kinds, kinds, clusters) if len(part)]
 
 
-def _count_words_in_turns(
+def _counted_in_turns(
     lesson: Examples, parts: list[NDArray[np.int64]], schedule: Schedule
 ) -> NDArray[np.float32]:
     found = np.zeros((len(lesson), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)

@@ -1,0 +1,126 @@
+"""Few labels: every row is learned from and checked on by turns; a plan is repeated to the letter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import Cli, review_rows, write_csv
+from plaintune.core.events import silent
+from plaintune.core.settings import Settings
+from plaintune.data.examples import Examples
+from plaintune.data.read import read_examples
+from plaintune.data.split import rows_that_belong_together
+from plaintune.learn import crossval
+from plaintune.learn.baseline import fit_baseline
+from plaintune.learn.budget import CHECKED_IN_TURNS, Probe, choose_folds
+from plaintune.learn.crossval import Technique, cross_validate
+from plaintune.learn.learner import Learner, prepare
+from plaintune.learn.train import Schedule
+
+SHORT = Schedule(steps=4, rows_per_batch=8, learning_rate=1e-4, seed=0)
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Examples:
+    texts, labels = zip(*review_rows(), strict=True)
+    return read_examples(list(texts), list(labels))
+
+
+@pytest.fixture(scope="module")
+def learner(tiny_backbone: Path) -> Learner:
+    return prepare(Settings(backbone=str(tiny_backbone)), silent)
+
+
+def in_turns(reviews: Examples, learner: Learner, kept: Path) -> Any:
+    clusters = rows_that_belong_together(reviews)
+    return cross_validate(reviews, clusters, learner, SHORT, length=16, folds=3, kept=kept, listener=silent)
+
+
+def test_every_row_is_answered_by_models_that_have_not_learned_it_nor_one_like_it(
+    reviews: Examples, learner: Learner, tmp_path: Path
+) -> None:
+    clusters = np.repeat(np.arange(20), 6)  # the six places of a sentence belong together
+    parts = crossval._folds(reviews, clusters, 3, seed=0)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(reviews)))
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(reviews)), part)
+        assert not set(clusters[part]) & set(clusters[rest])
+    _, checked, _ = in_turns(reviews, learner, tmp_path)
+    assert np.abs(checked.network_logits).sum(axis=1).all()
+
+
+def test_the_techniques_that_were_tried_are_told_with_their_scores(
+    reviews: Examples, learner: Learner, tmp_path: Path
+) -> None:
+    best, _, choice = in_turns(reviews, learner, tmp_path)
+    assert choice.value == best
+    for technique in Technique:
+        assert f"{technique} " in choice.reason
+
+
+def test_parts_that_were_done_before_a_kill_are_not_done_again(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, before, _ = in_turns(reviews, learner, tmp_path)
+    (tmp_path / "folds-fine_tuned-2.npy").write_bytes(b"half a file")
+    turns: list[Technique] = []
+    teach = crossval.teach
+
+    def counting(*args: Any, **options: Any) -> Any:
+        turns.append(args[3])
+        return teach(*args, **options)
+
+    monkeypatch.setattr(crossval, "teach", counting)
+    _, after, _ = in_turns(reviews, learner, tmp_path)
+    assert turns == [Technique.FINE_TUNED]
+    assert np.array_equal(before.network_logits, after.network_logits)
+
+
+def test_few_rows_are_checked_in_turns_where_a_quarter_of_the_time_is_enough() -> None:
+    measured = Probe(np.full(400, 50), tokens_per_second=4000.0)
+    assert choose_folds(measured, 100, 64, seconds=3600) == 4
+    assert choose_folds(measured, CHECKED_IN_TURNS, 64, seconds=60) == 0
+
+
+@pytest.mark.parametrize("answers", [2, 3])
+def test_counting_words_survives_a_part_with_one_answer_only(answers: int) -> None:
+    texts = np.array([text for text, _ in review_rows()], dtype=np.dtypes.StringDType())
+    labels = np.ones(len(texts), dtype=np.int64)
+    assert (fit_baseline(texts, labels, answers, seed=0).logits(texts).argmax(axis=1) == 1).all()
+
+
+def test_all_rows_but_the_test_are_learned_from(trained: tuple[Path, dict[str, Any]]) -> None:
+    manifest = json.loads((trained[0] / "manifest.json").read_text())
+    assert manifest["data"]["valid_rows"] == 0
+    assert manifest["data"]["train_rows"] + trained[1]["rows"] == 120
+
+
+def test_a_plan_is_repeated_to_the_last_digit(
+    cli: Cli, tiny_backbone: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    command = ("train", "reviews.csv", "--backbone", tiny_backbone, "--plan", trained[0])
+    done = cli(*command, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, again = (
+        json.loads((folder / "manifest.json").read_text())
+        for folder in (trained[0], tmp_path / "reviews-model")
+    )
+    assert again["scores"] == first["scores"]
+    assert again["blend"] == first["blend"]
+
+
+def test_a_plan_for_other_data_is_refused(
+    cli: Cli, tiny_backbone: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "other.csv", ["review", "sentiment"], review_rows()[:-3])
+    done = cli("train", "other.csv", "--backbone", tiny_backbone, "--plan", trained[0], cwd=tmp_path)
+    assert done.returncode == 2
+    assert "made for other data" in done.stderr
+    assert len(done.stderr.strip().splitlines()[-2:]) == 2
+    assert not (tmp_path / "other-model").exists()
