@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import pytest
 from conftest import Cli, review_rows, write_csv
 from plaintune.core.events import silent
 from plaintune.core.settings import Settings
+from plaintune.core.tasks import Task
 from plaintune.data.examples import Examples
 from plaintune.data.read import read_examples
 from plaintune.data.split import rows_that_belong_together
 from plaintune.learn import crossval
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.budget import CHECKED_IN_TURNS, Probe, choose_folds
+from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.crossval import Technique, cross_validate
 from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.train import Schedule
@@ -38,7 +41,10 @@ def learner(tiny_backbone: Path) -> Learner:
 
 def in_turns(reviews: Examples, learner: Learner, kept: Path) -> Any:
     clusters = rows_that_belong_together(reviews)
-    return cross_validate(reviews, clusters, learner, SHORT, length=16, folds=3, kept=kept, listener=silent)
+    return cross_validate(
+        reviews, clusters, learner, SHORT,
+        length=16, folds=3, deadline=math.inf, kept=kept, listener=silent,
+    )  # fmt: skip
 
 
 def test_every_row_is_answered_by_models_that_have_not_learned_it_nor_one_like_it(
@@ -72,7 +78,7 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
     teach = crossval.teach
 
     def counting(*args: Any, **options: Any) -> Any:
-        turns.append(args[3])
+        turns.append(args[4])
         return teach(*args, **options)
 
     monkeypatch.setattr(crossval, "teach", counting)
@@ -85,6 +91,37 @@ def test_few_rows_are_checked_in_turns_where_a_quarter_of_the_time_is_enough() -
     measured = Probe(np.full(400, 50), tokens_per_second=4000.0)
     assert choose_folds(measured, 100, 64, seconds=3600) == 4
     assert choose_folds(measured, CHECKED_IN_TURNS, 64, seconds=60) == 0
+
+
+def test_two_rows_of_each_answer_are_enough_to_be_parted() -> None:
+    lesson = read_examples(["one", "two", "three", "four"], ["a", "a", "b", "b"])
+    lonely = lesson.take(np.array([0, 2]))
+    parts = crossval._folds(lonely, np.arange(2), 4, seed=0)
+    assert sorted(map(len, parts)) == [1, 1]
+
+
+def test_numbers_told_by_turns_are_in_the_units_of_all_rows(tiny_backbone: Path, tmp_path: Path) -> None:
+    texts = [f"thing number {n}" for n in range(60)]
+    lesson = read_examples(texts, [float(n) + 0.5 for n in range(59)] + [100_000.5], task=Task.NUMBER)
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    _, checked, _ = cross_validate(
+        lesson, np.arange(60), learner, SHORT,
+        length=16, folds=3, deadline=math.inf, kept=tmp_path, listener=silent,
+    )  # fmt: skip
+    ordinary = checked.network_logits[:59, 0]
+    assert np.abs(ordinary).max() < 1  # in the spread of all rows, 59 of them stand at about -0.1
+
+
+def test_a_run_killed_after_its_last_layer_was_fitted_goes_on(
+    learner: Learner, reviews: Examples, tmp_path: Path
+) -> None:
+    tokens, labels = learner.tokens(reviews.texts, 16), reviews.labels
+    for _ in range(2):
+        network, _ = crossval.teach(
+            reviews, tokens, labels, learner, Technique.FROZEN, SHORT,
+            deadline=math.inf, checkpoint=Checkpoint(tmp_path, silent),
+        )  # fmt: skip
+        assert float(network.head.weight.detach().abs().sum()) > 0
 
 
 @pytest.mark.parametrize("answers", [2, 3])

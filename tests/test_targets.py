@@ -117,6 +117,11 @@ def test_only_the_one_separator_parts_where_several_are_mixed() -> None:
         ["Electronics|Phones", "Electronics|Laptops", "Electronics", "Books|Novels", "Books"],
         ["Smith, Anna", "Smith, John", "Doe, Anna", "Doe, John"],
         ["yes, please", "no, thanks"],
+        ["yes", "no", "yes, but late", "no, but late"],
+        ["agree", "disagree", "agree, strongly", "disagree, strongly"],
+        ["Paris", "Paris, TX", "London", "London, ON", "Rome", "Rome, NY"],
+        [*(f"{part}, {who}" for part in ("Apparel", "Shoes", "Bags") for who in ("Men", "Women")), "Other"],
+        [*(f"{part} | {what}" for part in ("Hardware", "Printer") for what in ("Install", "Repair")), "Else"],
         ["a;b", "c"],
     ],
 )
@@ -125,6 +130,17 @@ def test_a_class_name_that_merely_holds_a_separator_is_one_answer(names: list[st
     assert examples.task is Task.SINGLE
     assert examples.classes == tuple(sorted(names))
     assert examples.understood.separator is None
+
+
+@pytest.mark.parametrize("separator", [";", "|", ", "])
+@pytest.mark.parametrize("count", [5, 7, 10])
+def test_sets_of_tags_are_recognised_sorted_or_not(count: int, separator: str) -> None:
+    drawn = random.Random(count)
+    names = [f"tag {place}" for place in range(count)]
+    for order in (sorted, lambda found: drawn.sample(found, len(found))):
+        cells = [separator.join(order(drawn.sample(names, drawn.randint(1, 3)))) for _ in range(150)]
+        examples = read_examples(table(cells, "label"))
+        assert tags(examples) == parted(cells, separator)
 
 
 def test_a_separator_that_is_named_parts_whatever_it_meets() -> None:
@@ -213,6 +229,29 @@ def test_lists_are_read_however_they_are_written(written: Callable[[list[str]], 
     examples = read_examples(table([written(items) for items in lists]))
     assert tags(examples) == [set(items) for items in lists]
     assert examples.understood.separator == "[]"
+    note = next(note for note in examples.understood.notes if "holds lists" in note)
+    assert "--task classification" in note
+
+
+@pytest.mark.parametrize("form", ["[{}]", "{{{}}}", "['{}']", '["{}"]'])
+def test_lists_of_always_one_item_are_one_answer_each(tmp_path: Path, form: str) -> None:
+    names = ["cs.AI", "cs.CL", "stat.ML"] * 6
+    cells = [form.format(name) for name in names]
+    examples = read_examples(table([*cells, "nan"], "label"))
+    assert (examples.task, examples.classes) == (Task.SINGLE, ("cs.AI", "cs.CL", "stat.ML"))
+    assert [examples.classes[label] for label in examples.labels] == names
+    assert examples.understood.separator is None
+    assert any("--task multi-label" in note for note in examples.understood.notes)
+    later = read_examples(
+        table([*cells, *names], "label"), label="label", classes=examples.classes, task=Task.SINGLE
+    )
+    assert later.labels.tolist() == [*examples.labels, *examples.labels]
+    asked = read_examples(table(cells, "label"), task=Task.MULTI)
+    assert tags(asked) == [{name} for name in names]
+
+
+def test_lists_that_are_sometimes_empty_are_several_answers() -> None:
+    assert tags(read_examples(table(["['a']", "['b']", "[]"] * 6, "label")))[:3] == [{"a"}, {"b"}, set()]
 
 
 def test_lists_in_json_lines_and_tables_in_memory_are_several_answers(tmp_path: Path) -> None:
@@ -338,11 +377,104 @@ def test_a_few_whole_ratings_stay_answers_with_how_to_overrule_it() -> None:
     assert asked.labels.tolist() == [i % 10 + 1 for i in range(60)]
 
 
-def test_the_numbers_of_many_classes_stay_classes() -> None:
-    columns = table([str(i % 77) for i in range(770)], "label")
-    assert read_examples(table(columns["label"], "score")).task is Task.NUMBER
-    assert len(read_examples(columns).classes) == 77
+def shuffled(values: Sequence[str]) -> list[str]:
+    return random.Random(0).sample(values, len(values))
+
+
+def stepped(lowest: float, highest: float, step: float, rows: int) -> list[str]:
+    drawn = random.Random(0)
+    return [f"{lowest + step * drawn.randint(0, round((highest - lowest) / step)):g}" for _ in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("rating", stepped(0.5, 5, 0.5, 1000)),
+        ("score", stepped(1, 5, 0.5, 60)),
+        ("price", [f"{cents / 100:.2f}" for cents in range(199, 9999, 37)]),
+        ("product_price", stepped(100, 4000, 10, 300)),
+        ("similarity", stepped(0, 5, 0.001, 500)),
+        ("label", stepped(0, 5, 0.001, 500)),
+        ("label", [*stepped(0, 5, 0.25, 3000), *stepped(0, 5, 0.01, 1500)]),
+        ("score", stepped(0, 100, 1, 150)),
+        ("views", stepped(0, 100_000, 1, 300)),
+    ],
+)
+def test_what_is_measured_is_predicted_as_a_number(name: str, values: list[str]) -> None:
+    examples = read_examples(table(shuffled(values), name), label=name)
+    assert (examples.task, examples.classes) == (Task.NUMBER, ())
+    assert any("--task classification" in note for note in examples.understood.notes)
+
+
+@pytest.mark.parametrize("strays", [["3.5"], ["4.0"], ["3.5", "4.0"], ["2.5"] * 10])
+def test_a_stray_fraction_makes_no_number_of_classes(strays: list[str]) -> None:
+    examples = read_examples(table(shuffled([*["1", "2", "3", "4", "5"] * 200, *strays]), "stars"))
+    assert examples.task is Task.SINGLE
+    assert {"1", "2", "3", "4", "5"} == set(examples.classes) - {"2.5"}
+    assert len(examples) == 1000 + len(strays) - ("3.5" in strays)
+    assert any("--task regression" in note for note in examples.understood.notes)
+
+
+@pytest.mark.parametrize("name", ["label", "version", "category"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["0", "0.5", "1"],
+        ["2.7", "3.8", "3.10"],
+        ["1.1", "1.2", "2.1"],
+        ["3.1", "3.2", "3.10", "3.11", "3.12"],
+        [f"{chapter}.{section}" for chapter in range(1, 6) for section in range(1, 6)],
+    ],
+)
+def test_a_few_fractions_that_come_back_are_classes(name: str, names: list[str]) -> None:
+    examples = read_examples(table(shuffled(names * 45), name), label=name)
+    assert (examples.task, sorted(examples.classes)) == (Task.SINGLE, sorted(names))
+    assert any("--task regression" in note for note in examples.understood.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("version", [f"{i // 12 + 1}.{i % 12}" for i in range(40)] * 2),
+        ("error_code", [f"{400 + i}.{i % 7}" for i in range(40)] * 2),
+        ("label", ["3.1", "3.10", "3.2", "3.20", "3.3", "3.30"] * 3),
+    ],
+)
+def test_versions_and_codes_are_classes_however_rare(name: str, values: list[str]) -> None:
+    examples = read_examples(table(shuffled(values), name), label=name)
+    assert (examples.task, len(examples.classes)) == (Task.SINGLE, len(set(values)))
+
+
+@pytest.mark.parametrize("name", ["label", "intent", "class", "category"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [str(i) for i in range(77)] * 3,
+        [str(i) for i in random.Random(0).sample(range(151), 100)] * 8,
+        [str(i) for i in range(100, 151)] * 15,
+        [str(1000 + 137 * i) for i in range(60)] * 15,
+    ],
+)
+def test_the_numbers_of_classes_stay_classes_with_how_to_overrule_it(name: str, values: list[str]) -> None:
+    columns = table(shuffled(values), name)
+    examples = read_examples(columns)
+    assert (examples.task, len(examples.classes)) == (Task.SINGLE, len(set(values)))
+    assert any("--task regression" in note for note in examples.understood.notes)
     assert read_examples(columns, task=Task.NUMBER).task is Task.NUMBER
+
+
+def test_whole_numbers_that_come_back_are_numbers_only_where_the_name_says_so() -> None:
+    values = [str(i % 77) for i in range(770)]
+    assert read_examples(table(values, "score")).task is Task.NUMBER
+    assert read_examples(table(values, "bucket"), label="bucket").task is Task.SINGLE
+
+
+@pytest.mark.parametrize("name", ["zip", "area", "score"])
+def test_numbers_with_a_leading_zero_are_codes_and_keep_it(name: str) -> None:
+    values = [f"{i * 331:05}" for i in range(60)] * 2
+    examples = read_examples(table(shuffled(values), name), label=name)
+    assert examples.task is Task.SINGLE
+    assert "00331" in examples.classes
 
 
 @pytest.mark.parametrize(
@@ -384,6 +516,46 @@ def test_decimal_commas_between_semicolons_are_numbers(tmp_path: Path) -> None:
 def test_a_decimal_comma_elsewhere_is_read_on_request() -> None:
     commas = table([value.replace(".", ",") for value in GRADES * 3], "score")
     assert read_examples(commas, task=Task.NUMBER).labels[0] == 1.5
+
+
+def write_tabs(folder: Path, name: str, cells: Sequence[str]) -> Path:
+    rows = [f"{text}\t{cell}" for text, cell in zip(texts(len(cells)), cells, strict=True)]
+    return write(folder, "data.tsv", [f"text\t{name}", *rows])
+
+
+def test_a_comma_that_may_be_decimal_or_part_answers_is_a_question(tmp_path: Path) -> None:
+    grades = write_tabs(tmp_path, "mark", shuffled(["1", "1,5", "2", "2,5"] * 20))
+    ids = ["1", "1,3", "2,4", "3,4", "4", "2"] * 10
+    rows = [f"{text};{cell}" for text, cell in zip(texts(60), ids, strict=True)]
+    topics = write(tmp_path, "data.csv", ["text;topic", *rows])
+    for path, classes in ((grades, 3), (topics, 4)):
+        error = refused(path)
+        assert "decimal comma" in error.problem
+        for answer in ("--task regression", '--task multi-label --separator ","', "--task classification"):
+            assert answer in error.fix
+        assert read_examples(path, task=Task.NUMBER).task is Task.NUMBER
+        assert len(read_examples(path, task=Task.MULTI, separator=",").classes) == classes
+        assert read_examples(path, task=Task.SINGLE).task is Task.SINGLE
+
+
+def test_a_name_or_a_comma_in_each_cell_makes_it_decimal(tmp_path: Path) -> None:
+    cents = [f"{100 + 5 * (i * 37 % 80)}" for i in range(160)]
+    prices = [f"{value[:-2]},{value[-2:]}" for value in cents]
+    examples = read_examples(write_tabs(tmp_path, "betrag", prices), label="betrag")
+    assert examples.task is Task.NUMBER
+    assert examples.labels.tolist() == [float(value) / 100 for value in cents]
+    tenths = [f"{value / 10:.1f}".replace(".", ",") for value in range(10, 51)] * 4
+    assert read_examples(write_tabs(tmp_path, "length", shuffled(tenths)), label="length").task is Task.NUMBER
+    halves = [value.replace(".", ",") for value in stepped(1, 5, 0.5, 200)]
+    assert read_examples(write_tabs(tmp_path, "rating", halves)).task is Task.NUMBER
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_three_numbers_in_a_cell_are_tags(tmp_path: Path, delimiter: str) -> None:
+    cells = ["1", "1,3", "2,4", "3,4", "4", "2", "1,2,3"] * 10
+    rows = [f"{text}{delimiter}{cell}" for text, cell in zip(texts(70), cells, strict=True)]
+    examples = read_examples(write(tmp_path, "data.csv", [f"text{delimiter}topic", *rows]))
+    assert tags(examples) == parted(cells, ",")
 
 
 def test_commas_between_thousands_are_no_separators() -> None:

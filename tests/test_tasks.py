@@ -89,6 +89,11 @@ def test_a_number_is_learned_and_given_with_an_interval_that_holds(
     within = [p["interval"][0] <= t <= p["interval"][1] for p, t in zip(predictions, truth, strict=True)]
     assert np.mean(within) >= 0.75
     assert all(isinstance(p["answer"], float) for p in predictions)
+    cli("predict", "rooms-model", "--file", "held.csv", "--out", "out.jsonl", cwd=tmp_path)
+    told = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert all(row["low"] < row["answer"] < row["high"] for row in told)
+    refused = cli("predict", "rooms-model", "two cups", "--unsure", "0.8", cwd=tmp_path)
+    assert (refused.returncode, "interval" in refused.stderr) == (2, True)
 
 
 def test_predict_says_where_it_is_not_sure(cli: Cli, trained: tuple[Path, dict], tmp_path: Path) -> None:
@@ -115,6 +120,24 @@ def test_numbers_are_scored_against_always_guessing_the_mean() -> None:
     blind = score_outputs(Task.NUMBER, truth, np.full((10, 1), 4.5, dtype=np.float32), prior=prior)
     assert abs(blind.value) < 1e-9
     assert blind.others["mean_absolute_error"] == 2.5
+
+
+def test_numbers_that_are_all_alike_do_not_make_the_score_explode() -> None:
+    truth = np.array([5.0, 5.0, 5.0])
+    score = score_outputs(Task.NUMBER, truth, truth[:, None] + 0.1, prior=np.array([4.0, 1e-8]))
+    assert (score.value, score.interval) == (0.0, (0.0, 0.0))
+
+
+def test_a_test_without_any_of_the_answers_has_a_score_that_json_can_hold() -> None:
+    score = score_outputs(
+        Task.MULTI, np.zeros((3, 2), dtype=np.int64), np.full((3, 2), 0.7), prior=np.array([0.5, 0.1])
+    )
+    json.dumps({"value": score.value, **score.others}, allow_nan=False)
+
+
+def test_of_several_answers_the_least_sure_decision_counts() -> None:
+    given = np.array([[0.3, 0.9]])
+    assert Blend(Task.MULTI, 1.0, 0.0, threshold=0.25).sureness(given).tolist() == [0.3]
 
 
 def test_the_interval_of_a_number_holds_nine_of_ten_new_rows() -> None:

@@ -52,7 +52,7 @@ def train(
     from .faces.terminal import Terminal
     from .pipeline import fit
 
-    columns = (text,) if isinstance(text, str) else tuple(text)
+    columns = (text,) if isinstance(text, str) else tuple(text or ())
     answers = (label,) if isinstance(label, str) else tuple(label or ())
     followed = None if plan is None else str(plan)
     kind = None if task is None else as_task(task)

@@ -21,7 +21,7 @@ from .core.tasks import Task
 class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Texts (n,) and labels (n,) in, a classifier out; the same training as `plaintune.train`.
 
-    Part of the texts is held back to weigh the blend and to score it: ``score_`` is the accuracy on them.
+    Part of the texts is held back to score it: ``score_`` is the accuracy on them.
     ``random_state`` is the seed. The model's folder lives as long as the estimator; pickling takes it along.
     """
 

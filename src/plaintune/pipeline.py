@@ -17,7 +17,7 @@ from .core.events import Listener, note, silent, stage
 from .core.features import text_hashes
 from .core.files import write_text
 from .core.metrics import score_outputs
-from .core.settings import Settings
+from .core.settings import PLAN, Settings
 from .data.describe import describe
 from .data.duplicates import text_clusters
 from .data.examples import Examples
@@ -28,7 +28,6 @@ from .model.folder import (
     CARD,
     GRAPH,
     NGRAMS,
-    PLAN,
     TOKENIZER,
     Manifest,
     checkpoint_folder,

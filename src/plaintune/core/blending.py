@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import sigmoid, softmax
 from .tasks import Task
+
+COVERED = 0.9  # numbers: the share of new rows whose number should lie within the interval
 
 
 @dataclass(frozen=True)
@@ -27,17 +30,23 @@ class Blend:
     threshold: float = 0.5  # multi-label: the probability from which a class applies
     half_width: float = 0.0  # numbers: 9 of 10 validation rows were within this distance
 
-    def outputs(
-        self, network_logits: NDArray[np.float32], ngram_logits: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Calibrated probabilities (rows, classes), or numbers (rows, 1)."""
+    def outputs(self, network_logits: NDArray[np.float32], ngram_logits: NDArray[np.float32]) -> NDArray[Any]:
+        """Calibrated probabilities (rows, classes) in float32, or numbers (rows, 1) in float64."""
         if self.task is Task.SINGLE:
             mixed = self.network * log_softmax(network_logits) + self.ngrams * log_softmax(ngram_logits)
             return softmax(mixed.astype(np.float32))
         if self.task is Task.MULTI:
             return sigmoid(self.network * network_logits + self.ngrams * ngram_logits)
         away = self.network * network_logits + self.ngrams * ngram_logits
-        return np.asarray(self.centre + self.spread * away, dtype=np.float32)
+        return np.asarray(self.centre + self.spread * away.astype(np.float64))
+
+    def sureness(self, outputs: NDArray[Any]) -> NDArray[Any]:
+        """How sure each answer is, (rows,): of several decisions the least sure one counts."""
+        if self.task is Task.SINGLE:
+            return np.asarray(outputs.max(axis=1))
+        if self.task is Task.MULTI:
+            return np.asarray(np.where(outputs >= self.threshold, outputs, 1 - outputs).min(axis=1))
+        return np.full(len(outputs), COVERED)
 
     def of_ngrams(self) -> Blend:
         """The n-gram model alone, as it came out of its own fit."""

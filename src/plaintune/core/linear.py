@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -59,10 +59,6 @@ class NgramModel:
         if self.opposed:
             return np.concatenate([-evidence / 2, evidence / 2], axis=1)
         return evidence
-
-    def stored(self) -> NgramModel:
-        """The model as it comes back from disk (float16 weights): what is scored is what is deployed."""
-        return replace(self, weights=self.weights.astype(np.float16).astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write as safetensors: arrays and a line of settings, no code."""

@@ -41,7 +41,7 @@ class Score:
 def score_outputs(
     task: Task,
     truth: NDArray[Any],
-    outputs: NDArray[np.float32],
+    outputs: NDArray[Any],
     *,
     prior: NDArray[np.float64],
     threshold: float = 0.5,
@@ -56,7 +56,7 @@ def score_outputs(
     if task is Task.MULTI:
         return _score_sets(truth, outputs, prior, threshold, groups)
     if task is Task.NUMBER:
-        return _score_numbers(truth, outputs[:, 0], float(prior[0]), groups)
+        return _score_numbers(truth, outputs[:, 0], prior, groups)
     return _score_classes(truth, outputs, int(prior.argmax()), groups)
 
 
@@ -102,17 +102,22 @@ def _score_sets(
         interval=bootstrap_interval(sums, _f1, groups),
         majority=_f1(_set_sums(truth, np.tile(guess, (len(truth), 1))).sum(axis=0)),
         others={
-            "macro_f1": float(per_class[wanted > 0].mean()) if wanted.any() else math.nan,
+            "macro_f1": float(per_class[wanted > 0].mean()) if wanted.any() else 0.0,
             "exact_match": float((chosen == (truth == 1)).all(axis=1).mean()),
         },
     )
 
 
 def _score_numbers(
-    truth: NDArray[np.float64], outputs: NDArray[np.float32], mean: float, groups: NDArray[np.int64] | None
+    truth: NDArray[np.float64],
+    outputs: NDArray[Any],
+    prior: NDArray[np.float64],
+    groups: NDArray[np.int64] | None,
 ) -> Score:
+    mean, spread = prior
     error = truth - outputs
-    sums = np.stack([error**2, np.ones(len(truth)), truth - mean, (truth - mean) ** 2], axis=1)
+    away = (truth - mean) / spread
+    sums = np.stack([(error / spread) ** 2, np.ones(len(truth)), away, away**2], axis=1)
     guess = sums.copy()
     guess[:, 0] = guess[:, 3]
     return Score(
@@ -144,7 +149,10 @@ def _f1(sums: NDArray[np.float64]) -> float:
 
 def _r2(sums: NDArray[np.float64]) -> float:
     squared_error, rows, total, squares = sums
-    return float(1.0 - squared_error / max(1e-12, squares - total**2 / max(1.0, rows)))
+    differences = squares - total**2 / max(1.0, rows)
+    if differences < 1e-9 * rows:  # all the same: there is nothing to explain
+        return 0.0
+    return float(1.0 - squared_error / differences)
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from .events import Event, Listener
 from .tasks import Task
 
 DEFAULT_MINUTES = 60.0
+PLAN = "plan.json"  # the file that keeps the choices of a run, for `train --plan`
 
 
 @dataclass(frozen=True)

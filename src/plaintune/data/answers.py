@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..core.tasks import Task
 from .describe import some
 from .examples import Examples, SetAside
 from .profile import MOST_ANSWERS
+from .several import only_item
 from .targets import ROWS_PER_CODE, WHOLE_NUMBER, Target
 
 Codes = NDArray[np.int64]  # (rows,) which of the answers a row has; -1 for none
@@ -29,7 +30,7 @@ def labels_of(
         return np.array([*numbers, np.nan], dtype=np.float64)[codes], (), []
     if target.task is Task.MULTI:
         return _several(target, answers, codes, wanted)
-    return _one(answers, codes, wanted)
+    return _one(target, answers, codes, wanted)
 
 
 def learnable(examples: Examples) -> Examples:
@@ -52,10 +53,10 @@ def set_aside(examples: Examples, positions: NDArray[np.int64], reasons: Sequenc
 # --- one answer ---
 
 
-def _one(answers: dict[str, int], codes: Codes, wanted: tuple[str, ...] | None) -> Labelled:
+def _one(target: Target, answers: dict[str, int], codes: Codes, wanted: tuple[str, ...] | None) -> Labelled:
     notes = []
     if wanted is None:
-        classes, places = _sorted_classes(answers)
+        classes, places = _sorted_classes([target.name(answer) for answer in answers])
         if classes and all(map(WHOLE_NUMBER.match, classes)):
             count = len(classes)
             notes.append(
@@ -81,15 +82,16 @@ def _counted(names: dict[str, int]) -> str:
     return some([f"`{name}` ({count:,})" for name, count in names.items()])
 
 
-def _sorted_classes(answers: dict[str, int]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """The classes in order, and for each answer as first met its class. "1.0" is "1" among integers."""
+def _sorted_classes(answers: Collection[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The classes in order, and for each answer as first met its class. "1.0" is "1" beside integers."""
+    written = set(answers)
     whole = [WHOLE_NUMBER.match(answer) for answer in answers]
-    names = [found[1] if found else answer for found, answer in zip(whole, answers, strict=True)]
-    if all(whole):
-        classes = tuple(sorted(set(names), key=lambda name: (int(name), name)))
-    else:
-        names = list(answers)
-        classes = tuple(sorted(names))
+    integers = all(whole)
+    names = [
+        found[1] if found and (integers or found[1] in written) else answer
+        for found, answer in zip(whole, answers, strict=True)
+    ]
+    classes = tuple(sorted(set(names), key=(lambda name: (int(name), name)) if integers else None))
     places = {name: place for place, name in enumerate(classes)}
     return classes, np.array([places[name] for name in names], dtype=np.int64)
 
@@ -98,8 +100,10 @@ def _places_in(classes: tuple[str, ...], answers: dict[str, int]) -> NDArray[np.
     places = {name: place for place, name in enumerate(classes)}
 
     def place(answer: str) -> int:
-        whole = WHOLE_NUMBER.match(answer)
-        return places.get(answer, places.get(whole[1], -1) if whole else -1)
+        item = only_item(answer) or answer
+        whole = WHOLE_NUMBER.match(item)
+        alike = (answer, item, whole[1] if whole else item)
+        return next((places[name] for name in alike if name in places), -1)
 
     return np.array([place(answer) for answer in answers], dtype=np.int64)
 

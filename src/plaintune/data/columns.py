@@ -12,7 +12,8 @@ from ..core.errors import AmbiguousColumns, UserError, nearest
 from ..core.tasks import Task
 from .names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TAG_NAMES, TEXT_NAMES, normalised, words_of
 from .profile import MOST_ANSWERS, ColumnProfile, TableProfile
-from .targets import ROWS_PER_ANSWER, found_separator, is_measure, says_yes_or_no, usual_separator
+from .several import found_separator, holds_lists_of_one, says_yes_or_no, usual_separator
+from .targets import ROWS_PER_ANSWER, is_measure
 
 TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "year", "created"})
 
@@ -112,7 +113,7 @@ def check_label(column: ColumnProfile) -> None:
             f"`{column.name}` holds {count}: it looks like {what}, not like an answer that comes back.",
             f"Name the column with the answers: --label NAME{_or_as(column)}",
         )
-    if column.is_nested:
+    if column.is_nested and not holds_lists_of_one(column):
         raise UserError(
             f"`{column.name}` holds lists or objects, not one answer per text, nor several of them.",
             "Write one answer in each row, or name another column: --label NAME",

@@ -40,6 +40,10 @@ class Tokens:
         """The tokens of the texts ``chosen``, in that order."""
         return joined([self.of(int(text)) for text in chosen])
 
+    def cut(self, max_length: int) -> Tokens:
+        """The same texts, of long ones the head and the tail."""
+        return joined([head_and_tail(self.of(text), max_length) for text in range(len(self))])
+
 
 def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int) -> Tokens:
     """Token ids with the special ones of the model; of a long text the head and the tail are kept."""

@@ -21,7 +21,14 @@ LABEL_NAMES = _names("""
     étiquette kategorie klasse catégorie categoría categoria etiqueta clase
 """)
 TAG_NAMES = _names("tags genres topics emotions intents keywords")  # several answers for each text
-MEASURE_NAMES = _names("score rating ratings stars points percent price amount")  # numbers, not of classes
+MEASURE_NAMES = _names(  # numbers, not of classes
+    "score scores rating ratings star stars points percent percentage price prices amount similarity"
+)
+CODE_NAMES = _names("""
+    code codes version versions release section chapter zip zipcode postcode sku isbn
+    class classes category categories
+""")  # written as numbers at most
+CLASS_NAMES = (LABEL_NAMES | TAG_NAMES) - MEASURE_NAMES - {"target", "outcome", "polarity"}
 OTHER_NAMES = _names("""
     id uid uuid guid key index row url link href date time datetime timestamp created updated year
     user username author customer name email phone address city country location company source file filename

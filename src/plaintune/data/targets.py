@@ -5,38 +5,47 @@ Recognised where it is clear, and then said with how to overrule it; what the us
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from statistics import median
 
 from ..core.errors import UserError
 from ..core.tasks import Task
-from .names import IDENTITY_WORDS, LABEL_NAMES, MEASURE_NAMES, words_of
+from .names import CLASS_NAMES, CODE_NAMES, IDENTITY_WORDS, LABEL_NAMES, MEASURE_NAMES, words_of
 from .profile import ColumnProfile
+from .several import (
+    LISTS,
+    MOSTLY,
+    PLACES,
+    SEPARATORS,
+    THOUSANDS,
+    YES,
+    cells_with_several,
+    found_separator,
+    holds_lists_of_one,
+    list_items,
+    only_item,
+    says_yes_or_no,
+    split_cell,
+)
 from .times import is_number
 
-SEPARATORS = (";", "|", ",")  # of several answers in one cell, where nobody names another
-LISTS = "[]"  # stands for a separator where each cell is a list of classes,
-PLACES = "[01]"  # or of as many 0 and 1 as there are classes: a row of a matrix
 BESIDE = "\x1f"  # between the cells of several label columns
 NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})  # how libraries write a missing value into a text file
-YES = frozenset({"1", "1.0", "true", "yes"})
-NO = frozenset({"0", "0.0", "false", "no", "", "nan", "<na>"})
-MOSTLY = 0.9  # of the cells
 MOST_RATINGS = 20  # different whole numbers that are taken for classes without a closer look
+MOST_STEPS = 3  # the same for numbers with fractions: 0, 0.5 and 1
+CLEAR_SHARE = 0.05  # of the numbers have a fraction; fewer are slips of the pen
 ROWS_PER_ANSWER = 20  # with many answers, fewer rows each than this are no answers
-ROWS_PER_CODE = 5  # the same for 0, 1, 2… with hardly a gap, and for many classes that come together
+ROWS_PER_CODE = 5  # the same for a few numbers with fractions, and for many classes that come together
+ROWS_PER_NUMBER = 2  # whole numbers with fewer rows each hardly come back
 FIRST = 1000  # of the sampled cells stand in rows that follow each other
 
 WHOLE_NUMBER = re.compile(r"([-+]?\d+)(?:\.0+)?$")
-THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+(?:,\d+)?$")
-LIST_ITEM = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"][^,"]*)""")
+LEADING_ZERO = re.compile(r"[-+]?0\d")
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,21 @@ class Target:
     columns: tuple[str, ...] = ()
     separator: str | None = None
     decimal_comma: bool = False
+    listed: bool = False  # each cell is a list of the one answer
     notes: tuple[str, ...] = ()
+
+    def name(self, answer: str) -> str:
+        """The class that ``answer`` is, of a single one."""
+        return (only_item(answer) if self.listed else None) or answer
 
     def parts(self, answer: str) -> list[str]:
         """The classes that a row's ``answer`` names; of several columns, those that say yes."""
         if len(self.columns) > 1:
             cells = zip(self.columns, answer.split(BESIDE), strict=True)
             return [name for name, cell in cells if self._says_yes(name, cell)]
-        items = _list_items(answer) if self.separator in (LISTS, PLACES) else None
+        items = list_items(answer) if self.separator in (LISTS, PLACES) else None
         if items is None:
-            return _split(answer, self.separator)
+            return split_cell(answer, self.separator)
         if self.separator == LISTS:
             return items
         return [str(place) for place, item in enumerate(items) if item.lower() in YES]
@@ -106,13 +120,18 @@ def choose_target(
 
 def _recognised(column: ColumnProfile, delimiter: str | None) -> Target:
     name = (column.name,)
-    decimal_comma = delimiter == ";" and _holds_decimal_commas(column)
-    separator = None if decimal_comma else found_separator(column)
-    if separator in (LISTS, PLACES):
-        return Target(Task.MULTI, name, separator)
-    if separator is not None:
+    if holds_lists_of_one(column):
         note = (
-            f"`{column.name}` holds several answers parted by '{separator}', so a text can have several. "
+            f"Each list in `{column.name}` has one item: the answer. To allow several: --task {Task.MULTI}."
+        )
+        return Target(columns=name, listed=True, notes=(note,))
+    decimal_comma = _are_commas_decimal(column, delimiter)
+    separator = None if decimal_comma else found_separator(column)
+    if separator is not None:
+        listed = separator in (LISTS, PLACES)
+        holds = "lists" if listed else f"several answers parted by '{separator}'"
+        note = (
+            f"`{column.name}` holds {holds}, so a text can have several answers. "
             f"If each is one answer: --task {Task.SINGLE}."
         )
         return Target(Task.MULTI, name, separator, notes=(note,))
@@ -137,17 +156,6 @@ def _several_columns(columns: Sequence[ColumnProfile], task: Task | None, separa
     return Target(Task.MULTI, names)
 
 
-def says_yes_or_no(cell: str) -> bool:
-    return cell.lower() in YES or cell.lower() in NO
-
-
-def usual_separator(column: ColumnProfile) -> str | None:
-    """The separator that stands in at least half of the cells, if one does."""
-    counts = {mark: sum(mark in value for value in column.sample) for mark in SEPARATORS}
-    best = max(SEPARATORS, key=counts.__getitem__)
-    return best if 0 < len(column.sample) <= 2 * counts[best] else None
-
-
 def _several_answers(column: ColumnProfile, separator: str | None, learn: bool) -> Target:
     name = (column.name,)
     if separator not in (LISTS, PLACES) and (separator is None or column.is_nested):
@@ -170,74 +178,6 @@ def _parts_any(column: ColumnProfile, separator: str) -> bool:
     return any(separator in value for value in column.counts or column.sample)
 
 
-def found_separator(column: ColumnProfile) -> str | None:
-    """What clearly parts several answers in the cells of ``column``, if anything does."""
-    if column.is_nested:
-        return _kind_of_lists(column.sample)
-    if column.is_dates or column.is_links:
-        return None
-    several = {separator: _cells_with_several(column.sample, separator) for separator in SEPARATORS}
-    best = max(SEPARATORS, key=several.__getitem__)
-    return best if several[best] else None
-
-
-def _cells_with_several(values: Sequence[str], separator: str) -> int:
-    """How many of ``values`` hold several answers; 0 unless their parts come back, differently combined.
-
-    A class name that merely holds the separator brings parts of its own. So there would be as many
-    parts as values, and they would be met in no other value.
-    """
-    held = [value for value in values if separator in value]
-    if sum(THOUSANDS.match(value) is not None for value in held) >= MOSTLY * len(held):
-        return 0
-    cells = Counter(values)
-    parts = {value: frozenset(_split(value, separator)) for value in cells}
-    met_in = Counter(part for found in parts.values() for part in found)
-    several = sum(count for value, count in cells.items() if len(parts[value]) > 1)
-    total = sum(count * len(parts[value]) for value, count in cells.items())
-    clear = (
-        several >= max(2, 0.03 * len(values))
-        and 2 <= len(met_in) <= 0.75 * len(cells)
-        and sum(count > 1 for count in met_in.values()) >= 0.6 * len(met_in)
-        and total >= 3 * len(met_in)
-        and len(set(map(len, parts.values())) - {0}) > 1  # always two: a first and a last name, say
-    )
-    return several if clear else 0
-
-
-def _split(answer: str, separator: str | None) -> list[str]:
-    parts = answer.split(separator) if separator else [answer]
-    return [part for part in map(str.strip, parts) if part]
-
-
-def _kind_of_lists(values: Sequence[str]) -> str | None:
-    lists = [items for value in values if (items := _list_items(value)) is not None]
-    if len(lists) < MOSTLY * len(values):
-        return None
-    of_places = {len(items) for items in lists} == {max(2, len(lists[0]))} and all(
-        says_yes_or_no(item) for items in lists for item in items
-    )
-    return PLACES if of_places else LISTS
-
-
-def _list_items(value: str) -> list[str] | None:
-    """The items of a list as JSON, Python, numpy or Postgres write it; None where it is none."""
-    if value[:1] + value[-1:] not in ("[]", "{}"):
-        return None
-    try:
-        found: Any = json.loads(value)
-    except (ValueError, RecursionError):
-        body = value[1:-1]
-        if LIST_ITEM.sub("", body).replace(",", "").strip():
-            return None
-        found = [re.sub(r"\\(.)", r"\1", "".join(item)) for item in LIST_ITEM.findall(body)]
-    if found == {}:  # of Postgres
-        return []
-    if not isinstance(found, list) or any(isinstance(item, list | dict) for item in found):
-        return None
-    return [item for item in (str(item).strip() for item in found if item is not None) if item]
-
-
 # --- a number ---
 
 
@@ -252,9 +192,7 @@ def number_in(value: str, *, decimal_comma: bool = False) -> float:
 
 
 def _asked_number(column: ColumnProfile, learn: bool, delimiter: str | None) -> Target:
-    commas = [value for value in column.sample if "," in value]
-    thousands = delimiter != ";" and all(map(THOUSANDS.match, commas))
-    decimal_comma = _holds_decimal_commas(column) and not thousands
+    decimal_comma = _may_commas_be_decimal(column, delimiter)
     if learn and column.sample and not _are_numbers(column, decimal_comma):
         numbers = Target(Task.NUMBER, decimal_comma=decimal_comma)
         odd = next(value for value in column.sample if math.isnan(numbers.number(value)))
@@ -274,12 +212,26 @@ def _is_measure(column: ColumnProfile, decimal_comma: bool) -> bool:
     if not _are_numbers(column, decimal_comma):
         return False
     numbers = _numbers(column.sample, decimal_comma)
-    if _is_counter(column, numbers):
+    if _is_counter(column, numbers) or _are_codes(column):
         return False
-    if not all(map(float.is_integer, numbers)):
-        return column.distinct > 2
-    too_rare = column.filled < ROWS_PER_ANSWER * column.distinct
-    return column.distinct > MOST_RATINGS and too_rare and not _are_codes(column, numbers)
+    named = _is_named_measure(column)
+    fractions = sum(not number.is_integer() for number in numbers)
+    if fractions >= CLEAR_SHARE * len(numbers):
+        return column.distinct > MOST_STEPS and (named or _hardly_come_back(column))
+    rows_each = ROWS_PER_ANSWER if named else ROWS_PER_NUMBER
+    rare = column.distinct > MOST_RATINGS and column.filled < rows_each * column.distinct
+    return rare and (named or not words_of(column.name) & CLASS_NAMES)
+
+
+def _is_named_measure(column: ColumnProfile) -> bool:
+    return bool(words_of(column.name) & MEASURE_NAMES)
+
+
+def _hardly_come_back(column: ColumnProfile) -> bool:
+    """Of many values the usual one is looked at: of 0 to 5 in hundredths, the round ones are frequent."""
+    if column.distinct <= MOST_RATINGS:
+        return column.filled < ROWS_PER_CODE * column.distinct
+    return column.counts is None or median(column.counts.values()) < ROWS_PER_ANSWER
 
 
 def _is_counter(column: ColumnProfile, numbers: Sequence[float]) -> bool:
@@ -291,17 +243,18 @@ def _is_counter(column: ColumnProfile, numbers: Sequence[float]) -> bool:
     if not all(map(float.is_integer, numbers)):
         return False
     words = words_of(column.name)
-    if words & IDENTITY_WORDS and not words & LABEL_NAMES:
+    if words & IDENTITY_WORDS and not words & (LABEL_NAMES | MEASURE_NAMES):
         return True
     return each_its_own and bool(steps) and (min(steps) > 0 or max(steps) < 0)
 
 
-def _are_codes(column: ColumnProfile, numbers: Collection[float]) -> bool:
-    """0, 1, 2… (or from 1) with hardly a gap and coming back: the numbers of classes."""
-    whole = set(numbers)
-    dense = min(whole) in (0, 1) and max(whole) <= 1.1 * len(whole)
-    named = not words_of(column.name) & MEASURE_NAMES
-    return dense and named and column.filled >= ROWS_PER_CODE * column.distinct
+def _are_codes(column: ColumnProfile) -> bool:
+    """Versions, ZIP codes, sections: by the name, by a leading zero, or as 3.10 beside 3.1."""
+    values = set(column.sample)
+    if words_of(column.name) & CODE_NAMES or any(map(LEADING_ZERO.match, values)):
+        return True
+    twins = any("." in value and value.endswith("0") and value[:-1] in values for value in values)
+    return twins and not _is_named_measure(column)
 
 
 def _numbers(values: Iterable[str], decimal_comma: bool) -> list[float]:
@@ -321,3 +274,27 @@ def _holds_decimal_commas(column: ColumnProfile) -> bool:
         >= MOSTLY * len(column.sample)
         and not any("." in value and is_number(value) for value in column.sample)
     )
+
+
+def _may_commas_be_decimal(column: ColumnProfile, delimiter: str | None) -> bool:
+    """Decimal commas, and not thousands in a file whose fields are not parted by semicolons."""
+    commas = [value for value in column.sample if "," in value]
+    thousands = delimiter != ";" and all(map(THOUSANDS.match, commas))
+    return _holds_decimal_commas(column) and not thousands
+
+
+def _are_commas_decimal(column: ColumnProfile, delimiter: str | None) -> bool:
+    """Are its commas decimal? UserError where they part answers as well as decimals: 1; 1,5; 2,5."""
+    three_parts = any(value.count(",") > 1 for value in column.sample)
+    if three_parts or not _may_commas_be_decimal(column, delimiter):
+        return False
+    numbers = [value for value in column.sample if DECIMAL_COMMA.match(value)]
+    in_each = all("," in value for value in numbers)  # 12,50 and 1,0: tags are not always two
+    if not in_each and not _is_named_measure(column) and cells_with_several(column.sample, ","):
+        met = next(value for value in numbers if "," in value)
+        raise UserError(
+            f"`{column.name}` holds '{met}': one number with a decimal comma, or two answers. I cannot tell.",
+            f'Numbers: --task {Task.NUMBER}; several answers: --task {Task.MULTI} --separator ","; '
+            f"one answer in each row: --task {Task.SINGLE}",
+        )
+    return True

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from ..core.errors import UserError, nearest
 from ..core.events import Listener, progress, stage, warn
+from ..core.tasks import Task
 from ..data.examples import Examples
 from ..data.names import unique_names
 from ..data.read import joined_text, read_examples
@@ -36,13 +37,14 @@ def predict_file(
 ) -> int:
     """Write every row of ``source`` with its answer and confidence to ``out`` (None: stdout); counts them.
 
+    Beside a number stand the ends of its interval.
     With ``unsure`` a column says whether the confidence is below it.
     Rows without a text, and rows that could not be read, keep their place and get no answer.
     """
     table = open_table(source, listener=listener)
     answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
     with _sink(out) as file:
-        return sum(1 for _ in _written(table, answered, _mark(model), unsure, out, file))
+        return sum(1 for _ in _written(model, table, answered, unsure, out, file))
 
 
 def predictions_of_file(
@@ -61,7 +63,7 @@ def predictions_of_file(
     if out is None:
         return [answer or none for _, answer in answered]
     with _sink(out) as file:
-        return [answer or none for _, answer in _written(table, answered, _mark(model), unsure, out, file)]
+        return [answer or none for _, answer in _written(model, table, answered, unsure, out, file)]
 
 
 def read_for_model(
@@ -127,40 +129,34 @@ def _answered(
 
 
 def _written(
+    model: Model,
     table: Table,
     answered: Iterator[Answered],
-    separator: str,
     unsure: float | None,
     out: Path | None,
     file: TextIO,
 ) -> Iterator[Answered]:
     """What comes in, each row written to ``file`` as it passes."""
-    names = ("answer", "confidence") if unsure is None else ("answer", "confidence", "unsure")
+    names = ["answer", "confidence", *(["unsure"] if unsure is not None else [])]
+    if model.task is Task.NUMBER:
+        names += ["low", "high"]
     added = unique_names([*table.columns, *names])[len(table.columns) :]
-    write = _writer(file, out, [*table.columns, *added])
+    separator = model.manifest.separator or ";"
+    if separator[0] == "[":  # lists, in whatever brackets
+        separator = ";"
+    write = _writer(file, out, [*table.columns, *added], separator)
     for row, answer in answered:
-        write([*row.values, *(_cell(answer, name, separator) for name in names)])
+        write([*row.values, *(_part(answer, name) for name in names)])
         yield row, answer
 
 
-def _mark(model: Model) -> str:
-    """What stands between several answers in one cell: as in the training data, or a semicolon."""
-    separator = model.manifest.separator or ";"
-    return separator if len(separator) == 1 else ";"
-
-
-def _cell(answer: dict[str, Any] | None, name: str, separator: str) -> str:
-    """A part of an answer as a table holds it."""
+def _part(answer: dict[str, Any] | None, name: str) -> Any:
+    """A column's share of an answer, None where there is no answer."""
     if answer is None:
-        return ""
-    value = answer[name]
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return separator.join(value)
-    if isinstance(value, float):
-        return f"{value:.4f}" if name == "confidence" else f"{value:.6g}"
-    return str(value)
+        return None
+    if name in ("low", "high"):
+        return answer["interval"][name == "high"]
+    return round(answer[name], 4) if name == "confidence" else answer[name]
 
 
 @contextmanager
@@ -178,11 +174,13 @@ def _sink(out: Path | None) -> Iterator[TextIO]:
         aside.unlink(missing_ok=True)
 
 
-def _writer(file: TextIO, out: Path | None, columns: list[str]) -> Callable[[list[str]], None]:
+def _writer(
+    file: TextIO, out: Path | None, columns: list[str], separator: str
+) -> Callable[[list[Any]], None]:
     suffix = ".csv" if out is None else out.suffix.lower()
     if suffix in (".jsonl", ".ndjson"):
 
-        def write_line(values: list[str]) -> None:
+        def write_line(values: list[Any]) -> None:
             file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
 
         return write_line
@@ -193,7 +191,18 @@ def _writer(file: TextIO, out: Path | None, columns: list[str]) -> Callable[[lis
     table = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
     table.writerow(columns)
 
-    def write_row(values: list[str]) -> None:
-        table.writerow(values)
+    def write_row(values: list[Any]) -> None:
+        table.writerow([_cell(value, separator) for value in values])
 
     return write_row
+
+
+def _cell(value: Any, separator: str) -> str:
+    """A value as a table holds it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return separator.join(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

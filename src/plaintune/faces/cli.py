@@ -167,6 +167,10 @@ def predict(
             f"{out} exists already.", "Add --yes to replace it, or choose another name: --out FILE"
         )
     loaded = Model.load(model)
+    if unsure is not None and loaded.task is Task.NUMBER:
+        raise UserError(
+            f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
+        )
     if file:
         columns = tuple(text or ())
         with _terminal(quiet) as listener:

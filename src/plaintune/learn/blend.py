@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from ..core.blending import Blend
+from ..core.blending import COVERED, Blend
 from ..core.events import Listener
 from ..core.metrics import METRICS, score_outputs
 from ..core.settings import Choice, choose
@@ -18,7 +18,6 @@ PRIOR = (0.8, 0.4)  # weights to fall back on where validation rows are few
 PRIOR_OF_NUMBERS = (0.7, 0.3)
 PRIOR_ROWS = 12.0  # how many validation rows the prior is worth
 THRESHOLDS = np.arange(0.2, 0.65, 0.025)
-COVERED = 0.9  # the share of new rows whose number should lie within the interval
 
 Labels = NDArray[np.int64] | NDArray[np.float64]
 

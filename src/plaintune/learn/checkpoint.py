@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.events import Listener, warn
 from ..core.files import file_sha256, write_text
+from ..core.settings import PLAN
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -29,7 +30,7 @@ class Checkpoint:
     def load_plan(self, key: str) -> dict[str, Any] | None:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""
         try:
-            plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+            plan: dict[str, Any] = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         return plan if plan.get("key") == key else None
@@ -38,7 +39,7 @@ class Checkpoint:
         """Begin a run: what an earlier run left is removed, the plan is written."""
         self.remove()
         self.folder.mkdir(parents=True)
-        write_text(self.folder / "plan.json", json.dumps(plan, indent=1))
+        write_text(self.folder / PLAN, json.dumps(plan, indent=1))
 
     def save(
         self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, losses: list[float]
@@ -92,9 +93,13 @@ class Checkpoint:
                 if f"weight/{name}" not in arrays:
                     continue
                 parameter.copy_(arrays[f"weight/{name}"])
-                optimizer.state[parameter] = {"step": torch.tensor(float(state["step"]))} | {
-                    moment: arrays[f"{moment}/{name}"].to(parameter.device) for moment in MOMENTS
+                moments = {
+                    moment: arrays[f"{moment}/{name}"].to(parameter.device)
+                    for moment in MOMENTS
+                    if f"{moment}/{name}" in arrays  # none before the first step
                 }
+                if moments:
+                    optimizer.state[parameter] = {"step": torch.tensor(float(state["step"])), **moments}
         return state["step"], state["steps"], state["losses"]
 
     def remove(self) -> None:

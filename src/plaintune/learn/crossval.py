@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
-from .train import Schedule, contrast, train
+from .train import Schedule, train
 
 
 class Technique(StrEnum):
@@ -48,24 +50,27 @@ class Checked:
 def teach(
     lesson: Examples,
     tokens: Tokens,
+    labels: NDArray[Any],
     learner: Learner,
     technique: Technique,
     schedule: Schedule,
     *,
-    deadline: float = math.inf,
+    deadline: float,
     checkpoint: Checkpoint | None = None,
     listener: Listener = silent,
 ) -> tuple[Network, bool]:
-    """A network that has learned ``lesson``, and whether the time was too short for the schedule."""
+    """A network that has learned ``tokens`` and ``labels`` of the kind that ``lesson`` has.
+
+    Also whether the time was too short for the schedule; ``deadline`` is in `time.monotonic` seconds.
+    """
     fine_tuned = technique is Technique.FINE_TUNED
-    network, stepper = learner.network(lesson, sentence=not fine_tuned), learner.stepper(tokens, lesson)
-    if technique is Technique.CONTRASTIVE:
-        contrast(network, stepper, seed=schedule.seed)
+    network = learner.network(lesson, sentence=not fine_tuned)
     trained = train(
         network,
-        stepper,
+        learner.stepper(tokens, labels, lesson.task),
         schedule if fine_tuned else replace(schedule, steps=0),
         deadline=deadline,
+        contrastive=technique is Technique.CONTRASTIVE,
         checkpoint=checkpoint,
         listener=listener,
     )
@@ -80,11 +85,13 @@ def cross_validate(
     *,
     length: int,
     folds: int,
+    deadline: float,
     kept: Path,
     listener: Listener,
 ) -> tuple[Technique, Checked, Choice]:
     """The technique whose blend with counted words is the least surprised by rows it has not learned from.
 
+    Turns are cut short to end before ``deadline``, in `time.monotonic` seconds, should the machine be slow.
     Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``.
     """
     parts = _folds(lesson, clusters, folds, schedule.seed)
@@ -94,13 +101,17 @@ def cross_validate(
     surprise: dict[Technique, float] = {}
     score: dict[Technique, str] = {}
     checked: dict[Technique, Checked] = {}
-    for technique in _techniques(lesson):
+    techniques = _techniques(lesson)
+    turns_left = len(techniques) * len(parts)
+    for technique in techniques:
         logits = np.zeros_like(counted)
         for number, part in enumerate(parts, start=1):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
             file = kept / f"folds-{technique.name.lower()}-{number}.npy"
-            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule)
+            until = time.monotonic() + (deadline - time.monotonic()) / turns_left
+            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule, until)
             logits[part] = kept_array(file, turn)
+            turns_left -= 1
         blend = fit_blend(lesson.task, logits, counted, lesson.labels, prior=prior)
         outputs = blend.outputs(logits, counted)
         surprise[technique] = loss_of(lesson.task, lesson.labels, outputs, blend.spread)
@@ -119,11 +130,13 @@ def _turn(
     learner: Learner,
     technique: Technique,
     schedule: Schedule,
+    deadline: float,
 ) -> NDArray[np.float32]:
     """What a network that has learned all rows but ``part`` says of these."""
     rest = np.setdiff1d(np.arange(len(lesson)), part)
+    labels = standard_labels(lesson)[rest]
     fewer = replace(schedule, steps=math.ceil(schedule.steps * len(rest) / len(lesson)))
-    network, _ = teach(lesson.take(rest), tokens.take(rest), learner, technique, fewer)
+    network, _ = teach(lesson, tokens.take(rest), labels, learner, technique, fewer, deadline=deadline)
     return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 
 
@@ -135,6 +148,8 @@ def _techniques(lesson: Examples) -> list[Technique]:
 def _folds(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
     """Parts with about the same share of each class, whole clusters in each."""
     kinds = np.unique(strata(lesson), return_inverse=True)[1]
+    if np.bincount(kinds).max() < 2:
+        kinds = np.zeros_like(kinds)  # a row of each kind: nothing to share out
     most = min(folds, int(np.bincount(kinds).max()), len(np.unique(clusters)))
     splitter = StratifiedGroupKFold(max(2, most), shuffle=True, random_state=seed)
     with warnings.catch_warnings():

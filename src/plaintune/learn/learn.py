@@ -24,6 +24,8 @@ from .learner import Learner, prepare, prior_of, standard_labels
 from .network import Network
 from .plan import Plan, divide, make_or_resume_plan
 
+TURNS_SHARE = 0.5  # of the time, at most, goes into checking by turns where it was planned to take a quarter
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -60,7 +62,10 @@ def learn(
         examples, clusters, test, learner, settings,
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
     )  # fmt: skip
-    splits = divide(examples, clusters, test, settings, max_test_rows=plan.max_test_rows, folds=plan.folds)
+    splits = divide(
+        examples, clusters, test,
+        seed=plan.schedule.seed, max_test_rows=plan.max_test_rows, folds=plan.folds,
+    )  # fmt: skip
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 
@@ -70,7 +75,9 @@ def learn(
     if plan.folds:
         technique, checked, choice = cross_validate(
             lesson, clusters[splits.train], learner, plan.schedule,
-            length=plan.max_length, folds=plan.folds, kept=checkpoint.folder, listener=listener,
+            length=plan.max_length, folds=plan.folds, kept=checkpoint.folder,
+            deadline=math.inf if settings.plan else time.monotonic() + TURNS_SHARE * seconds_left(),
+            listener=listener,
         )  # fmt: skip
         choices.append(choice)
     network = _learn_all(
@@ -110,7 +117,7 @@ def _learn_all(
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length)
     network, shortened = teach(
-        lesson, tokens, learner, technique, plan.schedule,
+        lesson, tokens, standard_labels(lesson), learner, technique, plan.schedule,
         deadline=deadline, checkpoint=checkpoint, listener=listener,
     )  # fmt: skip
     if shortened:
@@ -126,7 +133,6 @@ def _say_split(examples: Examples, splits: Splits, test: Examples | None, listen
         names = ", ".join(unlearned[:10])
         warn(listener, f"No example is left to learn these answers from: {names}.")
     scored_on = len(splits.test) if test is None else len(test)
-    parts = (
-        f"{len(splits.train):,} to learn from, {len(splits.valid):,} to check on, {scored_on:,} to score on"
-    )
+    checked = f"{len(splits.valid):,} to check on" if len(splits.valid) else "and, by turns, to check on"
+    parts = f"{len(splits.train):,} to learn from, {checked}, {scored_on:,} to score on"
     return choose(listener, "examples", parts, splits.reason)

@@ -33,9 +33,9 @@ class Learner:
         """Token ids of ``texts``, long ones by head and tail."""
         return encode(self.tokenizer, texts, max_length=max_length)
 
-    def stepper(self, tokens: Tokens, lesson: Examples) -> Stepper:
-        """Training steps over these texts on this machine."""
-        return Stepper(tokens, standard_labels(lesson), self.backbone.pad_id, self.device, lesson.task)
+    def stepper(self, tokens: Tokens, labels: NDArray[Any], task: Task = Task.SINGLE) -> Stepper:
+        """Training steps over these texts on this machine; ``labels`` are `standard_labels`."""
+        return Stepper(tokens, labels, self.backbone.pad_id, self.device, task)
 
     def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
         """The pre-trained network with an empty last layer, pooled for whole sentences or in three ways."""

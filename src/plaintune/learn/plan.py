@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core.errors import UserError, one_line
 from ..core.events import Listener, note, stage
 from ..core.features import text_hashes
-from ..core.settings import Choice, Settings, choose
+from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits, split
 from .baseline import MAX_FIT_ROWS
@@ -34,12 +34,11 @@ from .budget import (
     test_rows_affordable,
 )
 from .checkpoint import Checkpoint
-from .learner import Learner
+from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .train import Schedule
 
-PLAN = "plan.json"
 SWEEP_ROWS = 4000
 COUNTING_SECONDS_PER_MEGABYTE = 0.7
 COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
@@ -61,7 +60,7 @@ class Plan:
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
         """The plan as `dataclasses.asdict` wrote it."""
-        parts = {name: value for name, value in written.items() if name not in ("key", "data")}
+        parts = {name: value for name, value in written.items() if name not in ("key", "data", "backbone")}
         parts["schedule"] = Schedule(**parts["schedule"])
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
         return cls(**parts)
@@ -86,31 +85,40 @@ def make_or_resume_plan(
         note(listener, "Going on with an unfinished run of the same command, by its plan.")
         return Plan.from_json(written)
     if settings.plan is not None:
-        plan = _given_plan(Path(settings.plan), data)
+        plan = _given_plan(Path(settings.plan), data, learner)
         note(listener, f"Training by the plan in {settings.plan}, to its last step, however long it takes.")
+        for choice in plan.choices:
+            choose(listener, choice.name, choice.value, choice.reason)
     else:
         plan = make_plan(
             examples, clusters, test, learner, settings, seconds_left=seconds_left, listener=listener
         )
-    checkpoint.save_plan({"key": key, "data": data, **asdict(plan)})
+    made_for = {"key": key, "data": data, "backbone": learner.backbone.sha256}
+    checkpoint.save_plan({**made_for, **asdict(plan)})
     return plan
 
 
-def _given_plan(path: Path, data: str) -> Plan:
-    """The plan that an earlier run left in its model folder; UserError where it is for other data."""
+def _given_plan(path: Path, data: str, learner: Learner) -> Plan:
+    """The plan that an earlier run left in its model folder; UserError where it is for something else."""
     file = path / PLAN if path.is_dir() else path
     try:
         written = json.loads(file.read_text(encoding="utf-8"))
         plan = Plan.from_json(written)
-        same = written["data"] == data
+        same_data, same_backbone = written["data"] == data, written["backbone"] == learner.backbone.sha256
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{file} cannot be read as a plan ({one_line(str(error))}).",
             f"Give the model folder of an earlier run, or its {PLAN}: --plan DIR",
         ) from error
-    if not same:
+    if not same_data:
         raise UserError(
-            f"The plan in {file} was made for other data.", "Leave --plan out, or give the same data."
+            f"The plan in {file} was made for other data, or other --group or --time.",
+            "Leave --plan out, or give the same data.",
+        )
+    if not same_backbone:
+        raise UserError(
+            f"The plan in {file} was made for another pre-trained model.",
+            "Leave --plan out, or name the same model: --backbone NAME|DIR",
         )
     return plan
 
@@ -132,15 +140,17 @@ def make_plan(
     wanted_length = longest_useful(lengths, settings.max_length_tokens, learner.backbone.max_tokens)
     network = learner.network(examples)
     sample_tokens = learner.tokens(examples.texts[sample], wanted_length)
-    measured = probe(network, learner.stepper(sample_tokens, examples.take(sample)), lengths)
+    labels = standard_labels(examples)
+    stepper = learner.stepper(sample_tokens, labels[sample], examples.task)
+    measured = probe(network, stepper, lengths)
 
     max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
     counted_rows, counting_seconds = _counting(examples, seconds_left())
-    few = settings.time is None and len(examples) <= CHECKED_IN_TURNS
+    few = examples.times is None and len(examples) <= CHECKED_IN_TURNS
     folds = 0
     if few:
         folds = choose_folds(measured, len(examples), wanted_length, seconds_left() - counting_seconds)
-    splits = divide(examples, clusters, test, settings, max_test_rows=max_test_rows, folds=folds)
+    splits = divide(examples, clusters, test, seed=settings.seed, max_test_rows=max_test_rows, folds=folds)
 
     def work() -> Work:
         scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
@@ -175,8 +185,8 @@ def divide(
     examples: Examples,
     clusters: NDArray[np.int64],
     test: Examples | None,
-    settings: Settings,
     *,
+    seed: int,
     max_test_rows: int,
     folds: int,
 ) -> Splits:
@@ -187,11 +197,11 @@ def divide(
     return split(
         examples,
         clusters,
-        seed=settings.seed,
+        seed=seed,
         max_test_rows=max_test_rows,
         own_test=test is not None,
         no_validation=folds > 0,
-        by_time=settings.time is not None,
+        by_time=examples.times is not None,
     )
 
 
@@ -210,7 +220,9 @@ def _learning_rate(
     rows = splits.train[:: max(1, len(splits.train) // SWEEP_ROWS)]
     return find_learning_rate(
         network,
-        learner.stepper(learner.tokens(examples.texts[rows], length), examples.take(rows)),
+        learner.stepper(
+            learner.tokens(examples.texts[rows], length), standard_labels(examples)[rows], examples.task
+        ),
         rows_per_batch=rows_per_batch(len(splits.train)) // 2,
         seconds=seconds,
         seed=7,
@@ -242,6 +254,7 @@ def _data_key(examples: Examples, test: Examples | None) -> str:
     for part in (examples, test):
         if part is not None:
             digest.update(text_hashes(part.texts).tobytes())
-            digest.update(part.labels.tobytes())
+            for known in (part.labels, part.groups, part.times):
+                digest.update(b"-" if known is None else known.tobytes())
             digest.update("\0".join(part.classes).encode())
     return digest.hexdigest()

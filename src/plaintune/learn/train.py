@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..core.events import Listener, progress, stage
 from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .network import Network, text_features
-from .steps import Stepper
+from .steps import CONTRASTED_TOKENS, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
@@ -112,12 +112,15 @@ def _logistic(features: NDArray[np.float32], labels: NDArray[Any], strength: flo
     return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(features, labels)
 
 
-def contrast(network: Network, stepper: Stepper, *, seed: int) -> None:
+def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:
     """Teach the encoder which texts belong together; the last layer is to be fitted afterwards."""
+    stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
     optimizer = stepper.optimizer(network)
     schedule = Schedule(CONTRASTIVE_STEPS, 0, CONTRASTIVE_RATE, seed)
     for step, chosen in zip(range(schedule.steps), stepper.balanced_batches(seed=seed), strict=False):
         stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, schedule.steps))
+        if time.monotonic() > deadline:
+            return
 
 
 def train(
@@ -126,10 +129,11 @@ def train(
     schedule: Schedule,
     *,
     deadline: float,
+    contrastive: bool = False,
     checkpoint: Checkpoint | None,
     listener: Listener,
 ) -> Trained:
-    """Fit the head and run the schedule, or go on from the last checkpoint.
+    """Fit the head (if ``contrastive``, after `contrast`) and run the schedule, or go on from a checkpoint.
 
     ``deadline`` is in `time.monotonic` seconds.
 
@@ -139,6 +143,9 @@ def train(
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
+        if contrastive:
+            stage(listener, "Contrasting texts of different answers")
+            contrast(network, stepper, seed=schedule.seed, deadline=deadline)
         stage(listener, "Fitting the last layer")
         fit_head(network, stepper, seed=schedule.seed)
     step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed

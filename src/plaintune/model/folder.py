@@ -20,13 +20,12 @@ from ..core.files import file_sha256, write_text
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
-MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD, PLAN = (
+MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD = (
     "manifest.json",
     "model.onnx",
     "tokenizer.json",
     "ngrams.safetensors",
     "README.md",
-    "plan.json",  # of the run, for `train --plan`
 )
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 
@@ -131,7 +130,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         part = folder / name
         files[name] = {"bytes": part.stat().st_size, "sha256": file_sha256(part)}
     manifest = replace(manifest, files=files)
-    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False))
     return manifest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,6 @@ from ..core.linear import NgramModel
 from ..core.tasks import Task
 from .folder import NGRAMS, Manifest, read_manifest
 from .graph import Graph, open_graph
-
-COVERED = 0.9  # numbers: the share of new texts whose number should lie in the interval
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Model:
 
     def outputs(
         self, texts: str | Texts, *, kept: Path | None = None, listener: Listener = silent
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """Calibrated probabilities (texts, classes) or numbers (texts, 1). UserError for what is not text."""
         texts = [texts] if isinstance(texts, str) else texts
         for row, text in enumerate(texts):
@@ -84,19 +83,19 @@ class Model:
         network = self._graph.logits(texts, kept=kept, listener=listener)
         return self.blend.outputs(network, self._ngrams.logits(texts))
 
-    def baseline_outputs(self, texts: Texts) -> NDArray[np.float32]:
+    def baseline_outputs(self, texts: Texts) -> NDArray[Any]:
         """What counting words alone says, shaped as `outputs`."""
         evidence = self._ngrams.logits(texts)
         return self.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
 
-    def _prediction(self, outputs: NDArray[np.float32]) -> Prediction:
+    def _prediction(self, outputs: NDArray[Any]) -> Prediction:
+        sureness = float(self.blend.sureness(outputs[None])[0])
         if self.task is Task.NUMBER:
             number = float(outputs[0])
             reach = self.blend.half_width
-            return Prediction(number, COVERED, {}, (number - reach, number + reach))
+            return Prediction(number, sureness, {}, (number - reach, number + reach))
         by_class = {name: float(p) for name, p in zip(self.classes, outputs, strict=True)}
         if self.task is Task.MULTI:
             chosen = [name for name, p in by_class.items() if p >= self.blend.threshold]
-            return Prediction(chosen, float(np.maximum(outputs, 1 - outputs).min()), by_class)
-        best = int(outputs.argmax())
-        return Prediction(self.classes[best], float(outputs[best]), by_class)
+            return Prediction(chosen, sureness, by_class)
+        return Prediction(self.classes[int(outputs.argmax())], sureness, by_class)
