@@ -63,7 +63,7 @@ def lesson(learn: TextSet, test: TextSet, classes: list[str], max_length: int) -
     """Both parts as tokens, with the pre-trained model and this machine's way of running it."""
     from plaintune.core.events import silent
     from plaintune.core.settings import Settings
-    from plaintune.learn.plan import prepare
+    from plaintune.learn.learner import prepare
     from plaintune.learn.steps import Stepper
 
     learner = prepare(Settings(), silent)

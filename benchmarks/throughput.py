@@ -102,8 +102,8 @@ def train_plaintune(options: argparse.Namespace, turns: Turns) -> None:
     """plaintune's own steps, as `plaintune train` takes them."""
     from plaintune.core.events import silent
     from plaintune.core.settings import Settings
+    from plaintune.learn.learner import prepare
     from plaintune.learn.network import load_network
-    from plaintune.learn.plan import prepare
     from plaintune.learn.steps import Stepper
 
     texts, names = read_table(options.train)
