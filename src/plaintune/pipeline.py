@@ -205,8 +205,7 @@ def say_overlap(
 def describe_model(examples: Examples, learned: Learned, settings: Settings) -> Manifest:
     """The manifest, but for blend and scores."""
     splits, backbone = learned.splits, learned.learner.backbone
-    lesson = examples.take(splits.train)
-    counts = np.round(learned.prior * len(lesson)).astype(int)
+    counts = np.round(learned.prior * len(splits.train)).astype(int)
     understood = examples.understood
     return Manifest(
         task=str(examples.task),

@@ -50,14 +50,30 @@ def score_outputs(
     """Compare ``outputs`` (rows, answers) with ``truth``, shaped as in `Task`.
 
     ``prior`` (answers,) is what is known without reading: each class's share of the training rows, or the
-    mean and spread of the
-    target. With ``groups`` the interval resamples whole groups, since their rows are not independent.
+    mean and spread of the target. With ``groups`` the interval resamples whole groups, since their rows
+    are not independent.
     """
     if task is Task.MULTI:
         return _score_sets(truth, outputs, prior, threshold, groups)
     if task is Task.NUMBER:
         return _score_numbers(truth, outputs[:, 0], prior, groups)
     return _score_classes(truth, outputs, int(prior.argmax()), groups)
+
+
+def main_metric(
+    task: Task,
+    truth: NDArray[Any],
+    outputs: NDArray[Any],
+    *,
+    prior: NDArray[np.float64],
+    threshold: float = 0.5,
+) -> float:
+    """The value of `score_outputs` alone, without its interval."""
+    if task is Task.MULTI:
+        return _f1(_set_sums(truth, outputs >= threshold).sum(axis=0))
+    if task is Task.NUMBER:
+        return _r2(_number_sums(truth, outputs[:, 0], prior).sum(axis=0))
+    return float((truth == outputs.argmax(axis=1)).mean())
 
 
 def _score_classes(
@@ -114,10 +130,7 @@ def _score_numbers(
     prior: NDArray[np.float64],
     groups: NDArray[np.int64] | None,
 ) -> Score:
-    mean, spread = prior
-    error = truth - outputs
-    away = (truth - mean) / spread
-    sums = np.stack([(error / spread) ** 2, np.ones(len(truth)), away, away**2], axis=1)
+    sums = _number_sums(truth, outputs, prior)
     guess = sums.copy()
     guess[:, 0] = guess[:, 3]
     return Score(
@@ -127,8 +140,8 @@ def _score_numbers(
         interval=bootstrap_interval(sums, _r2, groups),
         majority=_r2(guess.sum(axis=0)),
         others={
-            "mean_absolute_error": float(np.abs(error).mean()),
-            "majority_mean_absolute_error": float(np.abs(truth - mean).mean()),
+            "mean_absolute_error": float(np.abs(truth - outputs).mean()),
+            "majority_mean_absolute_error": float(np.abs(truth - prior[0]).mean()),
         },
     )
 
@@ -136,6 +149,12 @@ def _score_numbers(
 def _set_sums(truth: NDArray[np.int64], chosen: NDArray[np.bool_]) -> Statistics:
     hits = ((truth == 1) & chosen).sum(axis=1)
     return np.stack([hits, chosen.sum(axis=1), truth.sum(axis=1)], axis=1).astype(np.float64)
+
+
+def _number_sums(truth: NDArray[np.float64], outputs: NDArray[Any], prior: NDArray[np.float64]) -> Statistics:
+    mean, spread = prior
+    away = (truth - mean) / spread
+    return np.stack([((truth - outputs) / spread) ** 2, np.ones(len(truth)), away, away**2], axis=1)
 
 
 def _share(sums: NDArray[np.float64]) -> float:

@@ -23,47 +23,34 @@ from ..data.tables import open_table
 from ..model.predict import Model, Prediction
 
 BLOCK_ROWS = 1000
+NO_ANSWER = {"answer": None, "confidence": None, "probabilities": None}
 Answered = tuple[Row, dict[str, Any] | None]
 
 
-def predict_file(
+def answer_file(
     model: Model,
     source: str,
     out: Path | None,
     *,
-    text: tuple[str, ...],
+    text: tuple[str, ...] = (),
     unsure: float | None = None,
+    to_stdout: bool = True,
     listener: Listener,
-) -> int:
-    """Write every row of ``source`` with its answer and confidence to ``out`` (None: stdout); counts them.
+) -> Iterator[dict[str, Any] | None]:
+    """Answer row after row of ``source``, as `predict --json` says it; None where there is no text.
 
-    Beside a number stand the ends of its interval.
-    With ``unsure`` a column says whether the confidence is below it.
-    Rows without a text, and rows that could not be read, keep their place and get no answer.
+    As they pass, rows are written with answer and confidence (beside a number, the ends of its interval) to
+    ``out``; with None, to stdout or, unless ``to_stdout``, nowhere. With ``unsure`` a column says whether
+    the confidence is below it. Rows without an answer keep their place.
     """
     table = open_table(source, listener=listener)
     answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
+    if out is None and not to_stdout:
+        yield from (answer for _, answer in answered)
+        return
     with _sink(out) as file:
-        return sum(1 for _ in _written(model, table, answered, unsure, out, file))
-
-
-def predictions_of_file(
-    model: Model,
-    source: str,
-    out: Path | None,
-    *,
-    text: tuple[str, ...],
-    unsure: float | None = None,
-    listener: Listener,
-) -> list[dict[str, Any]]:
-    """The answers as the objects of `predict --json`; null for rows without a text. Also writes ``out``."""
-    table = open_table(source, listener=listener)
-    answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
-    none = {"answer": None, "confidence": None, "probabilities": None}
-    if out is None:
-        return [answer or none for _, answer in answered]
-    with _sink(out) as file:
-        return [answer or none for _, answer in _written(model, table, answered, unsure, out, file)]
+        for _, answer in _written(model, table, answered, unsure, out, file):
+            yield answer
 
 
 def read_for_model(

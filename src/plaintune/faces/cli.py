@@ -147,8 +147,9 @@ def predict(
     yes: Yes = False,
 ) -> None:
     """Answer texts, or every row of a file."""
+    from ..core.events import note
     from ..model.predict import Model
-    from .batch import predict_file, predictions_of_file, told
+    from .batch import NO_ANSWER, answer_file, told
     from .summary import answer_in_words
 
     if unsure is not None and not 0 < unsure <= 1:
@@ -172,18 +173,17 @@ def predict(
             f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
         )
     if file:
-        columns = tuple(text or ())
         with _terminal(quiet) as listener:
+            answers = answer_file(
+                loaded, file, out,
+                text=tuple(text or ()), unsure=unsure, to_stdout=not as_json, listener=listener,
+            )  # fmt: skip
             if not as_json:
-                rows = predict_file(loaded, file, out, text=columns, unsure=unsure, listener=listener)
-            else:
-                predictions = predictions_of_file(
-                    loaded, file, out, text=columns, unsure=unsure, listener=listener
-                )
-        if not as_json:
-            if out is not None:
-                typer.echo(f"{rows:,} rows answered in {out}.", err=True)
-            return
+                rows = sum(1 for _ in answers)
+                if out is not None:
+                    note(listener, f"{rows:,} rows answered in {out}.")
+                return
+            predictions = [answer or NO_ANSWER for answer in answers]
     else:
         predictions = [told(prediction, unsure) for prediction in loaded.predict(texts or [])]
     if as_json:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from ..core.blending import COVERED, Blend
 from ..core.events import Listener
-from ..core.metrics import METRICS, score_outputs
+from ..core.metrics import METRICS, main_metric
 from ..core.settings import Choice, choose
 from ..core.tasks import Task
 
@@ -70,12 +70,10 @@ def loss_of(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: fl
 
 def _threshold(labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64]) -> float:
     """The threshold with the best F1; `PRIOR_ROWS` rows' worth of belief in a half hold it back."""
-    sets = labels.astype(np.int64)
 
     def worth(threshold: float) -> float:
-        chosen = outputs >= threshold
-        f1 = 2 * (chosen & (sets == 1)).sum() / max(1, chosen.sum() + sets.sum())
-        return float(f1) - abs(threshold - 0.5) * PRIOR_ROWS / (PRIOR_ROWS + len(sets))
+        f1 = main_metric(Task.MULTI, labels, outputs, prior=prior, threshold=threshold)
+        return f1 - abs(threshold - 0.5) * PRIOR_ROWS / (PRIOR_ROWS + len(labels))
 
     return float(max(THRESHOLDS, key=worth))
 
@@ -115,5 +113,5 @@ def say_score(
     task: Task, labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64], blend: Blend
 ) -> str:
     """The main metric as people write it."""
-    score = score_outputs(task, labels, outputs, prior=prior, threshold=blend.threshold)
-    return f"{score.value:.1%}" if task is Task.SINGLE else f"{score.value:.3f}"
+    value = main_metric(task, labels, outputs, prior=prior, threshold=blend.threshold)
+    return f"{value:.1%}" if task is Task.SINGLE else f"{value:.3f}"
