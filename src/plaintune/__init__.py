@@ -12,19 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import load, train
+    from .api import check, load, train
     from .core.errors import UserError
     from .estimator import TextClassifier
     from .model.predict import Model, Prediction
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Prediction", "TextClassifier", "UserError", "load", "train"]
+__all__ = ["Model", "Prediction", "TextClassifier", "UserError", "check", "load", "train"]
 
 _HOME = {
     "Model": "model.predict",
     "Prediction": "model.predict",
     "TextClassifier": "estimator",
     "UserError": "core.errors",
+    "check": "api",
     "load": "api",
     "train": "api",
 }

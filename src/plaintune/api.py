@@ -1,4 +1,4 @@
-"""The Python face: `train` and `load`."""
+"""The Python face: `train`, `check` and `load`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .core.errors import MissingExtra
-from .core.events import Listener
+from .core.events import Listener, silent
 from .core.settings import DEFAULT_MINUTES, Settings
 from .core.tasks import as_task
 
 if TYPE_CHECKING:
+    from .data.finding import DataCheck
     from .model.predict import Model
 
 TRAINING_PACKAGES = ("torch", "transformers", "sklearn", "scipy")
@@ -52,13 +53,13 @@ def train(
     from .faces.terminal import Terminal
     from .pipeline import fit
 
-    columns = (text,) if isinstance(text, str) else tuple(text or ())
-    answers = (label,) if isinstance(label, str) else tuple(label or ())
     followed = None if plan is None else str(plan)
     kind = None if task is None else as_task(task)
     settings = Settings(
-        columns, answers, group, time, minutes, backbone, max_length, seed, kind, separator, followed
-    )
+        text=_several(text), label=_several(label), group=group, time=time, minutes=minutes,
+        backbone=backbone, max_length_tokens=max_length, seed=seed, task=kind, separator=separator,
+        plan=followed,
+    )  # fmt: skip
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
     folder = Path(out) if out is not None else Path(named)
     hearing: AbstractContextManager[Listener] = (
@@ -74,6 +75,42 @@ def train(
             replace_existing=overwrite,
             listener=heard,
         )
+
+
+def check(
+    source: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    test: Any = None,
+    text: str | Sequence[str] = (),
+    label: str | Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    task: str | None = None,
+    separator: str | None = None,
+    fix: str | Path | None = None,
+    overwrite: bool = False,
+    listener: Listener = silent,
+) -> DataCheck:
+    """What would fool a model in ``source``, which is anything that `train` takes; ``test`` likewise.
+
+    With ``fix`` a cleaned copy is written there, and beside it what was removed and changed.
+    Needs no training packages. Raises UserError with what to do about it.
+    """
+    from .pipeline import check_up
+
+    settings = Settings(
+        text=_several(text), label=_several(label), group=group, time=time,
+        task=None if task is None else as_task(task), separator=separator,
+    )  # fmt: skip
+    out = None if fix is None else Path(fix)
+    return check_up(
+        source, labels, settings, test=test, fix=out, replace_existing=overwrite, listener=listener
+    )
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def load(folder: str | Path) -> Model:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -13,19 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core.events import Listener, note, silent, stage
+from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
 from .core.files import write_text
 from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings
+from .data.check import check_examples
 from .data.describe import describe
 from .data.duplicates import text_clusters
 from .data.examples import Examples
+from .data.finding import DataCheck, Severity
+from .data.fix import write_fixed
 from .data.read import read_examples
 from .model.card import model_card
 from .model.evaluate import evaluate
 from .model.folder import (
     CARD,
+    DATA_CHECK,
     GRAPH,
     NGRAMS,
     TOKENIZER,
@@ -45,6 +51,9 @@ if TYPE_CHECKING:
     from .learn.crossval import Checked
     from .learn.learn import Learned
 
+CHECK_SHARE = 0.03  # of the time goes into the check-up, at most
+CHECKED_CHARACTERS_PER_SECOND = 1.2e6
+MOST_TOLD = 4  # findings that training says aloud
 VERSIONED = ("plaintune", "numpy", "torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn")
 
 
@@ -72,6 +81,7 @@ def fit(
     checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
         examples, test_examples = read(source, labels, test, settings, listener)
+        checked_data = short_check(examples, test_examples, settings, listener)
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
         from .learn.onnx import write_graph
@@ -95,7 +105,9 @@ def fit(
             max_length=learned.max_length,
         )
         stage(listener, "Weighing the network against counted words")
-        checked = learned.checked or check(examples.take(learned.splits.valid), learned, staged, listener)
+        checked = learned.checked or say_of_valid(
+            examples.take(learned.splits.valid), learned, staged, listener
+        )
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
             prior=learned.prior, listener=listener,
@@ -115,6 +127,7 @@ def fit(
         if test_examples is not None:
             scores |= say_overlap(scores, examples.take(learned.splits.train), held_back, listener)
         manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
+        write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
@@ -123,7 +136,62 @@ def fit(
     return Model.load(out)
 
 
-def check(valid: Examples, learned: Learned, folder: Path, listener: Listener) -> Checked:
+def check_up(
+    source: Any,
+    labels: Iterable[Any] | None,
+    settings: Settings,
+    *,
+    test: Any = None,
+    fix: Path | None = None,
+    replace_existing: bool = False,
+    listener: Listener = silent,
+) -> DataCheck:
+    """Findings about ``source``, and about ``test`` beside it; with ``fix`` a cleaned copy goes there."""
+    examples, test_examples = read(source, labels, test, settings, listener, keep_lone=True)
+    found = check_examples(
+        examples,
+        source=source,
+        test=test_examples,
+        test_source=test,
+        group=settings.group,
+        time=settings.time,
+        listener=listener,
+    )
+    if fix is None:
+        return found
+    fixed = write_fixed(source, examples, fix, replace_existing=replace_existing, listener=listener)
+    note(
+        listener,
+        f"Wrote {fixed.out} ({fixed.rows:,} rows). {fixed.removed:,} rows left out: {fixed.removed_file}; "
+        f"{fixed.changed:,} cells changed: {fixed.changed_file}.",
+    )
+    return replace(found, fixed=fixed.as_json())
+
+
+def short_check(
+    examples: Examples, test: Examples | None, settings: Settings, listener: Listener
+) -> DataCheck:
+    """The check-up inside a training run: of a sample where time is short; says what matters most."""
+    affordable = CHECK_SHARE * 60 * settings.minutes * CHECKED_CHARACTERS_PER_SECOND
+    characters = sum(map(len, examples.texts))
+    sample = examples
+    if characters > affordable:
+        rows = max(1000, int(len(examples) * affordable / characters))
+        drawn = np.random.default_rng(settings.seed).permutation(len(examples))[:rows]
+        sample = examples.take(np.sort(drawn))
+    found = check_examples(sample, test=test, group=settings.group, time=settings.time, listener=listener)
+    told = [finding for finding in found.findings if finding.severity is not Severity.LOW]
+    for finding in told[:MOST_TOLD]:
+        (warn if finding.severity is Severity.HIGH else note)(listener, finding.what)
+    if found.findings:
+        more = len(found.findings) - len(told[:MOST_TOLD])
+        also = f"{more:,} more finding{'s' if more > 1 else ''} about the data. " if more else ""
+        command = f"plaintune check {shlex.quote(examples.understood.source)}"
+        note(listener, f"{also}All of them, and what to do: {command}")
+    return found
+
+
+def say_of_valid(valid: Examples, learned: Learned, folder: Path, listener: Listener) -> Checked:
     """What the deployed graph and the n-gram model say of the rows held back for weighing them."""
     from .learn.crossval import Checked
 
@@ -133,13 +201,19 @@ def check(valid: Examples, learned: Learned, folder: Path, listener: Listener) -
 
 
 def read(
-    source: Any, labels: Iterable[Any] | None, test: Any, wanted: Settings, listener: Listener
+    source: Any,
+    labels: Iterable[Any] | None,
+    test: Any,
+    wanted: Settings,
+    listener: Listener,
+    *,
+    keep_lone: bool = False,
 ) -> tuple[Examples, Examples | None]:
     """The examples, and the user's own test part if any; says back what was understood."""
     examples = read_examples(
         source, labels,
         text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time,
-        task=wanted.task, separator=wanted.separator, listener=listener,
+        task=wanted.task, separator=wanted.separator, keep_lone=keep_lone, listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)

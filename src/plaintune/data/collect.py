@@ -80,6 +80,7 @@ def collect_examples(
     *,
     classes: tuple[str, ...] | None,
     need_labels: bool,
+    keep_lone: bool,
     listener: Listener,
 ) -> Examples:
     """The examples in the columns ``roles`` of ``table``; their answers in ``classes`` where given."""
@@ -91,7 +92,10 @@ def collect_examples(
     examples = _examples(table, profile, roles, target, found, labelled)
     if target.task is Task.NUMBER:
         examples = set_aside_no_numbers(examples, found.answers, codes)
-    return learnable(examples) if classes is None and need_labels else examples
+    if classes is not None or not need_labels:
+        return examples
+    learned = learnable(examples)
+    return examples if keep_lone else learned
 
 
 def _collect(

@@ -2,7 +2,8 @@
 
 Near-identical means that at least 80% of the pairs of neighbouring words are shared (Jaccard), found
 by MinHash signatures in bands (Broder 1997). Texts of fewer than eight words are compared whole only:
-in a short question one changed word may change the answer.
+in a short question one changed word may change the answer. Messages that share a long signature or
+heading, and have other words of their own, are not near-identical.
 """
 
 from __future__ import annotations
@@ -12,16 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import BLOCK_ROWS, HashedTexts, NgramHasher, NgramShape, Texts, text_hashes
+from ..core.features import (
+    BLOCK_ROWS,
+    HashedTexts,
+    NgramHasher,
+    NgramShape,
+    Texts,
+    split_words,
+    text_hashes,
+)
 
 NEAR_JACCARD = 0.8
 MIN_SHINGLES = 7
 BANDS, ROWS_PER_BAND = 12, 5
+GREETING_WORDS = 3  # that messages with a common signature may begin with
+OWN_WORDS, OWN_OVERLAP = 5, 0.3  # so many other words, so little shared, make another message
 
 
-def text_clusters(texts: NDArray[Any]) -> NDArray[np.int64]:
-    """A number per text, shared by identical (normalised) and near-identical texts. Shape (texts,)."""
-    _, exact = np.unique(text_hashes(texts), return_inverse=True)
+def text_clusters(texts: NDArray[Any], hashes: NDArray[np.uint64] | None = None) -> NDArray[np.int64]:
+    """A number per text, shared by identical (normalised) and near-identical texts. Shape (texts,).
+
+    ``hashes`` are the `text_hashes` where they are known already.
+    """
+    _, exact = np.unique(text_hashes(texts) if hashes is None else hashes, return_inverse=True)
     _, first_of = np.unique(exact, return_index=True)
     near = _near_pairs(texts[first_of])
     return _connected(len(first_of), near)[exact]
@@ -54,7 +68,8 @@ def _near_pairs(texts: Texts) -> list[tuple[int, int]]:
         for at in same:  # neighbours in a bucket; a chain links the whole bucket
             a, b = sorted((int(long_enough[order[at]]), int(long_enough[order[at + 1]])))
             pairs.add((a, b))
-    return [(a, b) for a, b in sorted(pairs) if _jaccard(shingles, a, b) >= NEAR_JACCARD]
+    alike = ((a, b) for a, b in sorted(pairs) if _jaccard(shingles, a, b) >= NEAR_JACCARD)
+    return [(a, b) for a, b in alike if not _only_boilerplate_shared(texts[a], texts[b])]
 
 
 def _signatures(block: HashedTexts) -> NDArray[np.uint64]:
@@ -83,6 +98,18 @@ def _jaccard(blocks: list[HashedTexts], a: int, b: int) -> float:
 
     shared = len(np.intersect1d(entries(a), entries(b), assume_unique=True))
     return shared / max(1, len(entries(a)) + len(entries(b)) - shared)
+
+
+def _only_boilerplate_shared(one: str, other: str) -> bool:
+    """Whether each text is a message of its own above the same signature, or below the same heading."""
+    a, b = split_words(one), split_words(other)
+    most = min(len(a), len(b))
+    before = next((i for i in range(most) if a[i] != b[i]), most)
+    after = next((i for i in range(most - before) if a[-1 - i] != b[-1 - i]), most - before)
+    own_a, own_b = set(a[before : len(a) - after]), set(b[before : len(b) - after])
+    if min(before, after) > GREETING_WORDS or min(len(own_a), len(own_b)) < OWN_WORDS:
+        return False
+    return len(own_a & own_b) < OWN_OVERLAP * len(own_a | own_b)
 
 
 def _connected(nodes: int, pairs: list[tuple[int, int]]) -> NDArray[np.int64]:

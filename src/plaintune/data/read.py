@@ -43,6 +43,7 @@ class _Request:
     classes: tuple[str, ...] | None
     need_labels: bool
     strict_rows: bool
+    keep_lone: bool
     listener: Listener
 
 
@@ -60,6 +61,7 @@ def read_examples(
     classes: tuple[str, ...] | None = None,
     need_labels: bool = True,
     strict_rows: bool = True,
+    keep_lone: bool = False,
 ) -> Examples:
     """The examples in ``source``, with what was understood of it.
 
@@ -70,12 +72,13 @@ def read_examples(
 
     With ``classes`` the answers are mapped onto these, others become -1 (of several: are passed
     over), and nothing is recognised: ``task`` and ``separator`` are those of the training data.
-    Without ``need_labels`` an answer is read only where ``label`` names its column.
+    Without ``need_labels`` an answer is read only where ``label`` names its column. With ``keep_lone``
+    answers that have one example, too few to learn from, are kept.
 
     Raises UserError (AmbiguousColumns, MissingExtra) with what to type next.
     """
     names = WantedColumns((text,) if isinstance(text, str) else tuple(text), label, group, time)
-    request = _Request(names, task, separator or None, classes, need_labels, strict_rows, listener)
+    request = _Request(names, task, separator or None, classes, need_labels, strict_rows, keep_lone, listener)
     if is_frame(source):
         if labels is not None:
             raise UserError("A frame and a list of labels were both given.", "Give the labels as a column.")
@@ -167,6 +170,7 @@ def _read_table(table: Table, request: _Request) -> Examples:
         target,
         classes=request.classes,
         need_labels=request.need_labels,
+        keep_lone=request.keep_lone,
         listener=request.listener,
     )
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -20,6 +16,7 @@ from ..data.names import unique_names
 from ..data.read import joined_text, read_examples
 from ..data.table import Row, Table
 from ..data.tables import open_table
+from ..data.write import row_writer, written_aside
 from ..model.predict import Model, Prediction
 
 BLOCK_ROWS = 1000
@@ -48,7 +45,7 @@ def answer_file(
     if out is None and not to_stdout:
         yield from (answer for _, answer in answered)
         return
-    with _sink(out) as file:
+    with written_aside(out) as file:
         for _, answer in _written(model, table, answered, unsure, out, file):
             yield answer
 
@@ -131,7 +128,7 @@ def _written(
     separator = model.manifest.separator or ";"
     if separator[0] == "[":  # lists, in whatever brackets
         separator = ";"
-    write = _writer(file, out, [*table.columns, *added], separator)
+    write = row_writer(file, out, [*table.columns, *added], separator=separator)
     for row, answer in answered:
         write([*row.values, *(_part(answer, name) for name in names)])
         yield row, answer
@@ -144,52 +141,3 @@ def _part(answer: dict[str, Any] | None, name: str) -> Any:
     if name in ("low", "high"):
         return answer["interval"][name == "high"]
     return round(answer[name], 4) if name == "confidence" else answer[name]
-
-
-@contextmanager
-def _sink(out: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file written aside and renamed when all of it is there."""
-    if out is None:
-        yield sys.stdout
-        return
-    aside = out.with_name(f".{out.name}.part")
-    try:
-        with aside.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        aside.replace(out)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _writer(
-    file: TextIO, out: Path | None, columns: list[str], separator: str
-) -> Callable[[list[Any]], None]:
-    suffix = ".csv" if out is None else out.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-
-        def write_line(values: list[Any]) -> None:
-            file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
-
-        return write_line
-    if suffix not in (".csv", ".tsv", ".txt"):
-        raise UserError(
-            f"--out {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
-        )
-    table = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-    table.writerow(columns)
-
-    def write_row(values: list[Any]) -> None:
-        table.writerow([_cell(value, separator) for value in values])
-
-    return write_row
-
-
-def _cell(value: Any, separator: str) -> str:
-    """A value as a table holds it."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return separator.join(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -14,9 +14,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import AmbiguousColumns, OutputExists, UserError, one_line
+from ..core.errors import AmbiguousColumns, OutputExists, UserError
 from ..core.settings import DEFAULT_MINUTES, Settings
 from ..core.tasks import Task
+from .endings import INTERRUPTED, fail, interrupted, usage_error
+from .options import (
+    Group,
+    Json,
+    LabelColumns,
+    Minutes,
+    Quiet,
+    Seed,
+    Separator,
+    TaskOption,
+    TextColumns,
+    Time,
+    Yes,
+)
 
 if TYPE_CHECKING:
     from ..model.predict import Model
@@ -31,21 +45,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace what is there without asking.")]
-Minutes = Annotated[float, typer.Option(help="The whole command ends within this time.")]
-Seed = Annotated[int, typer.Option(help="Another seed draws another test part and another order.")]
-TextColumns = Annotated[
-    list[str] | None,
-    typer.Option("--text", metavar="COL", help="Column of the text; repeat it to join several."),
-]
-LabelColumns = Annotated[
-    list[str] | None,
-    typer.Option("--label", metavar="COL", help="Column of the answer; repeat it for columns of yes and no."),
-]
-
-INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
 
 
@@ -59,10 +58,8 @@ def train(
     test: Annotated[
         str | None, typer.Option(metavar="DATA", help="Labelled data to score on, once, at the end.")
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(metavar="COL", help="Keep a film, a customer… on one side.")
-    ] = None,
-    time: Annotated[str | None, typer.Option(metavar="COL", help="Score on the latest rows.")] = None,
+    group: Group = None,
+    time: Time = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the model goes. [default: NAME-model]")
     ] = None,
@@ -75,12 +72,8 @@ def train(
         int | None, typer.Option(metavar="N", help="Tokens of a text that the network sees.")
     ] = None,
     seed: Seed = 0,
-    task: Annotated[
-        Task | None, typer.Option(help="One answer a text, several, or a number. [default: by the data]")
-    ] = None,
-    separator: Annotated[
-        str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
-    ] = None,
+    task: TaskOption = None,
+    separator: Separator = None,
     plan: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat the choices of this model's run, step by step.")
     ] = None,
@@ -128,6 +121,42 @@ def demo(
     if not as_json and not quiet:
         print_mistakes(model)
     _print_trained(model, out, as_json)
+
+
+@app.command(epilog="Example: plaintune check reviews.csv --fix cleaned.csv")
+def check(
+    data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
+    test: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Test data, to be compared with these.")
+    ] = None,
+    fix: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a cleaned copy: .csv, .tsv or .jsonl.")
+    ] = None,
+    text: TextColumns = None,
+    label: LabelColumns = None,
+    group: Group = None,
+    time: Time = None,
+    task: TaskOption = None,
+    separator: Separator = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    yes: Yes = False,
+) -> None:
+    """Look for what would fool a model: repeats, leaks, slips in answers, damage, private data."""
+    from ..api import check as check_data
+    from .checkup import check_summary
+
+    with _terminal(quiet) as listener:
+        found = check_data(
+            data,
+            test=test, text=tuple(text or ()), label=tuple(label or ()), group=group, time=time, task=task,
+            separator=separator, fix=fix, overwrite=yes, listener=listener,
+        )  # fmt: skip
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        for line in check_summary(found):
+            typer.echo(line)
 
 
 @app.command(epilog='Example: plaintune predict reviews-model "Loved it"')
@@ -272,9 +301,9 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except UserError as error:
-        _fail(error.problem, error.fix)
+        fail(error.problem, error.fix)
     except KeyboardInterrupt:
-        _interrupted()
+        interrupted()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -289,14 +318,14 @@ def main() -> None:
         ):
             raise
         where = f" ({error.filename})" if error.filename else ""
-        _fail(
+        fail(
             f"Writing failed: {error.strerror}{where}.",
             "Free some space there or choose another place: --out",
         )
     except Exception as error:
-        _usage_error(error)
+        usage_error(error)
     if status == INTERRUPTED:  # typer swallows Ctrl-C and gives this back
-        _interrupted()
+        interrupted()
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -363,30 +392,3 @@ def _print_trained(model: Model, folder: Path, as_json: bool) -> None:
 
 def _print_json(value: dict[str, Any]) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
-def _fail(problem: str, fix: str) -> None:
-    sys.stdout.flush()
-    print(f"Error: {problem}\n{fix}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _interrupted() -> None:
-    command = shlex.join(["plaintune", *sys.argv[1:]])
-    print(f"\nStopped. To go on from where it was, type the same again: {command}", file=sys.stderr)
-    sys.exit(INTERRUPTED)
-
-
-def _usage_error(error: Exception) -> None:
-    """A wrong option or a missing argument in two lines; anything else is a fault of ours and is raised."""
-    kind = {parent.__name__ for parent in type(error).__mro__}
-    if "Abort" in kind:
-        _interrupted()
-    if "ClickException" not in kind:
-        raise error
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "plaintune"
-    if type(error).__name__ == "NoArgsIsHelpError":
-        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
-        sys.exit(2)
-    _fail(one_line(error.format_message()), f"See: {command} --help")  # type: ignore[attr-defined]

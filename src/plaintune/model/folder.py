@@ -20,13 +20,8 @@ from ..core.files import file_sha256, write_text
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
-MANIFEST, GRAPH, TOKENIZER, NGRAMS, CARD = (
-    "manifest.json",
-    "model.onnx",
-    "tokenizer.json",
-    "ngrams.safetensors",
-    "README.md",
-)
+MANIFEST, GRAPH, TOKENIZER = "manifest.json", "model.onnx", "tokenizer.json"
+NGRAMS, CARD, DATA_CHECK = "ngrams.safetensors", "README.md", "data-check.json"
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 
 

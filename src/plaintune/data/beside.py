@@ -1,0 +1,202 @@
+"""The columns beside text and answer: which give the answer away, which hold groups or times."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import UserError
+from ..core.metrics import wilson_interval
+from ..core.tasks import Task
+from .examples import TEXT_DTYPE, Examples
+from .finding import Finding, Severity, found, share
+from .frames import frame_table, is_frame
+from .names import IDENTITY_WORDS, normalised, words_of
+from .table import Table
+from .tables import local_path, open_table
+from .times import parse_times
+from .unpack import is_archive
+
+TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "created"})
+BINS = 20  # of a column of numbers
+GIVES_AWAY = 0.8  # of the gap between the majority guess and 100%
+ROWS_PER_GROUP = 1.5  # on average, at least, for a column to hold groups
+STRADDLE = 0.01  # of the test rows
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The values of the other columns, (rows,) each in the order of the examples."""
+
+    columns: Mapping[str, NDArray[Any]]
+
+
+def columns_beside(source: Any, examples: Examples) -> Beside:
+    """The columns of a table that are neither text nor answer; none where ``source`` is no single table."""
+    table = table_of(source)
+    used = {*examples.understood.text_columns, *examples.understood.label_columns}
+    names = [] if table is None else [name for name in table.columns if name not in used]
+    if table is None or not names:
+        return Beside({})
+    places = [table.columns.index(name) for name in names]
+    columns: dict[str, NDArray[Any]] = {name: np.empty(len(examples), dtype=TEXT_DTYPE) for name in names}
+    wanted, at = examples.rows, 0
+    for row in table.rows():
+        if at < len(wanted) and row.line == wanted[at]:
+            for name, place in zip(names, places, strict=True):
+                columns[name][at] = row.values[place].strip()
+            at += 1
+    return Beside(columns)
+
+
+def table_of(source: Any) -> Table | None:
+    """The one table that ``source`` is, None for folders, archives and lists."""
+    if is_frame(source):
+        return frame_table(source)
+    if not isinstance(source, str | os.PathLike):
+        return None
+    path = local_path(os.fspath(source))
+    return None if path.is_dir() or is_archive(path) else open_table(path)
+
+
+def column_findings(examples: Examples, beside: Beside, *, group: str | None) -> list[Finding]:
+    """Columns that give the answer away, and columns whose rows belong together (but for ``group``)."""
+    told = []
+    for name, values in beside.columns.items():
+        if examples.task is Task.SINGLE and (finding := _giving_away(examples, name, values)):
+            told.append(finding)
+        if normalised(name) != normalised(group or "") and (finding := _groups(examples, name, values)):
+            told.append(finding)
+    return told
+
+
+def straddle_findings(
+    examples: Examples,
+    beside: Beside,
+    test: Examples,
+    test_beside: Beside,
+    *,
+    group: str | None,
+    time: str | None,
+) -> list[Finding]:
+    """Groups that stand in both the data and the test, and test rows older than the newest training row."""
+    told = []
+    for name, values in beside.columns.items():
+        there = test_beside.columns.get(name)
+        if there is None:
+            continue
+        if normalised(name) == normalised(group or "") or _holds_groups(name, values):
+            told.append(_groups_on_both_sides(name, values, test, there))
+        if normalised(name) == normalised(time or "") or words_of(name) & TIME_WORDS:
+            told.append(_times_on_both_sides(name, values, examples, test, there))
+    return [finding for finding in told if finding is not None]
+
+
+def _giving_away(examples: Examples, name: str, values: NDArray[Any]) -> Finding | None:
+    """A column from whose value alone the answer of a row follows, going by all the other rows."""
+    codes = _codes(values)
+    classes = len(examples.classes)
+    pairs, pair, count = np.unique(codes * classes + examples.labels, return_inverse=True, return_counts=True)
+    order = np.lexsort((count, pairs // classes))
+    value_of, last = pairs[order] // classes, np.zeros(0, dtype=np.int64)
+    last = np.flatnonzero(np.concatenate([value_of[1:] != value_of[:-1], [True]]))
+    top = np.zeros(int(codes.max()) + 1, dtype=np.int64)  # the most frequent answer's rows, by value
+    second = np.zeros_like(top)
+    top[value_of[last]] = count[order][last]
+    runner_up = last[(last > 0) & (value_of[last - 1] == value_of[last])] - 1
+    second[value_of[runner_up]] = count[order][runner_up]
+    mine = count[pair]
+    best_other = np.where(mine == top[codes], second[codes], top[codes])
+    right = (mine - 1 > 0) & (mine - 1 >= best_other)
+    rows_of = np.bincount(examples.labels, minlength=classes)
+    majority = rows_of.max() / len(examples)
+    reached = float(right.mean())
+    low = wilson_interval(int(right.sum()), len(right))[0]
+    if (low - majority) < GIVES_AWAY * (1 - majority):
+        return None
+    return found(
+        "telling_column", Severity.MEDIUM, np.flatnonzero(right), examples,
+        what=f"The column `{name}` gives the answer away: going by it and nothing else is right "
+        f"{reached:.1%} of the time (always the same answer: {majority:.1%}).",
+        why="It was probably filled in together with the answer; new texts will come without it.",
+        done="It is not used. Do not name it with --text.",
+        values={"column": name, "score": round(reached, 4)},
+    )  # fmt: skip
+
+
+def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
+    """A number per value; columns of many numbers are cut into `BINS` ranges."""
+    different, codes = np.unique(values, return_inverse=True)
+    if len(different) <= BINS:
+        return codes
+    try:
+        numbers = different.astype(np.float64)
+    except ValueError:
+        return codes
+    if not np.isfinite(numbers).all():
+        return codes
+    bounds = np.quantile(numbers[codes], np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(bounds, numbers, side="right")[codes]
+
+
+def _holds_groups(name: str, values: NDArray[Any]) -> bool:
+    """Whether the column names something that has several rows: a film, a customer, a ticket."""
+    if not words_of(name) & IDENTITY_WORDS:
+        return False
+    different = len(np.unique(values))
+    return different > 2 and ROWS_PER_GROUP * different <= len(values)
+
+
+def _groups(examples: Examples, name: str, values: NDArray[Any]) -> Finding | None:
+    if not _holds_groups(name, values):
+        return None
+    different = len(np.unique(values))
+    return found(
+        "group", Severity.MEDIUM, [], examples, rows=len(values),
+        what=f"`{name}` names {different:,} groups, with {len(values) / different:.0f} rows each on average.",
+        why="With rows of one group on both sides, the model may know the group, not the answer.",
+        done=f"To keep each on one side: --group {name}",
+        values={"column": name, "groups": different},
+    )  # fmt: skip
+
+
+def _groups_on_both_sides(
+    name: str, values: NDArray[Any], test: Examples, there: NDArray[Any]
+) -> Finding | None:
+    met = np.isin(there, np.unique(values)) & (there != "")
+    if met.mean() <= STRADDLE:
+        return None
+    return found(
+        "group_straddle", Severity.HIGH if met.mean() > 0.2 else Severity.MEDIUM, np.flatnonzero(met), test,
+        what=f"{share(int(met.sum()), len(test))} of the test data are of a `{name}` that is also in the "
+        "training data.",
+        why="The score tells how well it does on these; on new ones it may do worse.",
+        done=f"Make the test part of other values of `{name}`, if new texts will be of others.",
+        values={"column": name},
+    )  # fmt: skip
+
+
+def _times_on_both_sides(
+    name: str, values: NDArray[Any], examples: Examples, test: Examples, there: NDArray[Any]
+) -> Finding | None:
+    try:
+        before = parse_times(values, examples.rows, column=name)
+        after = parse_times(there, test.rows, column=name)
+    except UserError:
+        return None
+    early = after < before.max()
+    if early.mean() <= STRADDLE:
+        return None
+    return found(
+        "time_straddle", Severity.MEDIUM, np.flatnonzero(early), test,
+        what=f"{share(int(early.sum()), len(test))} of the test data are older than the newest training text "
+        f"(`{name}`).",
+        why="A model in use meets later texts only; among its own times it looks better than it will be.",
+        done=f"Test on the latest: put all rows into one file and use --time {name}",
+        values={"column": name},
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""The check-up: what is wrong with data, by their structure alone. No model, no torch.
+
+Each check is a function in a file of its own kind; this is their order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.events import Listener, silent, stage
+from ..core.features import text_hashes
+from .beside import Beside, column_findings, columns_beside, straddle_findings
+from .describe import LINES, some
+from .duplicates import text_clusters
+from .examples import TEXT_DTYPE, Examples
+from .finding import DataCheck, Finding, Severity, share, worst_first
+from .label_check import label_findings
+from .leaks import leak_findings
+from .repeats import overlap_finding, repeat_findings
+from .symptoms import text_findings
+
+UNREADABLE = 0.01  # of the rows
+WESTERN = ("Windows-1252", "Latin-1")
+
+
+def check_examples(
+    examples: Examples,
+    *,
+    source: Any = None,
+    test: Examples | None = None,
+    test_source: Any = None,
+    group: str | None = None,
+    time: str | None = None,
+    listener: Listener = silent,
+) -> DataCheck:
+    """Findings about ``examples``, and about ``test`` beside them, those that can hurt most first.
+
+    ``source`` and ``test_source`` are what they were read from: the other columns are looked at there.
+    """
+    stage(listener, "Checking the texts", total=len(examples))
+    findings = [*reading_findings(examples), *text_findings(examples, listener)]
+    findings += _mixed_encoding(examples, findings)
+    stage(listener, "Looking for repeated texts")
+    hashes, clusters, of_both = _repeats(examples, test)
+    findings += repeat_findings(examples, hashes, clusters)
+    findings += label_findings(examples, hashes)
+    stage(listener, "Looking for what gives the answer away")
+    findings += leak_findings(examples)
+    beside = Beside({}) if source is None else columns_beside(source, examples)
+    findings += column_findings(examples, beside, group=group)
+    if test is not None:
+        overlap = overlap_finding(examples, hashes, test, of_both)
+        findings += [] if overlap is None else [overlap]
+        there = Beside({}) if test_source is None else columns_beside(test_source, test)
+        findings += straddle_findings(examples, beside, test, there, group=group, time=time)
+    understood = examples.understood
+    counted_in = "line" if understood.format in LINES else "file" if understood.format == "folder" else "row"
+    return DataCheck(understood.source, len(examples), worst_first(findings), counted_in)
+
+
+def reading_findings(examples: Examples) -> list[Finding]:
+    """Rows that could not be used, by reason; and a file that is not all in one encoding."""
+    understood = examples.understood
+    aside = Counter(one.reason for one in understood.set_aside)
+    told = []
+    for kind, wanted in (("empty", True), ("unreadable", False)):
+        rows = [
+            one.row for one in understood.set_aside if (one.reason in ("empty text", "no answer")) is wanted
+        ]
+        if not rows:
+            continue
+        reasons = some([f"{reason} ({count:,})" for reason, count in aside.items()], 4)
+        many = len(rows) > UNREADABLE * max(1, understood.rows_in_file)
+        told.append(
+            Finding(
+                kind, Severity.MEDIUM if many else Severity.LOW, len(rows),
+                f"{len(rows):,} of {understood.rows_in_file:,} rows cannot be used: {reasons}.",
+                "Nothing can be learned from them; if they are many, the file may not be what it seems.",
+                "They are left out.",
+                lines=tuple(rows[:5]),
+            )
+        )  # fmt: skip
+    return told
+
+
+def _mixed_encoding(examples: Examples, findings: list[Finding]) -> list[Finding]:
+    """A file read as Western European in which some texts are UTF-8 all the same."""
+    mojibake = next((finding for finding in findings if finding.kind == "mojibake"), None)
+    if mojibake is None or examples.understood.encoding not in WESTERN:
+        return []
+    return [
+        replace(
+            mojibake,
+            kind="mixed_encoding",
+            what=f"The file is in two encodings: {share(mojibake.rows, len(examples))} are UTF-8, "
+            f"the rest {examples.understood.encoding}.",
+            why="Files put together from several programs often are; part of the accents is read wrong.",
+        )
+    ]
+
+
+def _repeats(
+    examples: Examples, test: Examples | None
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Hashes of the normalised texts, their clusters, and clusters of theirs and the test's together."""
+    hashes = text_hashes(examples.texts)
+    if test is None:
+        clusters = text_clusters(examples.texts, hashes)
+        return hashes, clusters, clusters
+    both = np.concatenate([examples.texts, test.texts]).astype(TEXT_DTYPE)
+    together = text_clusters(both, np.concatenate([hashes, text_hashes(test.texts)]))
+    return hashes, together[: len(examples)], together

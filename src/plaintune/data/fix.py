@@ -1,0 +1,213 @@
+"""A cleaned copy of a table, with lists of what was left out and what was changed. The table stays as it is.
+
+Texts are mended, spellings of one answer merged, and rows left out that repeat an earlier one (but for case,
+marks and spaces) with the same answer. Nothing else: in Banking77 one changed word changes the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import OutputExists, UserError
+from ..core.events import Listener, progress, stage
+from ..core.features import text_hashes
+from ..core.tasks import Task
+from .beside import table_of
+from .examples import TEXT_DTYPE, Examples
+from .label_check import class_rows, proposed_merges
+from .repeats import later_copies
+from .symptoms import mended
+from .table import Row, Table
+from .write import row_writer, written_aside
+
+REMOVED, CHANGED = "removed.csv", "changed.csv"
+REPORT_EVERY = 2000
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What `write_fixed` did."""
+
+    out: Path
+    rows: int  # written
+    removed: int
+    changed: int  # cells
+
+    @property
+    def removed_file(self) -> Path:
+        """The rows that were left out, each with its line and the reason."""
+        return self.out.with_name(REMOVED)
+
+    @property
+    def changed_file(self) -> Path:
+        """The cells that were changed: line, column, before, after, reason."""
+        return self.out.with_name(CHANGED)
+
+    def as_json(self) -> dict[str, Any]:
+        """The part of `plaintune check --json` about the fix."""
+        files = {"removed_file": str(self.removed_file), "changed_file": str(self.changed_file)}
+        counts = {"rows": self.rows, "removed": self.removed, "changed": self.changed}
+        return {"file": str(self.out), **counts, **files}
+
+
+@dataclass(frozen=True)
+class _Fixes:
+    """What is to be done, by line of the source."""
+
+    removed: dict[int, int]  # line → the earlier line that says the same
+    merges: dict[str, str]  # spelling → spelling
+
+
+def write_fixed(
+    source: Any, examples: Examples, out: Path, *, replace_existing: bool = False, listener: Listener
+) -> Fixed:
+    """Write the cleaned copy of ``source`` to ``out``, and the two lists beside it.
+
+    Rows that the reader set aside for want of a text or an answer are kept; those that it could not read
+    are in the list of removed ones. Raises UserError where ``source`` is no single table, and OutputExists.
+    """
+    table = table_of(source)
+    if table is None:
+        raise UserError(
+            f"--fix mends one table, and {examples.understood.source} is a folder or an archive.",
+            "Give one CSV, TSV, JSON lines, Parquet or Excel file.",
+        )
+    done = Fixed(out, 0, 0, 0)
+    for file in (out, done.removed_file, done.changed_file):
+        if file.exists() and not replace_existing:
+            raise OutputExists(
+                f"{file} exists already.", "Add --yes to replace it, or choose another place: --fix FILE"
+            )
+        if isinstance(source, str | Path) and file.exists() and file.samefile(source):
+            raise UserError(f"--fix {out} would overwrite the data.", "Choose another place: --fix FILE")
+    stage(listener, "Mending texts", total=2 * len(examples))
+    fixes = _choose_fixes(examples, listener)
+    return _write(table, examples, fixes, done, listener)
+
+
+def _choose_fixes(examples: Examples, listener: Listener) -> _Fixes:
+    texts = np.empty(len(examples), dtype=TEXT_DTYPE)
+    for at, text in enumerate(examples.texts):
+        texts[at] = mended(text)
+        if at % REPORT_EVERY == 0:
+            progress(listener, at, 2 * len(examples))
+    hashes = text_hashes(texts)
+    merges: dict[str, str] = {}
+    left = replace(examples, texts=texts)
+    copies: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+    while True:  # without copies another spelling may turn out to be rare
+        kept = np.setdiff1d(np.arange(len(left)), copies)
+        rows_of = class_rows(left.take(kept))
+        present = [name for name, rows in zip(left.classes, rows_of, strict=True) if rows]
+        more = {} if examples.task is Task.NUMBER else proposed_merges(present, rows_of[rows_of > 0])
+        merges = {name: more.get(to, to) for name, to in merges.items()} | more
+        left = replace(left, labels=_merged_labels(left, more))
+        before, copies = len(copies), _same_answer_copies(hashes, left.labels)
+        if not more and len(copies) == before:
+            break
+    first_with: dict[tuple[int, Any], int] = {}
+    for at in range(len(left)):
+        first_with.setdefault((int(hashes[at]), _answer(left.labels[at])), int(left.rows[at]))
+    removed = {
+        int(left.rows[at]): first_with[int(hashes[at]), _answer(left.labels[at])] for at in copies.tolist()
+    }
+    return _Fixes(removed, merges)
+
+
+def _merged_labels(examples: Examples, merges: dict[str, str]) -> NDArray[Any]:
+    if not merges:
+        return examples.labels
+    places = {name: place for place, name in enumerate(examples.classes)}
+    if examples.task is Task.SINGLE:
+        into = np.arange(len(places))
+        for name, kept in merges.items():
+            into[places[name]] = places[kept]
+        return np.asarray(into[examples.labels])
+    labels = examples.labels.copy()
+    for name, kept in merges.items():
+        labels[:, places[kept]] |= labels[:, places[name]]
+        labels[:, places[name]] = 0
+    return labels
+
+
+def _same_answer_copies(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np.int64]:
+    _, answer = np.unique(labels, return_inverse=True, axis=0)
+    _, text = np.unique(hashes, return_inverse=True)
+    return later_copies(text * (int(answer.max(initial=0)) + 1) + answer.reshape(-1))
+
+
+def _answer(label: Any) -> Any:
+    return label.tobytes() if isinstance(label, np.ndarray) else label.item()
+
+
+def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listener: Listener) -> Fixed:
+    understood = examples.understood
+    texts = [table.columns.index(name) for name in understood.text_columns]
+    labels = [table.columns.index(name) for name in understood.label_columns]
+    used = set(map(int, examples.rows))
+    with (
+        written_aside(done.out) as cleaned,
+        written_aside(done.removed_file) as removed,
+        written_aside(done.changed_file) as changed,
+    ):
+        keep = row_writer(cleaned, done.out, table.columns, option="--fix")
+        leave_out = row_writer(removed, done.removed_file, (table.counted_in, "reason", *table.columns))
+        note = row_writer(
+            changed, done.changed_file, (table.counted_in, "column", "before", "after", "reason")
+        )
+        for number, row in enumerate(table.rows()):
+            reason = _reason(row, fixes, table.counted_in)
+            if reason is not None:
+                leave_out((row.line, reason, *row.values))
+                done = replace(done, removed=done.removed + 1)
+                continue
+            values = list(row.values)
+            if row.line in used:
+                for change in _mend(values, texts, labels, fixes.merges, understood.separator):
+                    column, before, why = change
+                    note((row.line, table.columns[column], before, values[column], why))
+                    done = replace(done, changed=done.changed + 1)
+            keep(values)
+            done = replace(done, rows=done.rows + 1)
+            if number % REPORT_EVERY == 0:
+                progress(listener, len(examples) + number, 2 * len(examples))
+    return done
+
+
+def _reason(row: Row, fixes: _Fixes, counted_in: str) -> str | None:
+    """Why a row is left out, None where it stays."""
+    if row.problem:
+        return f"could not be read: {row.problem}"
+    first = fixes.removed.get(row.line)
+    return None if first is None else f"the same text and answer as in {counted_in} {first}"
+
+
+def _mend(
+    values: list[str], texts: list[int], labels: list[int], merges: dict[str, str], separator: str | None
+) -> Iterable[tuple[int, str, str]]:
+    """Change ``values`` in place; yields (column, what it was, why) of each change."""
+    for column in texts:
+        before = values[column]
+        values[column] = mended(before)
+        if values[column] != before:
+            yield column, before, "mended"
+    for column in labels if merges else []:
+        before = values[column]
+        values[column] = _merged_cell(before, merges, separator)
+        if values[column] != before:
+            yield column, before, "another spelling of this answer"
+
+
+def _merged_cell(cell: str, merges: dict[str, str], separator: str | None) -> str:
+    if cell.strip() in merges:
+        return merges[cell.strip()]
+    if separator is None or separator[0] == "[":
+        return cell
+    parts = [part.strip() for part in cell.split(separator)]
+    return separator.join(dict.fromkeys(merges.get(part, part) for part in parts))

@@ -1,0 +1,158 @@
+"""What can be wrong with answers: spellings, classes too small, an uneven mix, one text with two answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.tasks import Task
+from .describe import some
+from .examples import Examples
+from .finding import Finding, Severity, found, share
+
+FEWEST_TO_LEARN = 8
+FEWEST_TO_MEASURE = 50  # with a fifth of them to score on, one class's share right is known to ± 30 points
+UNEVEN_RATIO = 10.0
+TYPO_LETTERS = 5  # a shorter word may be another word after one change
+TYPO_SHARE = 0.05  # of the rows of the class it would be merged with
+NOT_A_LETTER = re.compile(r"[\W_]+")
+
+
+def label_findings(examples: Examples, hashes: NDArray[np.uint64]) -> list[Finding]:
+    """What the answers of ``examples`` show; ``hashes`` (rows,) are of their normalised texts."""
+    if examples.task is Task.NUMBER:
+        return []
+    rows_of = class_rows(examples)
+    checks = [_spelling(examples, rows_of), _too_small(examples, rows_of)]
+    if examples.task is Task.SINGLE:
+        checks += [_uneven(examples, rows_of), _conflicts(examples, hashes)]
+    return [finding for finding in checks if finding is not None]
+
+
+def class_rows(examples: Examples) -> NDArray[np.int64]:
+    """How many examples each class has. Shape (classes,)."""
+    if examples.task is Task.MULTI:
+        return np.asarray(examples.labels.sum(axis=0))
+    return np.bincount(examples.labels[examples.labels >= 0], minlength=len(examples.classes))
+
+
+def proposed_merges(classes: Sequence[str], rows_of: NDArray[np.int64]) -> dict[str, str]:
+    """Spellings of the same answer, each with the one to keep: case, spaces and marks, or one letter off.
+
+    A slip of one letter counts only in a rare spelling of a frequent answer: in "type_a" and "type_b" the
+    letter is the point.
+    """
+    merges: dict[str, str] = {}
+    frequent_first = [classes[i] for i in np.argsort(-rows_of, kind="stable")]
+    count = dict(zip(classes, map(int, rows_of), strict=True))
+    kept: dict[str, str] = {}
+    for name in frequent_first:
+        plain = NOT_A_LETTER.sub("", name.casefold())
+        if plain and plain in kept:
+            merges[name] = kept[plain]
+            continue
+        typo_of = next((known for known in kept if _one_slip(plain, known)), None)
+        if typo_of is not None and count[name] <= max(1, TYPO_SHARE * count[kept[typo_of]]):
+            merges[name] = kept[typo_of]
+        else:
+            kept.setdefault(plain, name)
+    return merges
+
+
+def _one_slip(one: str, other: str) -> bool:
+    """Whether a single letter was left out, added, changed, or swapped with its neighbour."""
+    if min(len(one), len(other)) < TYPO_LETTERS or abs(len(one) - len(other)) > 1:
+        return False
+    at = next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
+    a, b = one[at:], other[at:]
+    if at == 0 or a[:1].isdigit() or b[:1].isdigit():  # "typical" and "atypical" are no slip
+        return False
+    changed = a[1:] == b[1:] and len(a) > 1  # not at the end: "type_a" and "type_b"
+    swapped = len(a) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:]
+    return changed or swapped or a[1:] == b or a == b[1:]
+
+
+def _spelling(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
+    merges = proposed_merges(examples.classes, rows_of)
+    if not merges:
+        return None
+    codes = [examples.classes.index(name) for name in merges]
+    concerned = (
+        np.isin(examples.labels, codes)
+        if examples.task is Task.SINGLE
+        else examples.labels[:, codes].any(axis=1)
+    )
+    pairs = [f"`{name}` → `{kept}`" for name, kept in merges.items()]
+    return found(
+        "label_spelling", Severity.HIGH, np.flatnonzero(concerned), examples,
+        what=f"{len(merges)} answer{'s look' if len(merges) > 1 else ' looks'} like another spelling of one: "
+        f"{some(pairs)}.",
+        why="The model would learn two spellings as two answers, and be counted wrong for mixing them up.",
+        done="To merge them: `plaintune check DATA --fix cleaned.csv`.",
+        values={"merges": merges},
+    )  # fmt: skip
+
+
+def _too_small(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
+    order = np.argsort(rows_of, kind="stable")
+    small = [int(i) for i in order if rows_of[i] < FEWEST_TO_MEASURE]
+    if not small:
+        return None
+    tiny = [i for i in small if rows_of[i] < FEWEST_TO_LEARN]
+    listed = some([f"`{examples.classes[i]}` ({int(rows_of[i])})" for i in small], 6)
+    if examples.task is Task.SINGLE:
+        positions = np.flatnonzero(np.isin(examples.labels, small))
+    else:
+        positions = np.flatnonzero(examples.labels[:, small].any(axis=1))
+    few = f", {len(tiny)} of them fewer than {FEWEST_TO_LEARN}" if tiny else ""
+    return found(
+        "small_class", Severity.MEDIUM if tiny else Severity.LOW, positions, examples,
+        what=f"{len(small)} of {len(examples.classes)} answers have fewer than {FEWEST_TO_MEASURE} examples"
+        f"{few}: {listed}.",
+        why="So few examples teach little, and one cannot measure how well such an answer is recognised.",
+        done="Collect more of these, or merge answers that need no telling apart.",
+        values={"smallest": int(rows_of.min())},
+    )  # fmt: skip
+
+
+def _uneven(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
+    present = rows_of[rows_of > 0]
+    if len(present) < 2 or present.max() < UNEVEN_RATIO * present.min():
+        return None
+    largest, smallest = int(rows_of.argmax()), int(np.where(rows_of > 0, rows_of, rows_of.max()).argmin())
+    part = rows_of[largest] / len(examples)
+    return found(
+        "imbalance", Severity.LOW, [], examples, rows=int(rows_of[largest]),
+        what=f"The answers are uneven: `{examples.classes[largest]}` has {rows_of[largest]:,} examples, "
+        f"`{examples.classes[smallest]}` {rows_of[smallest]:,}.",
+        why=f"Always answering `{examples.classes[largest]}` is right {part:.0%} of the time: look at "
+        "macro-F1, which counts every answer alike.",
+        done="Both are printed after training, beside what that guess would reach.",
+        values={"largest": int(rows_of[largest]), "smallest": int(rows_of[smallest])},
+    )  # fmt: skip
+
+
+def _conflicts(examples: Examples, same_text: NDArray[np.uint64]) -> Finding | None:
+    """Texts that are the same after normalising, under different answers."""
+    order = np.lexsort((examples.labels, same_text))
+    text, label = same_text[order], examples.labels[order]
+    differs = (text[1:] == text[:-1]) & (label[1:] != label[:-1])
+    torn = np.unique(text[1:][differs])
+    if not len(torn):
+        return None
+    positions = np.flatnonzero(np.isin(same_text, torn))
+    together = positions[np.argsort(same_text[positions], kind="stable")]
+    return found(
+        "conflict", Severity.HIGH if len(positions) > 0.01 * len(examples) else Severity.MEDIUM,
+        together, examples,
+        what=f"{share(len(positions), len(examples))} stand under different answers: "
+        f"{len(torn):,} text{'s' if len(torn) > 1 else ''} with two or more each.",
+        why="No model can be right about both; and one of the answers may simply be wrong.",
+        done="They are kept; decide on one answer for each in your file.",
+        values={"texts": len(torn)},
+    )  # fmt: skip

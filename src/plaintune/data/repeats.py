@@ -1,0 +1,76 @@
+"""Texts that stand more than once: within the data, and in both the data and a test part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.features import text_hashes
+from .examples import Examples
+from .finding import Finding, Severity, found, share
+
+MANY = 0.02  # of all texts
+
+
+def repeat_findings(
+    examples: Examples, hashes: NDArray[np.uint64], clusters: NDArray[np.int64]
+) -> list[Finding]:
+    """Copies among ``examples``: ``hashes`` (rows,) of normalised texts, ``clusters`` also of near copies."""
+    copies = later_copies(hashes)
+    near = np.setdiff1d(later_copies(clusters), copies)
+    findings = []
+    if len(copies):
+        exact = len(later_copies(examples.texts))
+        findings.append(
+            found(
+                "duplicate", Severity.MEDIUM if len(copies) > MANY * len(examples) else Severity.LOW,
+                copies, examples,
+                what=f"{share(len(copies), len(examples))} repeat an earlier one: {exact:,} letter by "
+                f"letter, {len(copies) - exact:,} but for case, marks or spaces.",
+                why="A text that is both learned and tested makes the score better than the model is.",
+                done="Copies stay on one side of every split, so the score is honest; "
+                "`plaintune check DATA --fix cleaned.csv` leaves out those with the same answer.",
+                values={"exact": exact, "normalised": len(copies) - exact},
+            )
+        )  # fmt: skip
+    if len(near):
+        findings.append(
+            found(
+                "near_duplicate", Severity.LOW, near, examples,
+                what=f"{share(len(near), len(examples))} nearly repeat an earlier one "
+                "(four fifths of their word pairs are shared).",
+                why="They are not new evidence, and would flatter the score if they stood on both sides.",
+                done="They stay on one side of every split; none is removed: a word can change the answer.",
+            )
+        )  # fmt: skip
+    return findings
+
+
+def overlap_finding(
+    examples: Examples, hashes: NDArray[np.uint64], test: Examples, clusters: NDArray[np.int64]
+) -> Finding | None:
+    """Test texts that are also among ``examples``; ``clusters`` are of both, the test texts last."""
+    same = np.isin(text_hashes(test.texts), hashes)
+    near = np.isin(clusters[len(examples) :], clusters[: len(examples)]) & ~same
+    met = int(same.sum() + near.sum())
+    if not met:
+        return None
+    positions = np.concatenate([np.flatnonzero(same), np.flatnonzero(near)])
+    part = met / len(test)
+    return found(
+        "overlap", Severity.HIGH if part > 0.005 else Severity.MEDIUM, positions, test,
+        rows=int(same.sum()) or met,
+        what=f"{share(int(same.sum()), len(test))} of the test data are also in the training data; "
+        f"{int(near.sum()):,} more are nearly the same as one there.",
+        why="A model can know these answers by heart, so they say nothing about new texts.",
+        done="`train --test` leaves the same ones out of the score. The lines shown are the test's.",
+        values={"same": int(same.sum()), "near": int(near.sum())},
+    )  # fmt: skip
+
+
+def later_copies(codes: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions whose value stood before."""
+    _, first = np.unique(codes, return_index=True)
+    return np.setdiff1d(np.arange(len(codes)), first)

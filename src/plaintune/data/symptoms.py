@@ -1,0 +1,242 @@
+"""What one text alone can have: damage from files and web pages, odd forms, other languages, private data."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..core.events import Listener, progress
+from ..core.features import LINE_BREAK_TAG, Texts
+from .examples import Examples
+from .finding import Finding, Severity, found, share
+from .private import private_parts
+
+LONG_WORDS = 200  # about 256 tokens
+CAPITALS_SHARE, LOOKED_AT_CHARACTERS = 0.7, 400
+LANGUAGE_WORDS, LANGUAGE_SURE = 6, 0.9
+ENGLISH_SHARE = 0.12  # of the words of an English text, at least, are these
+REPORT_EVERY = 2000
+MOST_LAYERS = 8  # of damage upon damage, such as &amp;amp;lt;
+
+_TAG_NAMES = (
+    "a|abbr|b|big|blockquote|body|br|button|center|code|dd|div|dl|dt|em|font|form|h[1-6]|head|hr|html|i|iframe"
+    "|img|input|label|li|link|meta|ol|option|p|pre|s|script|select|small|span|strike|strong|style|sub|sup"
+    "|table|tbody|td|th|thead|title|tr|tt|u|ul"
+)
+_ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s<>"']+)"""
+_TAG = re.compile(rf"<!--[^>]*-->|</?(?:{_TAG_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE)
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+_LOST = "\ufffd"  # what a program writes for a character that it could not read
+_WORD = re.compile(r"\w+(?:['’]\w+)?")
+_CAPITAL, _LETTER = re.compile(r"[A-ZÀ-ÞА-Я]"), re.compile(r"[^\W\d_]")
+
+
+def _words(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+ENGLISH = _words("""
+    the a an and or but if of to in on at for with from by is are was were be been am it its this that
+    i you he she we they my your his her our their not no do does did have has had what how who when
+    where which why can could will would should there as so me him them all out up about just get
+    can't don't i'm it's
+""")
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """Something a text has or not, and what to say of it."""
+
+    kind: str
+    severity: Severity
+    present: Callable[[str], bool]
+    what: str  # after "1,234 of 5,000 texts (25%)"
+    why: str
+    done: str
+
+
+def has_mojibake(text: str) -> bool:
+    """Whether accents were read in the wrong encoding (“itâ€™s”), as ftfy sees it."""
+    if text.isascii():
+        return False
+    from ftfy import badness, fix_encoding
+
+    return bool(badness.is_bad(text)) and fix_encoding(text) != text
+
+
+def has_markup(text: str) -> bool:
+    """Whether tags or entities of a web page were left in, other than breaks between lines."""
+    if "<" in text and any(not LINE_BREAK_TAG.fullmatch(tag.group()) for tag in _TAG.finditer(text)):
+        return True
+    return "&" in text and any(html.unescape(part.group()) != part.group() for part in _ENTITY.finditer(text))
+
+
+def has_control(text: str) -> bool:
+    """Whether invisible control characters, or marks of lost ones, are in the text (not as mojibake)."""
+    if text.isprintable() or not (_LOST in text or _CONTROL.search(text)):
+        return False
+    return not has_mojibake(text)
+
+
+def mended(text: str) -> str:
+    """``text`` in its right encoding, without markup and control characters; as it was, where it has none."""
+    for _ in range(MOST_LAYERS):
+        before = text
+        if has_mojibake(text):
+            from ftfy import fix_encoding
+
+            text = fix_encoding(text)
+        if has_markup(text):
+            text = html.unescape(_TAG.sub(" ", LINE_BREAK_TAG.sub("\n", text))).strip()
+        if has_control(text):
+            text = _CONTROL.sub("", text).replace(_LOST, "").strip()
+        if text == before:
+            break
+    return text
+
+
+def _is_short(text: str) -> bool:
+    return len(text) < 60 and len(_WORD.findall(text)) < 2
+
+
+def _is_long(text: str) -> bool:
+    return len(text) > 3 * LONG_WORDS and len(text.split()) > LONG_WORDS
+
+
+def _shouts(text: str) -> bool:
+    if text[:LOOKED_AT_CHARACTERS].islower():
+        return False
+    capitals = len(_CAPITAL.findall(text[:LOOKED_AT_CHARACTERS]))
+    if capitals < 15:
+        return False
+    return capitals >= CAPITALS_SHARE * len(_LETTER.findall(text[:LOOKED_AT_CHARACTERS]))
+
+
+def foreign_language(text: str) -> str | None:
+    """The code of the language (ISO 639-1) where the text is surely not English, else None."""
+    words = text[:LOOKED_AT_CHARACTERS].lower().split()
+    if len(words) < LANGUAGE_WORDS and text.isascii():
+        return None
+    if sum(word.strip(".,!?\"'()") in ENGLISH for word in words) >= ENGLISH_SHARE * len(words):
+        return None
+    return _identified(text[:LOOKED_AT_CHARACTERS])
+
+
+def _identified(text: str) -> str | None:
+    letters = len(_LETTER.findall(text))
+    if letters < 12 and not (letters >= 4 and max(text) > "\u0370"):
+        return None
+    language, sure = _identifier().classify(text.lower())
+    return str(language) if language != "en" and sure >= LANGUAGE_SURE else None
+
+
+@cache
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _is_foreign(text: str) -> bool:
+    return foreign_language(text) is not None
+
+
+def _holds_private(text: str) -> bool:
+    return next(private_parts(text), None) is not None
+
+
+MEND = "`plaintune check DATA --fix cleaned.csv` writes a mended copy"
+SYMPTOMS = (
+    Symptom(
+        "mojibake", Severity.MEDIUM, has_mojibake,
+        "hold characters that were read in the wrong encoding (“itâ€™s” for “it’s”)",
+        "The model meets signs that no new text will have.",
+        MEND,
+    ),
+    Symptom(
+        "markup", Severity.LOW, has_markup,
+        "hold left-overs of a web page, such as <b> or &amp;",
+        "They say nothing, and take the place of words.",
+        MEND,
+    ),
+    Symptom(
+        "control", Severity.LOW, has_control,
+        "hold control characters, or marks of characters that were lost",
+        "They are damage from an earlier program; the model reads past them.",
+        MEND,
+    ),
+    Symptom(
+        "language", Severity.MEDIUM, _is_foreign,
+        "are not in English",
+        "The bundled model was pre-trained on English, and has little to start from in other languages.",
+        "With many of them, name a multilingual model: --backbone DIR (a model of the BERT family)",
+    ),
+    Symptom(
+        "very_short", Severity.LOW, _is_short,
+        "are one word or less",
+        "There is little in them to go by; nobody could be sure of their answer.",
+        "They are kept: new texts may look like that too",
+    ),
+    Symptom(
+        "very_long", Severity.LOW, _is_long,
+        f"are longer than {LONG_WORDS} words",
+        "The network sees the beginning and the end of a long text; the counted words are of all of it.",
+        "--max-length 512 shows it more, at about twice the time",
+    ),
+    Symptom(
+        "capitals", Severity.LOW, _shouts,
+        "are written in capitals",
+        "The bundled model does not see capitals: where shouting tells answers apart, that is lost to it.",
+        "They are kept as they are",
+    ),
+    Symptom(
+        "private", Severity.MEDIUM, _holds_private,
+        "hold what looks like private data",
+        "Who gets the file, or a report with examples, gets these as well.",
+        "They are masked in whatever plaintune shows; look before you share the data or rent a machine",
+    ),
+)  # fmt: skip
+
+
+def text_findings(examples: Examples, listener: Listener) -> list[Finding]:
+    """A finding for each symptom that any text has."""
+    met: dict[str, list[int]] = {symptom.kind: [] for symptom in SYMPTOMS}
+    for position, text in enumerate(examples.texts):
+        for symptom in SYMPTOMS:
+            if symptom.present(text):
+                met[symptom.kind].append(position)
+        if position % REPORT_EVERY == 0:
+            progress(listener, position, len(examples))
+    return [_finding(symptom, met[symptom.kind], examples) for symptom in SYMPTOMS if met[symptom.kind]]
+
+
+def _finding(symptom: Symptom, positions: list[int], examples: Examples) -> Finding:
+    values = _details(symptom, positions, examples.texts)
+    what = f"{share(len(positions), len(examples))} {symptom.what}"
+    if symptom.kind in ("language", "private"):
+        what += f": {', '.join(f'{name} {count:,}' for name, count in values.items())}"
+    if symptom.kind == "very_long":
+        what += f"; of these the model sees about {values['seen_share']:.0%}"
+    return found(
+        symptom.kind, symptom.severity, positions, examples,
+        what=f"{what}.", why=symptom.why, done=f"{symptom.done}.", values=values,
+    )  # fmt: skip
+
+
+def _details(symptom: Symptom, positions: list[int], texts: Texts) -> dict[str, Any]:
+    """Figures that only some symptoms have: languages, kinds of private data, what is seen of long texts."""
+    if symptom.kind == "language":
+        return dict(Counter(foreign_language(texts[at]) or "" for at in positions).most_common())
+    if symptom.kind == "private":
+        kinds = (kind for at in positions for kind in {part[0] for part in private_parts(texts[at])})
+        return dict(Counter(kinds).most_common())
+    if symptom.kind == "very_long":
+        words = sum(len(texts[at].split()) for at in positions)
+        return {"seen_share": round(LONG_WORDS * len(positions) / words, 3)}
+    return {}

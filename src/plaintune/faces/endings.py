@@ -1,0 +1,39 @@
+"""How a command ends when it does not end well."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+
+from ..core.errors import one_line
+
+INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
+
+
+def fail(problem: str, fix: str) -> None:
+    """Two lines, exit code 2."""
+    sys.stdout.flush()
+    print(f"Error: {problem}\n{fix}", file=sys.stderr)
+    sys.exit(2)
+
+
+def interrupted() -> None:
+    """What to type to go on after Ctrl-C."""
+    command = shlex.join(["plaintune", *sys.argv[1:]])
+    print(f"\nStopped. To go on from where it was, type the same again: {command}", file=sys.stderr)
+    sys.exit(INTERRUPTED)
+
+
+def usage_error(error: Exception) -> None:
+    """A wrong option or a missing argument in two lines; anything else is a fault of ours and is raised."""
+    kind = {parent.__name__ for parent in type(error).__mro__}
+    if "Abort" in kind:
+        interrupted()
+    if "ClickException" not in kind:
+        raise error
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "plaintune"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        sys.exit(2)
+    fail(one_line(error.format_message()), f"See: {command} --help")  # type: ignore[attr-defined]

@@ -1,0 +1,335 @@
+"""The check-up: each test plants one fault in small data of ours and looks for its finding."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import plaintune as pt
+from conftest import Cli, write_csv
+from plaintune.data.finding import DataCheck, Severity
+from plaintune.data.label_check import proposed_merges
+from plaintune.data.private import masked, private_parts
+from plaintune.data.symptoms import foreign_language, mended
+
+WORDS = (
+    *("parcel", "order", "late", "refund", "money", "arrived", "broken", "shop", "friendly", "quick"),
+    *("answer", "phone", "called", "again", "please", "thanks", "yesterday", "box", "wrong", "size"),
+    *("colour", "return", "card", "bank", "paid", "twice", "letter", "street", "door", "nobody", "home"),
+    *("waiting", "long", "slow", "fast", "good", "bad", "fine", "strange", "new", "old", "small", "large"),
+)
+
+
+def plain_rows(count: int, *, seed: int = 0, answers: tuple[str, ...] = ("billing", "delivery")) -> list[Any]:
+    """Healthy rows: different texts, answers that no single word gives away."""
+    rng = random.Random(seed)
+    return [[" ".join(rng.choices(WORDS, k=12)), answers[i % len(answers)]] for i in range(count)]
+
+
+def check(rows: list[Any], **options: Any) -> DataCheck:
+    return pt.check([row[0] for row in rows], [row[1] for row in rows], **options)
+
+
+def written(path: Path, rows: list[Any], header: tuple[str, ...] = ("text", "answer")) -> Path:
+    return write_csv(path, list(header), [tuple(row) for row in rows])
+
+
+def kinds(found: DataCheck) -> set[str]:
+    return {finding.kind for finding in found.findings}
+
+
+def test_healthy_data_raise_no_alarm() -> None:
+    found = check(plain_rows(400))
+    assert [f.kind for f in found.findings if f.severity is not Severity.LOW] == []
+
+
+def test_exact_and_normalised_copies_are_counted_apart() -> None:
+    rows = plain_rows(100)
+    rows += [rows[0], [rows[1][0].upper() + "!", rows[1][1]]]
+    duplicate = check(rows).of("duplicate")
+    assert duplicate is not None
+    assert (duplicate.rows, duplicate.values["exact"], duplicate.values["normalised"]) == (2, 1, 1)
+    assert duplicate.lines == (101, 102)
+
+
+def test_a_text_with_one_word_changed_is_a_near_copy() -> None:
+    rows = plain_rows(100)
+    long = " ".join(f"{word} {i}" for i, word in enumerate(WORDS))
+    rows += [[long, "billing"], [long.replace("refund", "payment"), "billing"]]
+    near = check(rows).of("near_duplicate")
+    assert near is not None
+    assert near.lines == (102,)
+
+
+def test_a_common_signature_alone_makes_no_copies() -> None:
+    signature = " ".join(f"our office at number {i} is open on every weekday" for i in range(12))
+    bodies = ["my parcel came three days too late", "you charged my card for something never bought"]
+    rows = plain_rows(100) + [[f"Hello, {body}. {signature}", "billing"] for body in bodies]
+    assert "near_duplicate" not in kinds(check(rows))
+
+
+def test_one_text_under_two_answers_is_a_conflict() -> None:
+    rows = plain_rows(100)
+    rows.append([rows[0][0].title(), "delivery"])
+    conflict = check(rows).of("conflict")
+    assert conflict is not None
+    assert (conflict.rows, conflict.lines) == (2, (1, 101))
+
+
+@pytest.mark.parametrize(
+    ("answers", "merges"),
+    [
+        ({"Positive": 50, "positive": 3, "negative": 40}, {"positive": "Positive"}),
+        ({"positive": 50, "postive": 1, "negative": 40}, {"postive": "positive"}),
+        ({"card_arrival": 50, "card arrival": 5}, {"card arrival": "card_arrival"}),
+        ({"type_a": 50, "type_b": 1}, {}),
+        ({"level1": 50, "level2": 1}, {}),
+        ({"typical": 50, "atypical": 2}, {}),
+        ({"cat": 50, "bat": 1}, {}),
+        ({"positive": 50, "postive": 30}, {}),
+    ],
+)
+def test_only_slips_in_an_answer_are_merged(answers: dict[str, int], merges: dict[str, str]) -> None:
+    import numpy as np
+
+    assert proposed_merges(list(answers), np.array(list(answers.values()))) == merges
+
+
+def test_a_slip_that_stands_once_is_found() -> None:
+    spelling = check([*plain_rows(100), ["where is the thing I bought", "delivrey"]]).of("label_spelling")
+    assert spelling is not None
+    assert spelling.values["merges"] == {"delivrey": "delivery"}
+
+
+def test_small_classes_and_an_uneven_mix_are_told() -> None:
+    rows = plain_rows(600) + [[f"something rare number {i} here", "legal"] for i in range(5)]
+    found = check(rows)
+    small, uneven = found.of("small_class"), found.of("imbalance")
+    assert small is not None
+    assert small.rows == 5
+    assert small.severity is Severity.MEDIUM
+    assert uneven is not None
+
+
+def test_a_prefix_that_gives_the_answer_away_is_a_serious_leak() -> None:
+    rows = [[f"{'BIL' if answer == 'billing' else 'DEL'}-{i}: {text}", answer]
+            for i, (text, answer) in enumerate(plain_rows(300))]  # fmt: skip
+    telling = check(rows).of("telling_word")
+    assert telling is not None
+    assert telling.severity is Severity.HIGH
+    assert telling.values["score"] > 0.99
+    assert telling.values["words"]["bil"] == "billing"
+
+
+def test_the_answer_written_in_its_text_is_a_leak() -> None:
+    rows = [[f"{text} (team {answer})", answer] for text, answer in plain_rows(300)]
+    named = check(rows).of("label_in_text")
+    assert named is not None
+    assert named.severity is Severity.HIGH
+    assert named.rows == 300
+
+
+def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
+    rows = [[text, answer, "7" if answer == "billing" else "9"] for text, answer in plain_rows(300)]
+    source = written(tmp_path / "mail.csv", rows, ("text", "answer", "queue"))
+    column = pt.check(source, label="answer").of("telling_column")
+    assert column is not None
+    assert column.values == {"column": "queue", "score": 1.0}
+
+
+def test_a_column_without_news_is_not_told(tmp_path: Path) -> None:
+    rows = [[text, answer, str(i % 7)] for i, (text, answer) in enumerate(plain_rows(300))]
+    source = written(tmp_path / "mail.csv", rows, ("text", "answer", "weekday"))
+    assert "telling_column" not in kinds(pt.check(source, label="answer"))
+
+
+def test_groups_and_times_on_both_sides_are_told(tmp_path: Path) -> None:
+    def dated(count: int, seed: int, year: int) -> list[Any]:
+        return [
+            [*row, f"c{i % 40}", f"{year}-01-{1 + i % 28:02}"]
+            for i, row in enumerate(plain_rows(count, seed=seed))
+        ]
+
+    header = ("text", "answer", "customer", "date")
+    source = written(tmp_path / "train.csv", dated(200, 1, 2024), header)
+    test = written(tmp_path / "test.csv", dated(80, 2, 2023), header)
+    found = pt.check(source, test=test)
+    group, time = found.of("group_straddle"), found.of("time_straddle")
+    assert group is not None
+    assert group.rows == 80
+    assert time is not None
+    assert time.rows == 80
+    assert "group" in kinds(found)
+
+
+def test_test_texts_that_are_in_the_data_are_counted(tmp_path: Path) -> None:
+    rows = plain_rows(200)
+    source = written(tmp_path / "train.csv", rows)
+    met = [[rows[3][0] + " !", "billing"], rows[7]]
+    test = written(tmp_path / "test.csv", [*plain_rows(50, seed=9), *met])
+    overlap = pt.check(source, test=test).of("overlap")
+    assert overlap is not None
+    assert (overlap.rows, overlap.lines, overlap.severity) == (2, (52, 53), Severity.HIGH)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("itâ€™s not what I ordered", "mojibake"),
+        ("I like <b>this</b> shop &amp; its owner", "markup"),
+        ("a bell \x07 rings in here", "control"),
+        ("Das Paket ist leider noch nicht bei mir angekommen", "language"),
+        ("Ok", "very_short"),
+        ("WHY DOES NOBODY EVER ANSWER MY LETTERS HERE", "capitals"),
+        ("write to jane.doe@example.org please", "private"),
+        ("word " * 400, "very_long"),
+    ],
+)
+def test_a_symptom_of_a_text_is_found_in_its_line(text: str, kind: str) -> None:
+    finding = check([*plain_rows(60), [text, "billing"]]).of(kind)
+    assert finding is not None
+    assert finding.lines == (61,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "5 < 7 and 8 > 3",
+        "I <3 it",
+        "a <b and c> d",
+        "AT&T called",
+        "café déjà vu",
+        "tom & jerry",
+        "line<br />two",
+    ],
+)
+def test_what_only_looks_like_damage_is_left_alone(text: str) -> None:
+    assert mended(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "without"),
+    [
+        ("call +44 20 7946 0958 now", "call [phone number] now"),
+        ("card 4111 1111 1111 1111, exp 09/27", "card [card number], exp 09/27"),
+        ("order 4111111111111112", "order 4111111111111112"),
+        ("a.b+c@mail.example.com", "[e-mail]"),
+        ("DE89 3704 0044 0532 0130 00", "[IBAN]"),
+        ("password: hunter2hunter2", "[key]"),
+        ("on 2024-03-01 for 1,000,000", "on 2024-03-01 for 1,000,000"),
+        ("ISBN 978-3-16-148410-0", "ISBN 978-3-16-148410-0"),
+    ],
+)
+def test_private_parts_are_masked_and_other_numbers_are_not(text: str, without: str) -> None:
+    assert masked(text) == without
+
+
+def test_private_data_never_stand_in_the_json_or_the_shown_examples() -> None:
+    found = check([*plain_rows(60), ["my mail is jane.doe@example.org", "billing"]])
+    told = json.dumps(found.as_json()) + " ".join(text for f in found.findings for text in f.shown)
+    assert "jane.doe" not in told
+    assert "[e-mail]" in told
+
+
+def test_short_slang_and_codes_are_not_taken_for_another_language() -> None:
+    for text in ("ok lar joking wif u oni", "qx7 zz9 kk2 p0o w3e rty 8uj", "Yup", "pls call asap thx"):
+        assert foreign_language(text) is None
+
+
+# --- the cleaned copy ---
+
+
+def damaged(folder: Path) -> tuple[Path, list[Any]]:
+    rows = plain_rows(80)
+    rows[4][0] += " itâ€™s <i>bad</i> &amp;amp; sad"
+    rows += [[rows[0][0].upper() + "!!", rows[0][1]], [rows[2][0], "delivery"], ["a new text", "Billing"]]
+    rows += [["another text", "delivrey"], ["", "billing"]]
+    return written(folder / "data.csv", rows), rows
+
+
+def test_fix_removes_only_copies_with_the_same_answer_and_lists_every_change(tmp_path: Path) -> None:
+    source, rows = damaged(tmp_path)
+    before = source.read_bytes()
+    out = tmp_path / "clean" / "cleaned.csv"
+    out.parent.mkdir()
+    pt.check(source, fix=out)
+    cleaned = list(csv.reader(out.open(encoding="utf-8")))
+    removed = list(csv.DictReader((out.parent / "removed.csv").open(encoding="utf-8")))
+    changed = list(csv.DictReader((out.parent / "changed.csv").open(encoding="utf-8")))
+    assert source.read_bytes() == before
+    assert [row["line"] for row in removed] == ["82"]
+    assert "line 2" in removed[0]["reason"]
+    assert len(cleaned) - 1 + len(removed) == len(rows)
+    assert {(row["line"], row["column"]) for row in changed} == {
+        ("6", "text"),
+        ("84", "answer"),
+        ("85", "answer"),
+    }
+    assert cleaned[5][0].endswith("it’s  bad  & sad")
+    assert [row[1] for row in cleaned[-3:]] == ["billing", "delivery", "billing"]
+
+
+def test_fixing_the_fixed_copy_changes_nothing(tmp_path: Path) -> None:
+    source, _ = damaged(tmp_path)
+    first, second = tmp_path / "one.csv", tmp_path / "b" / "two.csv"
+    second.parent.mkdir()
+    pt.check(source, fix=first)
+    again = pt.check(first, fix=second)
+    assert again.fixed is not None
+    assert (again.fixed["removed"], again.fixed["changed"]) == (0, 0)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_fix_never_writes_over_the_data_or_over_another_file(tmp_path: Path) -> None:
+    source, _ = damaged(tmp_path)
+    before = source.read_bytes()
+    with pytest.raises(pt.UserError):
+        pt.check(source, fix=source, overwrite=True)
+    (tmp_path / "removed.csv").write_text("mine")
+    with pytest.raises(pt.UserError):
+        pt.check(source, fix=tmp_path / "c.csv")
+    assert source.read_bytes() == before
+    assert (tmp_path / "removed.csv").read_text() == "mine"
+    assert not (tmp_path / "c.csv").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=60), min_size=6, max_size=20))
+def test_any_texts_can_be_checked_and_mending_is_done_once(texts: list[str]) -> None:
+    rows = [[f"{text} w{i}", "ab"[i % 2]] for i, text in enumerate(texts)]
+    assert check(rows).rows == len(rows)
+    for text in texts:
+        assert mended(mended(text)) == mended(text)
+        assert not list(private_parts(masked(text)))
+
+
+# --- the command ---
+
+
+def test_the_command_reads_well_in_80_columns_and_gives_json(cli: Cli, tmp_path: Path) -> None:
+    source, _ = damaged(tmp_path)
+    told = cli("check", source.name, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert max(map(len, told.stdout.splitlines())) <= 80
+    assert "CAN FOOL YOU" in told.stdout
+    found = json.loads(cli("check", source.name, "--json", cwd=tmp_path).stdout)
+    assert {"kind", "rows", "examples", "severity", "done"} <= set(found["findings"][0])
+    order = [finding["severity"] for finding in found["findings"]]
+    assert order == sorted(order, key=["high", "medium", "low"].index)
+
+
+def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) -> None:
+    for number, (text, answer) in enumerate(plain_rows(12)):
+        (tmp_path / "mail" / answer).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mail" / answer / f"{number}.txt").write_text(text)
+    told = cli("check", "mail", "--fix", "out.csv", cwd=tmp_path)
+    assert told.returncode == 2
+    assert len(told.stderr.strip().splitlines()[-2:]) == 2
+    assert not (tmp_path / "out.csv").exists()
