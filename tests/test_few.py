@@ -14,6 +14,7 @@ from conftest import Cli, review_rows, write_csv
 from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
+from plaintune.data.duplicates import text_clusters
 from plaintune.data.examples import Examples
 from plaintune.data.read import read_examples
 from plaintune.data.split import rows_that_belong_together
@@ -40,7 +41,7 @@ def learner(tiny_backbone: Path) -> Learner:
 
 
 def in_turns(reviews: Examples, learner: Learner, kept: Path) -> Any:
-    clusters = rows_that_belong_together(reviews)
+    clusters = rows_that_belong_together(reviews, text_clusters(reviews.texts))
     return cross_validate(
         reviews, clusters, learner, SHORT,
         length=16, folds=3, deadline=math.inf, kept=kept, listener=silent,

@@ -71,7 +71,7 @@ def sentence(number: int, words: int = 14) -> str:
 
 
 def divided(examples: Examples, **options: object) -> Splits:
-    return split(examples, rows_that_belong_together(examples), **options)  # type: ignore[arg-type]
+    return split(examples, rows_that_belong_together(examples, text_clusters(examples.texts)), **options)  # type: ignore[arg-type]
 
 
 def side_of(splits: Splits, rows: int) -> np.ndarray:

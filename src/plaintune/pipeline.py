@@ -22,11 +22,11 @@ from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings
 from .data.check import check_examples
 from .data.describe import describe
-from .data.duplicates import text_clusters
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
 from .data.fix import write_fixed
 from .data.read import read_examples
+from .data.repeats import Repeats, find_repeats
 from .model.card import model_card
 from .model.evaluate import evaluate
 from .model.folder import (
@@ -81,7 +81,9 @@ def fit(
     checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
         examples, test_examples = read(source, labels, test, settings, listener)
-        checked_data = short_check(examples, test_examples, settings, listener)
+        stage(listener, "Looking for repeated texts")
+        repeats = find_repeats(examples, test_examples)
+        checked_data = short_check(examples, test_examples, repeats, settings, listener)
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
         from .learn.onnx import write_graph
@@ -89,6 +91,7 @@ def fit(
         learned = learn(
             examples,
             test_examples,
+            repeats.clusters,
             settings,
             checkpoint_folder=checkpoint,
             seconds_left=seconds_left,
@@ -125,7 +128,7 @@ def fit(
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
         scores = score(Model.load(staged), held_back, checkpoint, listener)
         if test_examples is not None:
-            scores |= say_overlap(scores, examples.take(learned.splits.train), held_back, listener)
+            scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
         manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
         write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         write_text(staged / CARD, model_card(manifest, out.name))
@@ -148,8 +151,10 @@ def check_up(
 ) -> DataCheck:
     """Findings about ``source``, and about ``test`` beside it; with ``fix`` a cleaned copy goes there."""
     examples, test_examples = read(source, labels, test, settings, listener, keep_lone=True)
+    stage(listener, "Looking for repeated texts")
     found = check_examples(
         examples,
+        find_repeats(examples, test_examples),
         source=source,
         test=test_examples,
         test_source=test,
@@ -169,17 +174,18 @@ def check_up(
 
 
 def short_check(
-    examples: Examples, test: Examples | None, settings: Settings, listener: Listener
+    examples: Examples, test: Examples | None, repeats: Repeats, settings: Settings, listener: Listener
 ) -> DataCheck:
     """The check-up inside a training run: of a sample where time is short; says what matters most."""
     affordable = CHECK_SHARE * 60 * settings.minutes * CHECKED_CHARACTERS_PER_SECOND
     characters = sum(map(len, examples.texts))
-    sample = examples
     if characters > affordable:
         rows = max(1000, int(len(examples) * affordable / characters))
-        drawn = np.random.default_rng(settings.seed).permutation(len(examples))[:rows]
-        sample = examples.take(np.sort(drawn))
-    found = check_examples(sample, test=test, group=settings.group, time=settings.time, listener=listener)
+        drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
+        examples, repeats = examples.take(drawn), repeats.take(drawn)
+    found = check_examples(
+        examples, repeats, test=test, group=settings.group, time=settings.time, listener=listener
+    )
     told = [finding for finding in found.findings if finding.severity is not Severity.LOW]
     for finding in told[:MOST_TOLD]:
         (warn if finding.severity is Severity.HIGH else note)(listener, finding.what)
@@ -257,9 +263,7 @@ def score(model: Model, held_back: Examples, kept: Path, listener: Listener) -> 
     }
 
 
-def say_overlap(
-    scores: dict[str, Any], trained_on: Examples, test: Examples, listener: Listener
-) -> dict[str, int]:
+def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:
     """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
     same = scores["overlap_rows"]
     if same:
@@ -268,8 +272,7 @@ def say_overlap(
             f"{same:,} test texts are also in the training data; they are left out of the score. "
             f"With them: {scores['all_rows']['value']:.3f}.",
         )
-    clusters = text_clusters(np.concatenate([trained_on.texts, test.texts]))
-    met = int(np.isin(clusters[len(trained_on) :], clusters[: len(trained_on)]).sum())
+    met = int(np.isin(repeats.test_clusters, repeats.clusters).sum())
     near = max(0, met - same)
     if near:
         note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")

@@ -9,19 +9,14 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..core.events import Listener, silent, stage
-from ..core.features import text_hashes
 from .beside import Beside, column_findings, columns_beside, straddle_findings
 from .describe import LINES, some
-from .duplicates import text_clusters
-from .examples import TEXT_DTYPE, Examples
+from .examples import Examples
 from .finding import DataCheck, Finding, Severity, share, worst_first
 from .label_check import label_findings
 from .leaks import leak_findings
-from .repeats import overlap_finding, repeat_findings
+from .repeats import Repeats, overlap_finding, repeat_findings
 from .symptoms import text_findings
 
 UNREADABLE = 0.01  # of the rows
@@ -30,6 +25,7 @@ WESTERN = ("Windows-1252", "Latin-1")
 
 def check_examples(
     examples: Examples,
+    repeats: Repeats,
     *,
     source: Any = None,
     test: Examples | None = None,
@@ -40,21 +36,20 @@ def check_examples(
 ) -> DataCheck:
     """Findings about ``examples``, and about ``test`` beside them, those that can hurt most first.
 
-    ``source`` and ``test_source`` are what they were read from: the other columns are looked at there.
+    ``repeats`` are of both (`find_repeats`). ``source`` and ``test_source`` are what they were read from:
+    the other columns are looked at there.
     """
     stage(listener, "Checking the texts", total=len(examples))
     findings = [*reading_findings(examples), *text_findings(examples, listener)]
     findings += _mixed_encoding(examples, findings)
-    stage(listener, "Looking for repeated texts")
-    hashes, clusters, of_both = _repeats(examples, test)
-    findings += repeat_findings(examples, hashes, clusters)
-    findings += label_findings(examples, hashes)
+    findings += repeat_findings(examples, repeats)
+    findings += label_findings(examples, repeats.hashes)
     stage(listener, "Looking for what gives the answer away")
     findings += leak_findings(examples)
     beside = Beside({}) if source is None else columns_beside(source, examples)
     findings += column_findings(examples, beside, group=group)
     if test is not None:
-        overlap = overlap_finding(examples, hashes, test, of_both)
+        overlap = overlap_finding(test, repeats)
         findings += [] if overlap is None else [overlap]
         there = Beside({}) if test_source is None else columns_beside(test_source, test)
         findings += straddle_findings(examples, beside, test, there, group=group, time=time)
@@ -102,16 +97,3 @@ def _mixed_encoding(examples: Examples, findings: list[Finding]) -> list[Finding
             why="Files put together from several programs often are; part of the accents is read wrong.",
         )
     ]
-
-
-def _repeats(
-    examples: Examples, test: Examples | None
-) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """Hashes of the normalised texts, their clusters, and clusters of theirs and the test's together."""
-    hashes = text_hashes(examples.texts)
-    if test is None:
-        clusters = text_clusters(examples.texts, hashes)
-        return hashes, clusters, clusters
-    both = np.concatenate([examples.texts, test.texts]).astype(TEXT_DTYPE)
-    together = text_clusters(both, np.concatenate([hashes, text_hashes(test.texts)]))
-    return hashes, together[: len(examples)], together

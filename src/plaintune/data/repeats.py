@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.features import text_hashes
-from .examples import Examples
+from .duplicates import text_clusters
+from .examples import TEXT_DTYPE, Examples
 from .finding import Finding, Severity, found, share
 
 MANY = 0.02  # of all texts
 
 
-def repeat_findings(
-    examples: Examples, hashes: NDArray[np.uint64], clusters: NDArray[np.int64]
-) -> list[Finding]:
-    """Copies among ``examples``: ``hashes`` (rows,) of normalised texts, ``clusters`` also of near copies."""
-    copies = later_copies(hashes)
-    near = np.setdiff1d(later_copies(clusters), copies)
+@dataclass(frozen=True)
+class Repeats:
+    """Which texts are the same, and which nearly: equal numbers, row by row."""
+
+    hashes: NDArray[np.uint64]  # (rows,) of the normalised texts
+    clusters: NDArray[np.int64]  # (rows,) shared by near copies as well
+    test_hashes: NDArray[np.uint64]  # (test rows,)
+    test_clusters: NDArray[np.int64]  # (test rows,) numbered as ``clusters``
+
+    def take(self, chosen: NDArray[np.int64]) -> Repeats:
+        """Of the examples at ``chosen`` only; the test part stays whole."""
+        return replace(self, hashes=self.hashes[chosen], clusters=self.clusters[chosen])
+
+
+def find_repeats(examples: Examples, test: Examples | None = None) -> Repeats:
+    """Compare all texts with one another, those of ``test`` too."""
+    hashes = text_hashes(examples.texts)
+    if test is None:
+        none: NDArray[Any] = np.zeros(0, dtype=np.uint64)
+        return Repeats(hashes, text_clusters(examples.texts, hashes), none, none.astype(np.int64))
+    test_hashes = text_hashes(test.texts)
+    both = np.concatenate([examples.texts, test.texts]).astype(TEXT_DTYPE)
+    clusters = text_clusters(both, np.concatenate([hashes, test_hashes]))
+    return Repeats(hashes, clusters[: len(examples)], test_hashes, clusters[len(examples) :])
+
+
+def repeat_findings(examples: Examples, repeats: Repeats) -> list[Finding]:
+    """Copies and near copies among ``examples``."""
+    copies = later_copies(repeats.hashes)
+    near = np.setdiff1d(later_copies(repeats.clusters), copies)
     findings = []
     if len(copies):
         exact = len(later_copies(examples.texts))
@@ -48,12 +74,10 @@ def repeat_findings(
     return findings
 
 
-def overlap_finding(
-    examples: Examples, hashes: NDArray[np.uint64], test: Examples, clusters: NDArray[np.int64]
-) -> Finding | None:
-    """Test texts that are also among ``examples``; ``clusters`` are of both, the test texts last."""
-    same = np.isin(text_hashes(test.texts), hashes)
-    near = np.isin(clusters[len(examples) :], clusters[: len(examples)]) & ~same
+def overlap_finding(test: Examples, repeats: Repeats) -> Finding | None:
+    """Texts of ``test`` that are also among the examples."""
+    same = np.isin(repeats.test_hashes, repeats.hashes)
+    near = np.isin(repeats.test_clusters, repeats.clusters) & ~same
     met = int(same.sum() + near.sum())
     if not met:
         return None

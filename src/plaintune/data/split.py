@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..core.tasks import Task
-from .duplicates import merge_clusters, text_clusters
+from .duplicates import merge_clusters
 from .examples import Examples
 
 TEST_SHARE, VALID_SHARE = 0.2, 0.12
@@ -27,9 +27,8 @@ class Splits:
     reason: str
 
 
-def rows_that_belong_together(examples: Examples) -> NDArray[np.int64]:
-    """A number per row, shared by rows of one group and by identical and near-identical texts."""
-    clusters = text_clusters(examples.texts)
+def rows_that_belong_together(examples: Examples, clusters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number per row, shared by rows of one group and by those that share one in ``clusters`` (rows,)."""
     return clusters if examples.groups is None else merge_clusters(examples.groups, clusters)
 
 

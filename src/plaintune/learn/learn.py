@@ -44,6 +44,7 @@ class Learned:
 def learn(
     examples: Examples,
     test: Examples | None,
+    clusters: NDArray[np.int64],
     settings: Settings,
     *,
     checkpoint_folder: Path,
@@ -52,12 +53,12 @@ def learn(
 ) -> Learned:
     """Plan, count words, fine-tune: by the plan of an unfinished run in ``checkpoint_folder``, if any.
 
-    ``test`` is only counted here: nothing learns from it or looks at it.
+    ``test`` is only counted here: nothing learns from it or looks at it. Rows of nearly the same text
+    share a number in ``clusters`` (rows,).
     """
     checkpoint = Checkpoint(checkpoint_folder, listener)
     learner = prepare(settings, listener)
-    stage(listener, "Looking for repeated texts")
-    clusters = rows_that_belong_together(examples)
+    clusters = rows_that_belong_together(examples, clusters)
     plan = make_or_resume_plan(
         examples, clusters, test, learner, settings,
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
