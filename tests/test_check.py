@@ -34,7 +34,7 @@ def plain_rows(count: int, *, seed: int = 0, answers: tuple[str, ...] = ("billin
 
 
 def check(rows: list[Any], **options: Any) -> DataCheck:
-    return pt.check([row[0] for row in rows], [row[1] for row in rows], **options)
+    return pt.check([row[0] for row in rows], [row[1] for row in rows], models=False, **options)
 
 
 def written(path: Path, rows: list[Any], header: tuple[str, ...] = ("text", "answer")) -> Path:
@@ -139,7 +139,7 @@ def test_the_answer_written_in_its_text_is_a_leak() -> None:
 def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
     rows = [[text, answer, "7" if answer == "billing" else "9"] for text, answer in plain_rows(300)]
     source = written(tmp_path / "mail.csv", rows, ("text", "answer", "queue"))
-    column = pt.check(source, label="answer").of("telling_column")
+    column = pt.check(source, label="answer", models=False).of("telling_column")
     assert column is not None
     assert column.values == {"column": "queue", "score": 1.0}
 
@@ -147,7 +147,7 @@ def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
 def test_a_column_without_news_is_not_told(tmp_path: Path) -> None:
     rows = [[text, answer, str(i % 7)] for i, (text, answer) in enumerate(plain_rows(300))]
     source = written(tmp_path / "mail.csv", rows, ("text", "answer", "weekday"))
-    assert "telling_column" not in kinds(pt.check(source, label="answer"))
+    assert "telling_column" not in kinds(pt.check(source, label="answer", models=False))
 
 
 def test_groups_and_times_on_both_sides_are_told(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_groups_and_times_on_both_sides_are_told(tmp_path: Path) -> None:
     header = ("text", "answer", "customer", "date")
     source = written(tmp_path / "train.csv", dated(200, 1, 2024), header)
     test = written(tmp_path / "test.csv", dated(80, 2, 2023), header)
-    found = pt.check(source, test=test)
+    found = pt.check(source, test=test, models=False)
     group, time = found.of("group_straddle"), found.of("time_straddle")
     assert group is not None
     assert group.rows == 80
@@ -174,7 +174,7 @@ def test_test_texts_that_are_in_the_data_are_counted(tmp_path: Path) -> None:
     source = written(tmp_path / "train.csv", rows)
     met = [[rows[3][0] + " !", "billing"], rows[7]]
     test = written(tmp_path / "test.csv", [*plain_rows(50, seed=9), *met])
-    overlap = pt.check(source, test=test).of("overlap")
+    overlap = pt.check(source, test=test, models=False).of("overlap")
     assert overlap is not None
     assert (overlap.rows, overlap.lines, overlap.severity) == (2, (52, 53), Severity.HIGH)
 
@@ -259,7 +259,7 @@ def test_fix_removes_only_copies_with_the_same_answer_and_lists_every_change(tmp
     before = source.read_bytes()
     out = tmp_path / "clean" / "cleaned.csv"
     out.parent.mkdir()
-    pt.check(source, fix=out)
+    pt.check(source, fix=out, models=False)
     cleaned = list(csv.reader(out.open(encoding="utf-8")))
     removed = list(csv.DictReader((out.parent / "removed.csv").open(encoding="utf-8")))
     changed = list(csv.DictReader((out.parent / "changed.csv").open(encoding="utf-8")))
@@ -280,8 +280,8 @@ def test_fixing_the_fixed_copy_changes_nothing(tmp_path: Path) -> None:
     source, _ = damaged(tmp_path)
     first, second = tmp_path / "one.csv", tmp_path / "b" / "two.csv"
     second.parent.mkdir()
-    pt.check(source, fix=first)
-    again = pt.check(first, fix=second)
+    pt.check(source, fix=first, models=False)
+    again = pt.check(first, fix=second, models=False)
     assert again.fixed is not None
     assert (again.fixed["removed"], again.fixed["changed"]) == (0, 0)
     assert first.read_bytes() == second.read_bytes()
@@ -291,10 +291,10 @@ def test_fix_never_writes_over_the_data_or_over_another_file(tmp_path: Path) -> 
     source, _ = damaged(tmp_path)
     before = source.read_bytes()
     with pytest.raises(pt.UserError):
-        pt.check(source, fix=source, overwrite=True)
+        pt.check(source, fix=source, overwrite=True, models=False)
     (tmp_path / "removed.csv").write_text("mine")
     with pytest.raises(pt.UserError):
-        pt.check(source, fix=tmp_path / "c.csv")
+        pt.check(source, fix=tmp_path / "c.csv", models=False)
     assert source.read_bytes() == before
     assert (tmp_path / "removed.csv").read_text() == "mine"
     assert not (tmp_path / "c.csv").exists()
@@ -315,11 +315,11 @@ def test_any_texts_can_be_checked_and_mending_is_done_once(texts: list[str]) -> 
 
 def test_the_command_reads_well_in_80_columns_and_gives_json(cli: Cli, tmp_path: Path) -> None:
     source, _ = damaged(tmp_path)
-    told = cli("check", source.name, cwd=tmp_path)
+    told = cli("check", source.name, "--quick", cwd=tmp_path)
     assert told.returncode == 0, told.stderr
     assert max(map(len, told.stdout.splitlines())) <= 80
     assert "CAN FOOL YOU" in told.stdout
-    found = json.loads(cli("check", source.name, "--json", cwd=tmp_path).stdout)
+    found = json.loads(cli("check", source.name, "--quick", "--json", cwd=tmp_path).stdout)
     assert {"kind", "rows", "examples", "severity", "done"} <= set(found["findings"][0])
     order = [finding["severity"] for finding in found["findings"]]
     assert order == sorted(order, key=["high", "medium", "low"].index)
@@ -329,7 +329,7 @@ def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) ->
     for number, (text, answer) in enumerate(plain_rows(12)):
         (tmp_path / "mail" / answer).mkdir(parents=True, exist_ok=True)
         (tmp_path / "mail" / answer / f"{number}.txt").write_text(text)
-    told = cli("check", "mail", "--fix", "out.csv", cwd=tmp_path)
+    told = cli("check", "mail", "--quick", "--fix", "out.csv", cwd=tmp_path)
     assert told.returncode == 2
     assert len(told.stderr.strip().splitlines()[-2:]) == 2
     assert not (tmp_path / "out.csv").exists()

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import MissingExtra
-from .core.events import Listener, silent
+from .core.errors import MissingExtra, UserError
+from .core.events import Listener, note, silent
 from .core.settings import DEFAULT_MINUTES, Settings
 from .core.tasks import as_task
 
@@ -88,25 +88,36 @@ def check(
     time: str | None = None,
     task: str | None = None,
     separator: str | None = None,
+    goal: float | None = None,
+    models: bool = True,
+    backbone: str | None = None,
+    seed: int = 0,
     fix: str | Path | None = None,
     overwrite: bool = False,
     listener: Listener = silent,
 ) -> DataCheck:
     """What would fool a model in ``source``, which is anything that `train` takes; ``test`` likewise.
 
-    With ``fix`` a cleaned copy is written there, and beside it what was removed and changed.
-    Needs no training packages. Raises UserError with what to do about it.
+    With ``models`` likely wrong labels, a learning curve and a verdict come with it where the training
+    packages are installed; ``goal`` is the accuracy one would like, from 0 to 1. With ``fix`` a cleaned copy
+    is written there, and beside it what was removed and changed. Raises UserError with what to do about it.
     """
     from .pipeline import check_up
 
     settings = Settings(
         text=_several(text), label=_several(label), group=group, time=time,
-        task=None if task is None else as_task(task), separator=separator,
+        task=None if task is None else as_task(task), separator=separator, backbone=backbone, seed=seed,
     )  # fmt: skip
+    if goal is not None and not 0 < goal < 1:
+        raise UserError(f"--goal {goal} is not a share of right answers.", "For example: --goal 0.95")
+    if models and not can_train():
+        note(listener, "Wrong labels, learning curve and verdict need: pip install 'plaintune[train]'")
+        models = False
     out = None if fix is None else Path(fix)
     return check_up(
-        source, labels, settings, test=test, fix=out, replace_existing=overwrite, listener=listener
-    )
+        source, labels, settings,
+        test=test, models=models, goal=goal, fix=out, replace_existing=overwrite, listener=listener,
+    )  # fmt: skip
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -122,5 +133,10 @@ def load(folder: str | Path) -> Model:
 
 def require_training() -> None:
     """Raise MissingExtra where what training needs is not installed."""
-    if any(importlib.util.find_spec(package) is None for package in TRAINING_PACKAGES):
+    if not can_train():
         raise MissingExtra("Training", extra="train")
+
+
+def can_train() -> bool:
+    """Whether what training needs is installed."""
+    return all(importlib.util.find_spec(package) is not None for package in TRAINING_PACKAGES)

@@ -27,6 +27,7 @@ from .data.finding import DataCheck, Severity
 from .data.fix import write_fixed
 from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
+from .data.split import rows_that_belong_together
 from .model.card import model_card
 from .model.evaluate import evaluate
 from .model.folder import (
@@ -145,16 +146,22 @@ def check_up(
     settings: Settings,
     *,
     test: Any = None,
+    models: bool = True,
+    goal: float | None = None,
     fix: Path | None = None,
     replace_existing: bool = False,
     listener: Listener = silent,
 ) -> DataCheck:
-    """Findings about ``source``, and about ``test`` beside it; with ``fix`` a cleaned copy goes there."""
+    """Findings about ``source``, and about ``test`` beside it; with ``fix`` a cleaned copy goes there.
+
+    ``models`` look for what structure alone does not show; ``goal`` is the accuracy one would like.
+    """
     examples, test_examples = read(source, labels, test, settings, listener, keep_lone=True)
     stage(listener, "Looking for repeated texts")
+    repeats = find_repeats(examples, test_examples)
     found = check_examples(
         examples,
-        find_repeats(examples, test_examples),
+        repeats,
         source=source,
         test=test_examples,
         test_source=test,
@@ -162,6 +169,11 @@ def check_up(
         time=settings.time,
         listener=listener,
     )
+    if models:
+        from .learn.audit import audit
+
+        clusters = rows_that_belong_together(examples, repeats.clusters)
+        found = audit(found, examples, clusters, settings, goal=goal, listener=listener)
     if fix is None:
         return found
     fixed = write_fixed(source, examples, fix, replace_existing=replace_existing, listener=listener)

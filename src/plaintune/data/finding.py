@@ -61,6 +61,9 @@ class DataCheck:
     rows: int
     findings: tuple[Finding, ...]
     counted_in: str = "row"  # what the findings' lines count: "line", "row" or "file"
+    verdict: str | None = None  # in a word or two, where models have looked; and in sentences
+    verdict_words: str | None = None
+    measured: Mapping[str, Any] | None = None  # what the verdict rests on
     fixed: Mapping[str, Any] | None = None  # files written and what they hold, where a fix was asked for
 
     def of(self, kind: str) -> Finding | None:
@@ -69,11 +72,17 @@ class DataCheck:
 
     def as_json(self) -> dict[str, Any]:
         """The contract of `plaintune check --json`."""
+        further = {
+            "verdict": self.verdict,
+            "verdict_words": self.verdict_words,
+            "measured": self.measured,
+            "fixed": self.fixed,
+        }
         return {
             "source": self.source,
             "rows": self.rows,
             "findings": [finding.as_json() for finding in self.findings],
-            **({} if self.fixed is None else {"fixed": dict(self.fixed)}),
+            **{name: value for name, value in further.items() if value is not None},
         }
 
 

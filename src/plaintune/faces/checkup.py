@@ -20,6 +20,9 @@ def check_summary(check: DataCheck) -> Iterator[str]:
     """The findings in words, a line each, under one heading for each severity."""
     count = len(check.findings)
     yield f"{check.source}: {check.rows:,} examples checked, {count or 'no'} finding{'s' * (count != 1)}."
+    if check.verdict_words is not None:
+        yield ""
+        yield from textwrap.wrap(check.verdict_words, WIDTH, break_on_hyphens=False)
     for severity, heading in HEADINGS.items():
         findings = [finding for finding in check.findings if finding.severity is severity]
         if findings:

@@ -132,12 +132,15 @@ def check(
     fix: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a cleaned copy: .csv, .tsv or .jsonl.")
     ] = None,
+    goal: Annotated[float | None, typer.Option(metavar="P", help="The share right you need.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Without the part that needs models.")] = False,
     text: TextColumns = None,
     label: LabelColumns = None,
     group: Group = None,
     time: Time = None,
     task: TaskOption = None,
     separator: Separator = None,
+    seed: Seed = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -150,7 +153,8 @@ def check(
         found = check_data(
             data,
             test=test, text=tuple(text or ()), label=tuple(label or ()), group=group, time=time, task=task,
-            separator=separator, fix=fix, overwrite=yes, listener=listener,
+            separator=separator, goal=goal, models=not quick, seed=seed, fix=fix, overwrite=yes,
+            listener=listener,
         )  # fmt: skip
     if as_json:
         _print_json(found.as_json())

@@ -94,9 +94,11 @@ def cross_validate(
     Turns are cut short to end before ``deadline``, in `time.monotonic` seconds, should the machine be slow.
     Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``.
     """
-    parts = _folds(lesson, clusters, folds, schedule.seed)
+    parts = folds_of(lesson, clusters, folds, schedule.seed)
     tokens = learner.tokens(lesson.texts, length)
-    counted = kept_array(kept / "folds-ngrams.npy", partial(_counted_in_turns, lesson, parts, schedule))
+    counted = kept_array(
+        kept / "folds-ngrams.npy", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
+    )
     prior = prior_of(lesson)
     surprise: dict[Technique, float] = {}
     score: dict[Technique, str] = {}
@@ -145,7 +147,7 @@ def _techniques(lesson: Examples) -> list[Technique]:
     return [t for t in Technique if lesson.task is Task.SINGLE or t is not Technique.CONTRASTIVE]
 
 
-def _folds(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
+def folds_of(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int) -> list[NDArray[np.int64]]:
     """Parts with about the same share of each class, whole clusters in each."""
     kinds = np.unique(strata(lesson), return_inverse=True)[1]
     if np.bincount(kinds).max() < 2:
@@ -157,15 +159,14 @@ def _folds(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: int)
         return [part for _, part in splitter.split(kinds, kinds, clusters) if len(part)]
 
 
-def _counted_in_turns(
-    lesson: Examples, parts: list[NDArray[np.int64]], schedule: Schedule
-) -> NDArray[np.float32]:
+def counted_in_turns(lesson: Examples, parts: list[NDArray[np.int64]], *, seed: int) -> NDArray[np.float32]:
+    """What n-gram models say of each of ``parts`` (row positions) when they have learned the others."""
     found = np.zeros((len(lesson), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
     labels = standard_labels(lesson)
     for part in parts:
         rest = np.setdiff1d(np.arange(len(lesson)), part)
         model = fit_baseline(
-            lesson.texts[rest], labels[rest], len(lesson.classes), task=lesson.task, seed=schedule.seed
+            lesson.texts[rest], labels[rest], len(lesson.classes), task=lesson.task, seed=seed
         )
         found[part] = model.logits(lesson.texts[part])
     return found

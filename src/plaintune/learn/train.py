@@ -74,7 +74,7 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
     if network.sentence:
         middle, spread, strength = np.zeros_like(middle), np.ones_like(spread), FROZEN_STRENGTH
     scaled = (features - middle) / spread
-    fitted = _fit_linear(stepper.task, scaled, labels, answers=len(network.head.bias), strength=strength)
+    fitted = fit_linear(stepper.task, scaled, labels, answers=len(network.head.bias), strength=strength)
     if fitted is None:
         return
     weights, bias = fitted
@@ -84,7 +84,7 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
         network.head.bias.copy_(torch.from_numpy((bias - weights @ middle).astype(np.float32)))
 
 
-def _fit_linear(
+def fit_linear(
     task: Task, features: NDArray[np.float32], labels: NDArray[Any], *, answers: int, strength: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Weights (answers, features) and bias (answers,) of a linear model, None where labels are all alike."""

@@ -1,0 +1,94 @@
+"""How long the structural check takes, by size: `python benchmarks/check_scale.py`.
+
+Film reviews at three sizes (train, unlabelled ones with a drawn answer, and repeats), and a million short
+rows: seconds and peak memory of `plaintune check --quick`.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import sys
+from pathlib import Path
+
+from common import Results, code_version, parser, print_table, run_child, say, scratch_folder
+
+REVIEWS = (25_000, 50_000, 100_000)
+SHORT = 1_000_000
+WORDS = (
+    "parcel",
+    "late",
+    "refund",
+    "card",
+    "bank",
+    "order",
+    "shop",
+    "good",
+    "bad",
+    "slow",
+    "phone",
+    "street",
+)
+
+
+def write_reviews(data: Path, rows: int, file: Path) -> None:
+    """Reviews, repeated where there are not enough; the unlabelled ones get a drawn answer."""
+    import pyarrow.parquet as parquet
+
+    rng = random.Random(0)
+    texts = parquet.read_table(data / "imdb-train.parquet")["review"].to_pylist()
+    texts += parquet.read_table(data / "imdb-unlabeled.parquet")["review"].to_pylist()
+    texts += texts[: max(0, rows - len(texts))]
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["review", "sentiment"])
+        writer.writerows((text, rng.choice(("positive", "negative"))) for text in texts[:rows])
+
+
+def write_short(rows: int, file: Path) -> None:
+    """Rows of a dozen words and a number."""
+    rng = random.Random(0)
+    with file.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["text", "answer"])
+        for number in range(rows):
+            writer.writerow([" ".join(rng.choices(WORDS, k=11)) + f" {number}", rng.choice("abcd")])
+
+
+def main() -> None:
+    """Measure each size that is not in the results yet."""
+    options = parser(__doc__, "python benchmarks/check_scale.py --sizes 25000")
+    options.add_argument(
+        "--sizes", type=int, nargs="+", default=list(REVIEWS), help="numbers of film reviews"
+    )
+    options.add_argument("--short", type=int, default=SHORT, help="number of short rows; 0 leaves them out")
+    asked = options.parse_args(sys.argv[1:])
+    results = Results(asked.results, "check_scale", again=asked.again, any_code=asked.any_code)
+    table = []
+    for kind, rows in [*(("reviews", size) for size in asked.sizes), ("short", asked.short)]:
+        if not rows:
+            continue
+        key = {"kind": kind, "rows": rows, "code": code_version()}
+        figures = results.find(key)
+        if figures is None:
+            say(f"{rows:,} {kind}")
+            with scratch_folder() as folder:
+                file = folder / "rows.csv"
+                if kind == "reviews":
+                    write_reviews(asked.data, rows, file)
+                else:
+                    write_short(rows, file)
+                command = [sys.executable, "-m", "plaintune", "check", str(file), "--quick", "--json", "-q"]
+                child = run_child(command, folder=folder, limit_minutes=20)
+            figures = {"problem": child.problem} if child.problem else child.cost
+            results.add(key, figures)
+        seconds, memory = figures.get("wall_seconds", 0.0), figures.get("peak_gib", 0.0)
+        told = [f"{seconds:.0f} s", f"{memory:.2f} GiB", f"{1e6 * seconds / rows:.0f} µs"]
+        table.append(
+            [f"{rows:,} {kind}", *(told if "problem" not in figures else [figures["problem"], "", ""])]
+        )
+    print_table(("data", "seconds", "peak memory", "a row"), table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Cheap opinions about every row: what a frozen encoder and counted words say of rows they have not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.blending import Blend
+from ..core.events import Listener, stage
+from ..core.tasks import Task
+from ..data.examples import Examples
+from .blend import fit_blend
+from .crossval import counted_in_turns, folds_of
+from .learner import Learner, prior_of
+from .network import text_features
+from .train import FROZEN_STRENGTH, fit_linear
+
+AUDIT_ROWS = 5000
+AUDIT_TOKENS = 128
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Out-of-fold opinions about a sample of rows with one answer each."""
+
+    examples: Examples  # the sample
+    chosen: NDArray[np.int64]  # (rows,) its positions among all examples
+    clusters: NDArray[np.int64]  # (rows,) shared by rows that belong together
+    features: NDArray[np.float32]  # (rows, hidden) of the frozen encoder
+    frozen_logits: NDArray[np.float32]  # (rows, classes)
+    ngram_logits: NDArray[np.float32]  # (rows, classes)
+    blend: Blend
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The answers as given. Shape (rows,)."""
+        return np.asarray(self.examples.labels)
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Both opinions blended and calibrated. Shape (rows, classes)."""
+        return self.blend.outputs(self.frozen_logits, self.ngram_logits)
+
+    def right(self, which: str) -> NDArray[np.bool_]:
+        """Whether "frozen", "ngrams" or "both" give the row's answer. Shape (rows,)."""
+        told = {"frozen": self.frozen_logits, "ngrams": self.ngram_logits, "both": self.probabilities}
+        return np.asarray(told[which].argmax(axis=1) == self.labels)
+
+
+def gather(
+    examples: Examples, clusters: NDArray[np.int64], learner: Learner, *, seed: int, listener: Listener
+) -> Evidence:
+    """Ask both models about up to `AUDIT_ROWS` rows, each in folds that leave out the rows of its cluster."""
+    chosen = np.arange(len(examples))
+    if len(examples) > AUDIT_ROWS:
+        chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:AUDIT_ROWS])
+    sample, together = examples.take(chosen), clusters[chosen]
+    stage(listener, "Reading the texts with the pre-trained model")
+    network = learner.network(sample, sentence=True)
+    tokens = learner.tokens(sample.texts, AUDIT_TOKENS)
+    features = text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
+    stage(listener, "Asking cheap models about rows they have not seen")
+    frozen = np.zeros((len(sample), len(sample.classes)), dtype=np.float32)
+    parts = folds_of(sample, together, FOLDS, seed)
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(sample)), part)
+        answers = sample.labels[rest]
+        frozen[part] = frozen_opinion(features[rest], answers, features[part], len(sample.classes))
+    counted = counted_in_turns(sample, parts, seed=seed)
+    blend = fit_blend(Task.SINGLE, frozen, counted, sample.labels, prior=prior_of(sample))
+    return Evidence(sample, chosen, together, features, frozen, counted, blend)
+
+
+def frozen_opinion(
+    features: NDArray[np.float32], labels: NDArray[np.int64], of: NDArray[np.float32], classes: int
+) -> NDArray[np.float32]:
+    """Logits (rows of ``of``, classes) of a linear model on frozen features."""
+    fitted = fit_linear(Task.SINGLE, features, labels, answers=classes, strength=FROZEN_STRENGTH)
+    if fitted is None:
+        same: NDArray[np.float32] = np.zeros((len(of), classes), dtype=np.float32)
+        same[:, labels[0]] = 1.0
+        return same
+    weights, bias = fitted
+    logits: NDArray[np.float32] = (of @ weights.T + bias).astype(np.float32)
+    return logits
