@@ -17,7 +17,7 @@ from .evidence import Evidence, frozen_opinion
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows that may be learned from
 REPEATS = 3
 CHECKED_SHARE = 0.25
-FEWEST_ROWS = 60  # in the smallest part that is learned from
+FEWEST_ROWS = 25  # in the smallest part that is learned from
 SLOPES = np.linspace(0.02, 1.0, 50)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
 USUAL_SLOPE, SLOPE_SPREAD = 0.3, 0.2  # what curves of texts look like, where these points leave it open

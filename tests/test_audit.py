@@ -1,0 +1,119 @@
+"""What models see in data: planted wrong labels, shuffled answers, too few rows, what more data bring."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import plaintune as pt
+from conftest import Cli, write_csv
+from plaintune.core.metrics import softmax
+from plaintune.data.finding import DataCheck
+from plaintune.learn.curve import _plausible_curves
+from plaintune.learn.suspects import find_suspects
+
+PRAISE = ["wonderful", "lovely", "great", "charming", "superb", "delightful", "brilliant", "moving"]
+BLAME = ["awful", "dull", "boring", "terrible", "clumsy", "lifeless", "silly", "dreadful"]
+THINGS = ["film", "story", "cast", "script", "music", "ending", "picture", "hero", "villain", "scene"]
+
+
+def reviews(count: int, *, seed: int = 0) -> list[tuple[str, str]]:
+    """Short reviews whose adjectives decide their answer, in words that vary."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(count):
+        good = number % 2 == 0
+        words = PRAISE if good else BLAME
+        text = f"a {chance.choice(words)} {chance.choice(THINGS)} and a {chance.choice(words)} "
+        text += f"{chance.choice(THINGS)}, seen in week {chance.randrange(1000)} of {chance.randrange(1000)}"
+        rows.append((text, "good" if good else "bad"))
+    return rows
+
+
+def checked(rows: list[tuple[str, str]], **options: Any) -> DataCheck:
+    return pt.check([text for text, _ in rows], [answer for _, answer in rows], **options)
+
+
+def test_planted_wrong_labels_are_listed_with_their_lines() -> None:
+    rows = reviews(300)
+    planted = {10, 55, 120, 201, 260}
+    for at in planted:
+        rows[at] = (rows[at][0], "bad" if rows[at][1] == "good" else "good")
+    found = checked(rows)
+    wrong = found.of("wrong_label")
+    assert wrong is not None
+    listed = {row["line"] - 1 for row in wrong.values["rows"]}
+    assert planted <= listed
+    assert len(listed) <= 2 * len(planted)
+    assert {row["proposed"] for row in wrong.values["rows"] if row["line"] - 1 == 10} == {"good"}
+
+
+def test_shuffled_answers_are_called_random() -> None:
+    rows = reviews(300)
+    answers = [answer for _, answer in rows]
+    random.Random(1).shuffle(answers)
+    found = checked([(text, answer) for (text, _), answer in zip(rows, answers, strict=True)])
+    assert found.verdict == "random labels"
+
+
+def test_three_dozen_rows_are_too_few() -> None:
+    assert checked(reviews(36)).verdict == "too few"
+
+
+def test_a_goal_that_the_answers_forbid_is_named() -> None:
+    rows = reviews(400)
+    chance = random.Random(2)
+    rows = [
+        (text, chance.choice(("good", "bad")) if chance.random() < 0.25 else answer) for text, answer in rows
+    ]
+    found = checked(rows, goal=0.97)
+    assert found.verdict == "goal out of reach"
+    assert "97%" in (found.verdict_words or "")
+
+
+def test_suspicion_follows_from_probability_and_noise() -> None:
+    probabilities = softmax(np.array([[4.0, 0.0]] * 90 + [[0.3, 0.0]] * 10, dtype=np.float32))
+    labels = np.zeros(100, dtype=np.int64)
+    labels[:4] = 1
+    labels[95] = 1
+    suspects = find_suspects(probabilities, labels)
+    assert set(suspects.shown) == {0, 1, 2, 3}
+    assert suspects.chance[95] < 0.5
+    assert suspects.chance[50] == 0.0
+
+
+def test_the_learning_curve_draws_a_power_law_on() -> None:
+    rng = np.random.default_rng(0)
+    points = [
+        (size, float(2.0 * size**-0.4 + rng.normal(0, 0.003)), 1000)
+        for size in (250, 500, 1000, 2000)
+        for _ in "abc"
+    ]
+    curves = _plausible_curves(points, rng)
+    scale, slope, rest = curves.T
+    promised = scale * 4000**-slope + rest
+    truth = 2.0 * 4000**-0.4
+    assert np.quantile(promised, 0.02) < truth < np.quantile(promised, 0.98)
+    assert abs(np.median(promised) - truth) < 0.01
+
+
+@pytest.mark.parametrize("goal", ["0", "1.5"])
+def test_a_goal_that_is_no_share_is_refused(cli: Cli, tmp_path: Path, goal: str) -> None:
+    source = write_csv(tmp_path / "r.csv", ["text", "answer"], reviews(40))
+    told = cli("check", source.name, "--goal", goal, cwd=tmp_path)
+    assert told.returncode == 2
+    assert "--goal 0.95" in told.stderr
+
+
+def test_the_command_gives_verdict_and_curve_as_json(cli: Cli, tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "r.csv", ["text", "answer"], reviews(300))
+    told = json.loads(cli("check", source.name, "--json", cwd=tmp_path).stdout)
+    assert told["verdict"]
+    assert told["measured"]["rows"] == 300
+    low, high = told["measured"]["learning_curve"]["interval"]
+    assert low <= told["measured"]["learning_curve"]["gain_of_twice_the_data"] <= high
