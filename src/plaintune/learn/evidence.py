@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.blending import Blend
 from ..core.events import Listener, stage
+from ..core.features import split_words
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .blend import fit_blend
@@ -20,6 +21,7 @@ from .train import FROZEN_STRENGTH, fit_linear
 AUDIT_ROWS = 5000
 AUDIT_TOKENS = 128
 FOLDS = 5
+FIRST_WORDS = 60
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Evidence:
     frozen_logits: NDArray[np.float32]  # (rows, classes)
     ngram_logits: NDArray[np.float32]  # (rows, classes)
     blend: Blend
+    pieces_per_word: float  # tokens of the pre-trained model; near 1 where it knows the words
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -71,7 +74,17 @@ def gather(
         frozen[part] = frozen_opinion(features[rest], answers, features[part], len(sample.classes))
     counted = counted_in_turns(sample, parts, seed=seed)
     blend = fit_blend(Task.SINGLE, frozen, counted, sample.labels, prior=prior_of(sample))
-    return Evidence(sample, chosen, together, features, frozen, counted, blend)
+    pieces = _pieces_per_word(learner, sample)
+    return Evidence(sample, chosen, together, features, frozen, counted, blend, pieces)
+
+
+def _pieces_per_word(learner: Learner, sample: Examples) -> float:
+    """Into how many tokens a word falls, by the beginnings of some texts."""
+    words = [split_words(str(text))[:FIRST_WORDS] for text in sample.texts[:: max(1, len(sample) // 400)]]
+    beginnings = np.array([" ".join(of_text) for of_text in words], dtype=object)
+    marks = 2  # before and after each text
+    pieces = learner.tokens(beginnings, learner.backbone.max_tokens).lengths - marks
+    return float(pieces.sum()) / max(1, sum(map(len, words)))
 
 
 def frozen_opinion(

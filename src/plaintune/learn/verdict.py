@@ -20,6 +20,8 @@ WIDEST = 0.2  # from end to end of the interval; wider, and nothing can be told 
 HARDLY_MORE = 0.004  # accuracy; less is not worth minutes of training
 KNOWS_NOTHING = 0.25  # of what counted words gain over guessing, the pre-trained model reaches less
 FOREIGN_SHARE = 0.5
+PIECES_OF_CODES = 2.0  # tokens per word; English has 1.0 to 1.2, exchanged letters and codes 2 to 4
+HEADROOM = 0.015  # share wrong beyond what wrong labels explain, from which training may find more
 
 
 class Verdict(StrEnum):
@@ -30,6 +32,7 @@ class Verdict(StrEnum):
     TOO_FEW = "too few"
     COUNTING = "counting words is enough"
     PAYS = "deep learning pays"
+    MAY_PAY = "deep learning may pay"
     FORBIDDEN_GOAL = "goal out of reach"
     FOREIGN = "nothing to transfer"
 
@@ -45,6 +48,7 @@ class Measured:
     both: float
     interval: tuple[float, float]  # of both
     gain: tuple[float, float]  # of both over counted words, by rows on which they differ
+    pieces_per_word: float  # tokens of the pre-trained model
     worst_surprise: float  # log loss of both as a share of the guess's: 1 is no better than guessing
 
 
@@ -63,6 +67,7 @@ def measure(evidence: Evidence) -> Measured:
         both=float(both.mean()),
         interval=wilson_interval(int(both.sum()), rows),
         gain=_paired(both, counted),
+        pieces_per_word=evidence.pieces_per_word,
         worst_surprise=float(-np.log(np.clip(given, 1e-9, 1)).mean()) / max(guess, 1e-9),
     )
 
@@ -105,7 +110,8 @@ def judge(
             f"{m.both:.0%} of the time, and always saying the most frequent answer gives {m.majority:.0%}. "
             "Either they do not follow from the text, or rows were mixed up."
         )
-    if foreign or m.frozen - m.majority < KNOWS_NOTHING * (m.ngrams - m.majority):
+    silent = m.frozen - m.majority < KNOWS_NOTHING * (m.ngrams - m.majority)
+    if foreign or silent or m.pieces_per_word > PIECES_OF_CODES:
         return Verdict.FOREIGN, (
             f"The pre-trained model has nothing to say about these texts: on its own it is right "
             f"{m.frozen:.0%} of the time, counting words {m.ngrams:.0%}, guessing {m.majority:.0%}. "
@@ -122,7 +128,15 @@ def judge(
             f"Counting words alone is right {m.ngrams:.1%} of the time, which is too good to be true. "
             "Look for something in the texts that was written after the answer was known."
         )
-    if (m.gain[0] <= 0 and m.gain[1] < 2 * HARDLY_MORE) or m.gain[1] < HARDLY_MORE:
+    unsure = m.gain[0] <= 0 and m.gain[1] < 2 * HARDLY_MORE
+    no_gain = unsure or m.gain[1] < HARDLY_MORE
+    if no_gain and 1 - m.ngrams > noise + HEADROOM:
+        return Verdict.MAY_PAY, (
+            f"Deep learning may pay: counting words is right {m.ngrams:.1%} of the time, and a pre-trained "
+            "model that has not learned your texts adds nothing, but wrong answers explain only "
+            f"{noise:.1%} of the mistakes. Training will tell; it prints both figures."
+        )
+    if no_gain:
         return Verdict.COUNTING, (
             f"Counting words is as good here: {m.ngrams:.1%}, and {m.both:.1%} with a pre-trained model "
             "beside it. Do not bother with more; train --minutes 2 is enough."
