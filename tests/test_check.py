@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,13 @@ def test_any_texts_can_be_checked_and_mending_is_done_once(texts: list[str]) -> 
 
 
 # --- the command ---
+
+
+def test_the_structural_check_loads_no_training_stack(tmp_path: Path) -> None:
+    source, _ = damaged(tmp_path)
+    code = f"import sys, plaintune as pt; pt.check({str(source)!r}, models=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "sklearn", "scipy", "pandas"} & set(done.stdout.split())
 
 
 def test_the_command_reads_well_in_80_columns_and_gives_json(cli: Cli, tmp_path: Path) -> None:

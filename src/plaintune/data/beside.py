@@ -99,26 +99,12 @@ def straddle_findings(
 
 def _giving_away(examples: Examples, name: str, values: NDArray[Any]) -> Finding | None:
     """A column from whose value alone the answer of a row follows, going by all the other rows."""
-    codes = _codes(values)
-    classes = len(examples.classes)
-    pairs, pair, count = np.unique(codes * classes + examples.labels, return_inverse=True, return_counts=True)
-    order = np.lexsort((count, pairs // classes))
-    value_of, last = pairs[order] // classes, np.zeros(0, dtype=np.int64)
-    last = np.flatnonzero(np.concatenate([value_of[1:] != value_of[:-1], [True]]))
-    top = np.zeros(int(codes.max()) + 1, dtype=np.int64)  # the most frequent answer's rows, by value
-    second = np.zeros_like(top)
-    top[value_of[last]] = count[order][last]
-    runner_up = last[(last > 0) & (value_of[last - 1] == value_of[last])] - 1
-    second[value_of[runner_up]] = count[order][runner_up]
-    mine = count[pair]
-    best_other = np.where(mine == top[codes], second[codes], top[codes])
-    right = (mine - 1 > 0) & (mine - 1 >= best_other)
-    rows_of = np.bincount(examples.labels, minlength=classes)
-    majority = rows_of.max() / len(examples)
-    reached = float(right.mean())
+    right = _right_by_others(_codes(values), examples.labels)
+    majority = np.bincount(examples.labels).max() / len(examples)
     low = wilson_interval(int(right.sum()), len(right))[0]
-    if (low - majority) < GIVES_AWAY * (1 - majority):
+    if low - majority < GIVES_AWAY * (1 - majority):
         return None
+    reached = float(right.mean())
     return found(
         "telling_column", Severity.MEDIUM, np.flatnonzero(right), examples,
         what=f"The column `{name}` gives the answer away: going by it and nothing else is right "
@@ -127,6 +113,22 @@ def _giving_away(examples: Examples, name: str, values: NDArray[Any]) -> Finding
         done="It is not used. Do not name it with --text.",
         values={"column": name, "score": round(reached, 4)},
     )  # fmt: skip
+
+
+def _right_by_others(codes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(rows,) whether the most frequent label among the other rows of the same code is the row's own."""
+    classes = int(labels.max()) + 1
+    pairs, pair, count = np.unique(codes * classes + labels, return_inverse=True, return_counts=True)
+    code = pairs // classes
+    by_size = np.lexsort((count, code))  # within each code the most frequent label comes last
+    top, second = np.zeros(int(codes.max()) + 1, np.int64), np.zeros(int(codes.max()) + 1, np.int64)
+    ends = np.flatnonzero(np.append(code[by_size][1:] != code[by_size][:-1], True))
+    top[code[by_size][ends]] = count[by_size][ends]
+    several = ends[(ends > 0) & (code[by_size][ends - 1] == code[by_size][ends])]
+    second[code[by_size][several]] = count[by_size][several - 1]
+    own = count[pair]
+    rival = np.where(own == top[codes], second[codes], top[codes])
+    return np.asarray((own > 1) & (own - 1 >= rival))
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:

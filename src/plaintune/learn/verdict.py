@@ -133,8 +133,8 @@ def judge(
     if no_gain and 1 - m.ngrams > noise + HEADROOM:
         return Verdict.MAY_PAY, (
             f"Deep learning may pay: counting words is right {m.ngrams:.1%} of the time, and a pre-trained "
-            "model that has not learned your texts adds nothing, but wrong answers explain only "
-            f"{noise:.1%} of the mistakes. Training will tell; it prints both figures."
+            "model that has not learned your texts adds nothing; but only about "
+            f"{noise:.1%} of the answers look wrong, so there is room. Training will tell: it prints both."
         )
     if no_gain:
         return Verdict.COUNTING, (
