@@ -49,7 +49,7 @@ def train(
     Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
     """
     require_training()
-    from .faces.cli import default_name
+    from .faces.app import default_name
     from .faces.terminal import Terminal
     from .pipeline import fit
 

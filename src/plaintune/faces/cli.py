@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import AmbiguousColumns, OutputExists, UserError
 from ..core.settings import DEFAULT_MINUTES, Settings
 from ..core.tasks import Task
-from .endings import INTERRUPTED, fail, interrupted, usage_error
-from .options import (
+from .app import (
     Group,
     Json,
     LabelColumns,
@@ -30,20 +27,15 @@ from .options import (
     TextColumns,
     Time,
     Yes,
+    app,
+    default_name,
+    print_json,
+    terminal,
 )
+from .endings import INTERRUPTED, fail, interrupted, usage_error
 
 if TYPE_CHECKING:
     from ..model.predict import Model
-
-app = typer.Typer(
-    name="plaintune",
-    help="A file of labelled text in, a classifier you can trust out: on a plain CPU, with no settings.",
-    epilog="Start with: plaintune demo",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 
 TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
 
@@ -123,46 +115,6 @@ def demo(
     _print_trained(model, out, as_json)
 
 
-@app.command(epilog="Example: plaintune check reviews.csv --fix cleaned.csv")
-def check(
-    data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
-    test: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Test data, to be compared with these.")
-    ] = None,
-    fix: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a cleaned copy: .csv, .tsv or .jsonl.")
-    ] = None,
-    goal: Annotated[float | None, typer.Option(metavar="P", help="The share right you need.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Without the part that needs models.")] = False,
-    text: TextColumns = None,
-    label: LabelColumns = None,
-    group: Group = None,
-    time: Time = None,
-    task: TaskOption = None,
-    separator: Separator = None,
-    seed: Seed = 0,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    yes: Yes = False,
-) -> None:
-    """Look for what would fool a model: repeats, leaks, slips in answers, damage, private data."""
-    from ..api import check as check_data
-    from .checkup import check_summary
-
-    with _terminal(quiet) as listener:
-        found = check_data(
-            data,
-            test=test, text=tuple(text or ()), label=tuple(label or ()), group=group, time=time, task=task,
-            separator=separator, goal=goal, models=not quick, seed=seed, fix=fix, overwrite=yes,
-            listener=listener,
-        )  # fmt: skip
-    if as_json:
-        _print_json(found.as_json())
-    else:
-        for line in check_summary(found):
-            typer.echo(line)
-
-
 @app.command(epilog='Example: plaintune predict reviews-model "Loved it"')
 def predict(
     model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
@@ -206,7 +158,7 @@ def predict(
             f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
         )
     if file:
-        with _terminal(quiet) as listener:
+        with terminal(quiet) as listener:
             answers = answer_file(
                 loaded, file, out,
                 text=tuple(text or ()), unsure=unsure, to_stdout=not as_json, listener=listener,
@@ -220,7 +172,7 @@ def predict(
     else:
         predictions = [told(prediction, unsure) for prediction in loaded.predict(texts or [])]
     if as_json:
-        _print_json({"predictions": predictions})
+        print_json({"predictions": predictions})
     else:
         for prediction in predictions:
             typer.echo(answer_in_words(prediction))
@@ -243,7 +195,7 @@ def evaluate(
     from .summary import evaluate_summary
 
     loaded = Model.load(model)
-    with _terminal(quiet) as listener:
+    with terminal(quiet) as listener:
         examples = read_for_model(
             loaded, data, text=tuple(text or ()), label=tuple(label or ()), listener=listener
         )
@@ -251,56 +203,16 @@ def evaluate(
             note(listener, sentence)
         result = evaluate_model(loaded, examples, listener=listener)
     if as_json:
-        _print_json({"model": str(model), **result.as_json()})
+        print_json({"model": str(model), **result.as_json()})
     else:
         for line in evaluate_summary(result, str(model)):
             typer.echo(line)
 
 
-@app.command(epilog="Example: plaintune glossary convergence")
-def glossary(
-    term: Annotated[
-        list[str] | None, typer.Argument(help="A word you met; without one, all of them.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Say in two sentences what a term of art means."""
-    from ..report.words import glossary as entries
-    from ..report.words import look_up
-
-    found = [look_up(" ".join(term))] if term else list(entries())
-    if as_json:
-        _print_json({"entries": [asdict(entry) for entry in found]})
-        return
-    for entry in found:
-        typer.echo(f"{entry.term}: {entry.meaning}")
-        if term and entry.see:
-            typer.echo(f"See also: {', '.join(entry.see)}")
-
-
-@app.command(epilog="Example: plaintune get imdb --from aclImdb_v1.tar.gz")
-def get(
-    name: Annotated[str, typer.Argument(help="The data set: imdb.")],
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it goes.")] = None,
-    from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="An archive you have already.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Fetch a public data set, checked and unpacked."""
-    from ..data.fetch import get_dataset
-
-    with _terminal(quiet) as listener:
-        folder = get_dataset(name, out=out, from_file=from_file, listener=listener)
-    if as_json:
-        _print_json({"folder": str(folder)})
-    else:
-        typer.echo(f"{name} is in {folder}. Next: plaintune train {shlex.quote(str(folder))}")
-
-
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
+    from . import cli_data  # noqa: F401  the other commands
+
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
         status = app(standalone_mode=False)
@@ -333,13 +245,6 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def default_name(source: str) -> str:
-    """`reviews-model` for `data/reviews.csv.gz`, in the folder one stands in."""
-    name = Path(source.rstrip("/\\").split("?")[0]).name
-    stem = name.split(".")[0] or name.strip(".") or "text"
-    return f"{stem}-model"
-
-
 def _train(data: str, settings: Settings, folder: Path, *, test: str | None, quiet: bool, yes: bool) -> Model:
     """Train, asking at a terminal where a column or a folder in the way needs a decision."""
     from ..model.folder import require_free
@@ -354,7 +259,7 @@ def _train(data: str, settings: Settings, folder: Path, *, test: str | None, qui
     fit = _training()
     while True:
         try:
-            with _terminal(quiet) as listener:
+            with terminal(quiet) as listener:
                 return fit(
                     data, out=folder, settings=settings, test=test, replace_existing=yes, listener=listener
                 )
@@ -378,21 +283,11 @@ def _training() -> Callable[..., Model]:
     return fit
 
 
-def _terminal(quiet: bool) -> Any:
-    from .terminal import Terminal
-
-    return Terminal(quiet=quiet)
-
-
 def _print_trained(model: Model, folder: Path, as_json: bool) -> None:
     from .summary import train_json, train_summary
 
     if as_json:
-        _print_json(train_json(model.manifest, folder))
+        print_json(train_json(model.manifest, folder))
     else:
         for line in train_summary(model.manifest, folder):
             typer.echo(line)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))

@@ -1,12 +1,24 @@
-"""Options that several commands have in common."""
+"""The app: options that several commands have in common, and how its commands speak."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from ..core.tasks import Task
+
+app = typer.Typer(
+    name="plaintune",
+    help="A file of labelled text in, a classifier you can trust out: on a plain CPU, with no settings.",
+    epilog="Start with: plaintune demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")]
@@ -29,3 +41,22 @@ TaskOption = Annotated[
 Separator = Annotated[
     str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
 ]
+
+
+def default_name(source: str) -> str:
+    """`reviews-model` for `data/reviews.csv.gz`, in the folder one stands in."""
+    name = Path(source.rstrip("/\\").split("?")[0]).name
+    stem = name.split(".")[0] or name.strip(".") or "text"
+    return f"{stem}-model"
+
+
+def terminal(quiet: bool) -> Any:
+    """A listener that shows a run at the terminal."""
+    from .terminal import Terminal
+
+    return Terminal(quiet=quiet)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
