@@ -1,4 +1,4 @@
-"""200 answers to texts that `plaintune label` chooses, beside 200 random ones: `python benchmarks/labelling.py`.
+"""Answers to texts that `plaintune label` chooses, beside random ones: `python benchmarks/labelling.py`.
 
 The answers are those of the set. What counts is a linear model on the frozen encoder, right on other rows.
 """
