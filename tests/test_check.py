@@ -245,6 +245,34 @@ def test_short_slang_and_codes_are_not_taken_for_another_language() -> None:
         assert foreign_language(text) is None
 
 
+def test_rows_that_cannot_be_used_are_counted_and_not_fatal(tmp_path: Path) -> None:
+    rows = plain_rows(60)
+    lines = [
+        "text,answer",
+        *(f"{text},{answer}" for text, answer in rows),
+        "",
+        "one,two,three,four",
+        ",billing",
+    ]
+    lines += [f"a stray, comma number {i},billing" for i in range(5)]
+    (tmp_path / "r.csv").write_text("\n".join(lines) + "\n")
+    found = pt.check(tmp_path / "r.csv", models=False)
+    unreadable, empty = found.of("unreadable"), found.of("empty")
+    assert unreadable is not None
+    assert unreadable.rows == 6
+    assert empty is not None
+    assert empty.lines == (64,)
+
+
+def test_a_file_in_two_encodings_is_told(tmp_path: Path) -> None:
+    rows = [f"{text} naïve façade,{answer}\n".encode("cp1252") for text, answer in plain_rows(60)]
+    rows.append("the café was closed,billing\n".encode())
+    (tmp_path / "r.csv").write_bytes(b"text,answer\n" + b"".join(rows))
+    mixed = pt.check(tmp_path / "r.csv", models=False).of("mixed_encoding")
+    assert mixed is not None
+    assert mixed.lines == (62,)
+
+
 # --- the cleaned copy ---
 
 

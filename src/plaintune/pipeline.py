@@ -156,7 +156,7 @@ def check_up(
 
     ``models`` look for what structure alone does not show; ``goal`` is the accuracy one would like.
     """
-    examples, test_examples = read(source, labels, test, settings, listener, keep_lone=True)
+    examples, test_examples = read(source, labels, test, settings, listener, lenient=True)
     stage(listener, "Looking for repeated texts")
     repeats = find_repeats(examples, test_examples)
     found = check_examples(
@@ -204,7 +204,9 @@ def short_check(
     if found.findings:
         more = len(found.findings) - len(told[:MOST_TOLD])
         also = f"{more:,} more finding{'s' if more > 1 else ''} about the data. " if more else ""
-        command = f"plaintune check {shlex.quote(examples.understood.source)}"
+        understood = examples.understood
+        typed = f"plaintune check {shlex.quote(understood.source)}"
+        command = "plaintune.check(…)" if understood.format == "Python" else typed
         note(listener, f"{also}All of them, and what to do: {command}")
     return found
 
@@ -225,13 +227,17 @@ def read(
     wanted: Settings,
     listener: Listener,
     *,
-    keep_lone: bool = False,
+    lenient: bool = False,
 ) -> tuple[Examples, Examples | None]:
-    """The examples, and the user's own test part if any; says back what was understood."""
+    """The examples, and the user's own test part if any; says back what was understood.
+
+    ``lenient`` goes on past many unreadable rows, and keeps answers that have one example only.
+    """
     examples = read_examples(
         source, labels,
         text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time,
-        task=wanted.task, separator=wanted.separator, keep_lone=keep_lone, listener=listener,
+        task=wanted.task, separator=wanted.separator, strict_rows=not lenient, keep_lone=lenient,
+        listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
