@@ -52,7 +52,7 @@ def test_every_row_is_answered_by_models_that_have_not_learned_it_nor_one_like_i
     reviews: Examples, learner: Learner, tmp_path: Path
 ) -> None:
     clusters = np.repeat(np.arange(20), 6)  # the six places of a sentence belong together
-    parts = crossval._folds(reviews, clusters, 3, seed=0)
+    parts = crossval.folds_of(reviews, clusters, 3, seed=0)
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(reviews)))
     for part in parts:
         rest = np.setdiff1d(np.arange(len(reviews)), part)
@@ -97,7 +97,7 @@ def test_few_rows_are_checked_in_turns_where_a_quarter_of_the_time_is_enough() -
 def test_two_rows_of_each_answer_are_enough_to_be_parted() -> None:
     lesson = read_examples(["one", "two", "three", "four"], ["a", "a", "b", "b"])
     lonely = lesson.take(np.array([0, 2]))
-    parts = crossval._folds(lonely, np.arange(2), 4, seed=0)
+    parts = crossval.folds_of(lonely, np.arange(2), 4, seed=0)
     assert sorted(map(len, parts)) == [1, 1]
 
 

@@ -41,7 +41,8 @@ def test_the_model_folder_holds_exactly_its_parts(trained: Trained) -> None:
     folder, _ = trained
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "manifest.json", "model.onnx", "tokenizer.json", "ngrams.safetensors", "README.md", "plan.json"
+        "manifest.json", "model.onnx", "tokenizer.json", "ngrams.safetensors", "README.md", "plan.json",
+        "data-check.json",
     }  # fmt: skip
     left_behind = {path.name for path in folder.parent.iterdir()} - {"reviews.csv", "reviews-model"}
     assert not left_behind
