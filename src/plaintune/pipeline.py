@@ -203,7 +203,8 @@ def short_check(
         (warn if finding.severity is Severity.HIGH else note)(listener, finding.what)
     if found.findings:
         more = len(found.findings) - len(told[:MOST_TOLD])
-        also = f"{more:,} more finding{'s' if more > 1 else ''} about the data. " if more else ""
+        other = "more " if told else ""
+        also = f"{more:,} {other}finding{'s' if more > 1 else ''} about the data. " if more else ""
         understood = examples.understood
         typed = f"plaintune check {shlex.quote(understood.source)}"
         command = "plaintune.check(…)" if understood.format == "Python" else typed

@@ -128,5 +128,5 @@ def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 def share(rows: int, of: int) -> str:
     """ "1,234 of 5,000 texts (25%)", for the beginning of a sentence."""
     part = rows / max(1, of)
-    percent = f"{part:.0%}" if part >= 0.095 else f"{part:.1%}"
-    return f"{rows:,} of {of:,} texts ({percent if rows else '0%'})"
+    percent = f"{part:.0%}" if part >= 0.095 else f"{part:.1%}" if part >= 0.0005 else "under 0.1%"
+    return f"{rows:,} of {of:,} texts ({percent})"
