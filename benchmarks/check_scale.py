@@ -9,7 +9,9 @@ from __future__ import annotations
 import csv
 import random
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from common import Results, code_version, parser, print_table, run_child, say, scratch_folder
 
@@ -55,6 +57,20 @@ def write_short(rows: int, file: Path) -> None:
             writer.writerow([" ".join(rng.choices(WORDS, k=11)) + f" {number}", rng.choice("abcd")])
 
 
+def measure(kind: str, rows: int, data: Path) -> dict[str, Any]:
+    """What the check of so many rows costs."""
+    say(f"{rows:,} {kind}")
+    with scratch_folder() as folder:
+        file = folder / "rows.csv"
+        if kind == "reviews":
+            write_reviews(data, rows, file)
+        else:
+            write_short(rows, file)
+        command = [sys.executable, "-m", "plaintune", "check", str(file), "--quick", "--json", "-q"]
+        child = run_child(command, folder=folder, limit_minutes=20)
+    return {"problem": child.problem} if child.problem else child.cost
+
+
 def main() -> None:
     """Measure each size that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/check_scale.py --sizes 25000")
@@ -69,19 +85,7 @@ def main() -> None:
         if not rows:
             continue
         key = {"kind": kind, "rows": rows, "code": code_version()}
-        figures = results.find(key)
-        if figures is None:
-            say(f"{rows:,} {kind}")
-            with scratch_folder() as folder:
-                file = folder / "rows.csv"
-                if kind == "reviews":
-                    write_reviews(asked.data, rows, file)
-                else:
-                    write_short(rows, file)
-                command = [sys.executable, "-m", "plaintune", "check", str(file), "--quick", "--json", "-q"]
-                child = run_child(command, folder=folder, limit_minutes=20)
-            figures = {"problem": child.problem} if child.problem else child.cost
-            results.add(key, figures)
+        figures = results.figures(key, partial(measure, kind, rows, asked.data))
         seconds, memory = figures.get("wall_seconds", 0.0), figures.get("peak_gib", 0.0)
         told = [f"{seconds:.0f} s", f"{memory:.2f} GiB", f"{1e6 * seconds / rows:.0f} µs"]
         table.append(

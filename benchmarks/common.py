@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -325,6 +325,14 @@ class Results:
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()
             os.fsync(out.fileno())
+
+    def figures(self, key: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The figures for ``key``: those found, or those of ``work``, which are written down."""
+        found = self.find(key)
+        if found is None:
+            found = work()
+            self.add(key, found)
+        return found
 
     def _comparable(self, key: dict[str, Any]) -> str:
         return json.dumps({k: v for k, v in key.items() if k not in self.ignored}, sort_keys=True)

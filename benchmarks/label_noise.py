@@ -10,6 +10,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     from plaintune.learn.learner import prepare
     from plaintune.learn.suspects import find_suspects
 
+    say(f"{name}, seed {seed}")
     whole = sample(load_set(name, options.data), options.rows, seed=0)
     truth = np.unique(np.array(whole.labels), return_inverse=True)[1]
     labels = flipped(truth, len(whole.classes), options.share, seed=seed)
@@ -116,12 +118,7 @@ def main() -> None:
                 "share": asked.share,
                 "code": code_version(),
             }
-            figures = results.find(key)
-            if figures is None:
-                say(f"{name}, seed {seed}")
-                figures = measure(name, seed, asked)
-                results.add(key, figures)
-            found.append(figures)
+            found.append(results.figures(key, partial(measure, name, seed, asked)))
         mean = {what: float(np.mean([figures[what] for figures in found])) for what in found[0]}
         table.append([
             name, f"{mean['rows']:,.0f}", f"{mean['ours']:.3f}", f"{mean['cleanlab']:.3f}",

@@ -5,7 +5,10 @@ The answers are those of the set. What counts is a linear model on the frozen en
 
 from __future__ import annotations
 
+import argparse
 import sys
+from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,14 @@ from common import Results, TextSet, code_version, load_set, parser, print_table
 
 SETS = ("imdb", "trec-coarse")
 CHECKED = 1500  # rows the models are scored on
+
+
+@cache
+def prepared(name: str, data: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """What the frozen encoder makes of the texts of a set (rows, hidden), and their labels (rows,)."""
+    say(f"reading {name}")
+    whole = sample(load_set(name, data), 5000, seed=0)
+    return features_of(whole), np.unique(np.array(whole.labels), return_inverse=True)[1]
 
 
 def features_of(whole: TextSet) -> NDArray[np.float32]:
@@ -31,21 +42,20 @@ def features_of(whole: TextSet) -> NDArray[np.float32]:
     return text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
 
 
-def measure(
-    features: NDArray[np.float32], labels: NDArray[np.int64], answers: int, seed: int
-) -> dict[str, Any]:
-    """Accuracies after ``answers`` answers chosen by the product, and drawn at random."""
+def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    """Accuracies after answers chosen by the product, and as many drawn at random."""
     from sklearn.linear_model import LogisticRegression
 
     from plaintune.learn.active import next_text
 
+    features, labels = prepared(name, options.data)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(labels))
     checked, pool = order[:CHECKED], order[CHECKED:]
     asked: list[int] = []
-    while len(asked) < answers:
+    while len(asked) < options.answers:
         asked.append(next_text(features[pool], asked, labels[pool[asked]].tolist(), rng))
-    drawn = rng.choice(len(pool), answers, replace=False)
+    drawn = rng.choice(len(pool), options.answers, replace=False)
 
     def right(rows: Any) -> float:
         model = LogisticRegression(C=10.0, max_iter=300).fit(features[pool[rows]], labels[pool[rows]])
@@ -64,19 +74,10 @@ def main() -> None:
     results = Results(asked.results, "labelling", again=asked.again, any_code=asked.any_code)
     table = []
     for name in asked.sets:
-        whole, features, found = None, None, []
+        found = []
         for seed in range(asked.seeds):
             key = {"data": name, "seed": seed, "answers": asked.answers, "code": code_version()}
-            figures = results.find(key)
-            if figures is None:
-                if whole is None or features is None:
-                    say(f"reading {name}")
-                    whole = sample(load_set(name, asked.data), 5000, seed=0)
-                    features = features_of(whole)
-                labels = np.unique(np.array(whole.labels), return_inverse=True)[1]
-                figures = measure(features, labels, asked.answers, seed)
-                results.add(key, figures)
-            found.append(figures)
+            found.append(results.figures(key, partial(measure, name, seed, asked)))
         chosen, drawn = ([f[what] for f in found] for what in ("chosen", "random"))
         ahead = sum(c > d for c, d in zip(chosen, drawn, strict=True))
         table.append([name, f"{np.mean(chosen):.1%}", f"{np.mean(drawn):.1%}", f"{ahead} of {len(found)}"])

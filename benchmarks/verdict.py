@@ -10,6 +10,7 @@ import random
 import string
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,16 @@ def verdict_of(rows: TextSet, options: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def judged(case: str, name: str | int, data: Path) -> dict[str, Any]:
+    """The verdict on one seed of a case, or on a healthy set."""
+    say(f"{case}, {name}")
+    if case == "healthy":
+        rows = sample(load_set(str(name), data), 5000, seed=0)
+    else:
+        rows = CASES[case](data, random.Random(f"{case}{name}"))
+    return verdict_of(rows, OPTIONS.get(case, ()))
+
+
 def main() -> None:
     """Judge each case and seed that is not in the results yet, then the healthy sets."""
     options = parser(__doc__, "python benchmarks/verdict.py --seeds 1")
@@ -162,15 +173,7 @@ def main() -> None:
         said = []
         for name in names:
             key = {"case": case, "seed": name, "code": code_version()}
-            figures = results.find(key)
-            if figures is None:
-                say(f"{case}, {name}")
-                if case == "healthy":
-                    rows = sample(load_set(str(name), asked.data), 5000, seed=0)
-                else:
-                    rows = CASES[case](asked.data, random.Random(f"{case}{name}"))
-                figures = verdict_of(rows, OPTIONS.get(case, ()))
-                results.add(key, figures)
+            figures = results.figures(key, partial(judged, case, name, asked.data))
             said.append(figures.get("verdict", "problem"))
         right = sum(v not in ALARMS if case == "healthy" else v == case for v in said)
         table.append([case, f"{right} of {len(said)}", ", ".join(said)])

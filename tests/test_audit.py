@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from plaintune.core.metrics import softmax
 from plaintune.data.finding import DataCheck
 from plaintune.learn.curve import _plausible_curves
 from plaintune.learn.suspects import find_suspects
+from plaintune.learn.verdict import Measured, Verdict, judge
 
 PRAISE = ["wonderful", "lovely", "great", "charming", "superb", "delightful", "brilliant", "moving"]
 BLAME = ["awful", "dull", "boring", "terrible", "clumsy", "lifeless", "silly", "dreadful"]
@@ -74,6 +76,16 @@ def test_a_goal_that_the_answers_forbid_is_named() -> None:
     found = checked(rows, goal=0.97)
     assert found.verdict == "goal out of reach"
     assert "97%" in (found.verdict_words or "")
+
+
+def test_a_gain_that_may_be_chance_is_not_said_to_pay() -> None:
+    measured = Measured(160, 0.5, 0.99, 0.988, 1.0, (0.98, 1.0), (-0.005, 0.03), 1.1, 0.1)
+    nothing = DataCheck("r.csv", 160, ())
+    assert judge(measured, nothing, None, noise=0.0, goal=None)[0] is Verdict.COUNTING
+    room = replace(measured, ngrams=0.9, both=0.91, interval=(0.86, 0.95))
+    assert judge(room, nothing, None, noise=0.0, goal=None)[0] is Verdict.MAY_PAY
+    surely = replace(room, gain=(0.004, 0.02))
+    assert judge(surely, nothing, None, noise=0.0, goal=None)[0] is Verdict.PAYS
 
 
 def test_suspicion_follows_from_probability_and_noise() -> None:

@@ -87,6 +87,14 @@ def test_a_line_cut_short_by_a_kill_is_asked_again(tmp_path: Path) -> None:
     assert AnswerFile(tmp_path / "a.csv").rows == again.rows
 
 
+def test_an_answer_cut_short_by_a_kill_is_not_taken_for_one(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,answer\nfirst,good\nsecond,go")
+    file = AnswerFile(tmp_path / "a.csv")
+    assert file.rows == [("first", "good")]
+    file.add("second", "good")
+    assert AnswerFile(tmp_path / "a.csv").rows == [("first", "good"), ("second", "good")]
+
+
 def test_taking_back_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
     assert AnswerFile(tmp_path / "a.csv").take_back() is None
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")

@@ -82,8 +82,7 @@ def fit(
     checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
         examples, test_examples = read(source, labels, test, settings, listener)
-        stage(listener, "Looking for repeated texts")
-        repeats = find_repeats(examples, test_examples)
+        repeats = find_repeats(examples, test_examples, listener=listener)
         checked_data = short_check(examples, test_examples, repeats, settings, listener)
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
@@ -157,8 +156,7 @@ def check_up(
     ``models`` look for what structure alone does not show; ``goal`` is the accuracy one would like.
     """
     examples, test_examples = read(source, labels, test, settings, listener, lenient=True)
-    stage(listener, "Looking for repeated texts")
-    repeats = find_repeats(examples, test_examples)
+    repeats = find_repeats(examples, test_examples, listener=listener)
     found = check_examples(
         examples,
         repeats,

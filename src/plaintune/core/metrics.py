@@ -232,10 +232,10 @@ def calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_])
     return float(sum(len(b) * abs(confidence[b].mean() - right[b].mean()) for b in bins) / len(order))
 
 
-def is_uneven(counts: Iterable[int]) -> bool:
+def is_uneven(counts: Iterable[int], ratio: float = UNEVEN_RATIO) -> bool:
     """Whether the largest class (examples of each: ``counts``) is so much larger that accuracy flatters."""
     present = [count for count in counts if count]
-    return bool(present) and max(present) >= UNEVEN_RATIO * min(present)
+    return bool(present) and max(present) >= ratio * min(present)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 
@@ -22,15 +23,16 @@ class AnswerFile:
         if not path.exists():
             return
         try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(csv.reader(file))
+            written = path.read_bytes().decode("utf-8")
+            rows = list(csv.reader(io.StringIO(written, newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise self._foreign() from error
         if rows and (rows[0] != COLUMNS or any(len(row) != len(COLUMNS) for row in rows[1:-1])):
             raise self._foreign()
-        self.rows = [(row[0], row[1]) for row in rows[1:] if len(row) == len(COLUMNS)]
-        if len(self.rows) < len(rows) - 1:
-            self._write_all()  # a kill cut the last line short
+        cut_short = bool(rows) and (not written.endswith("\n") or len(rows[-1]) != len(COLUMNS))
+        self.rows = [(text, answer) for text, answer in rows[1 : -1 if cut_short else None]]
+        if cut_short:  # by a kill
+            self._write_all()
 
     def _foreign(self) -> UserError:
         return UserError(

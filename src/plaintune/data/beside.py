@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..core.errors import UserError
 from ..core.metrics import wilson_interval
 from ..core.tasks import Task
+from .columns import TIME_WORDS
 from .examples import TEXT_DTYPE, Examples
 from .finding import Finding, Severity, found, share
 from .frames import frame_table, is_frame
@@ -22,7 +23,6 @@ from .tables import local_path, open_table
 from .times import parse_times
 from .unpack import is_archive
 
-TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "created"})
 BINS = 20  # of a column of numbers
 GIVES_AWAY = 0.8  # of the gap between the majority guess and 100%
 ROWS_PER_GROUP = 1.5  # on average, at least, for a column to hold groups

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.events import Listener, silent, stage
 from .beside import Beside, column_findings, columns_beside, straddle_findings
-from .describe import LINES, some
+from .describe import some
 from .examples import Examples
 from .finding import DataCheck, Finding, Severity, share, worst_first
 from .label_check import label_findings
@@ -54,8 +54,7 @@ def check_examples(
         there = Beside({}) if test_source is None else columns_beside(test_source, test)
         findings += straddle_findings(examples, beside, test, there, group=group, time=time)
     understood = examples.understood
-    counted_in = "line" if understood.format in LINES else "file" if understood.format == "folder" else "row"
-    return DataCheck(understood.source, len(examples), worst_first(findings), counted_in)
+    return DataCheck(understood.source, len(examples), worst_first(findings), understood.counted_in)
 
 
 def reading_findings(examples: Examples) -> list[Finding]:

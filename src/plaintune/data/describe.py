@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ..core.tasks import Task
 from .examples import Examples, Understood
 
-LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")
 DELIMITER_NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
@@ -77,8 +76,7 @@ def _set_aside(understood: Understood) -> str:
     places: dict[str, list[int]] = {}
     for aside in understood.set_aside:
         places.setdefault(aside.reason, []).append(aside.row)
-    counted_in = "line" if understood.format in LINES else "file" if understood.format == "folder" else "row"
-    parts = [f"{reason} ({_numbered(counted_in, rows)})" for reason, rows in places.items()]
+    parts = [f"{reason} ({_numbered(understood.counted_in, rows)})" for reason, rows in places.items()]
     count = len(understood.set_aside)
     more = "; …" if parts[5:] else ""
     return f"Set aside {count:,} {'row' if count == 1 else 'rows'}: {'; '.join(parts[:5])}{more}."

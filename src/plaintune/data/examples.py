@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.tasks import Task
 
+LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")  # formats with line numbers
 TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
 
 
@@ -38,6 +39,11 @@ class Understood:
     notes: tuple[str, ...] = ()  # whole sentences, e.g. "`film` looks like a group: …"
     set_aside: tuple[SetAside, ...] = ()
     rows_in_file: int = 0
+
+    @property
+    def counted_in(self) -> str:
+        """What `Examples.rows` counts: "line", "row" or "file"."""
+        return "line" if self.format in LINES else "file" if self.format == "folder" else "row"
 
 
 @dataclass(frozen=True)

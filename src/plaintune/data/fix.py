@@ -21,7 +21,6 @@ from ..core.tasks import Task
 from .beside import table_of
 from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
-from .repeats import later_copies
 from .symptoms import mended
 from .table import Row, Table
 from .write import row_writer, written_aside
@@ -100,24 +99,32 @@ def _choose_fixes(examples: Examples, listener: Listener) -> _Fixes:
     hashes = text_hashes(texts)
     merges: dict[str, str] = {}
     left = replace(examples, texts=texts)
-    copies: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
-    while True:  # without copies another spelling may turn out to be rare
-        kept = np.setdiff1d(np.arange(len(left)), copies)
-        rows_of = class_rows(left.take(kept))
-        present = [name for name, rows in zip(left.classes, rows_of, strict=True) if rows]
-        more = {} if examples.task is Task.NUMBER else proposed_merges(present, rows_of[rows_of > 0])
+    first = _first_alike(hashes, left.labels)
+    while more := _more_merges(left, first):  # without copies another spelling may turn out to be rare
         merges = {name: more.get(to, to) for name, to in merges.items()} | more
         left = replace(left, labels=_merged_labels(left, more))
-        before, copies = len(copies), _same_answer_copies(hashes, left.labels)
-        if not more and len(copies) == before:
-            break
-    first_with: dict[tuple[int, Any], int] = {}
-    for at in range(len(left)):
-        first_with.setdefault((int(hashes[at]), _answer(left.labels[at])), int(left.rows[at]))
-    removed = {
-        int(left.rows[at]): first_with[int(hashes[at]), _answer(left.labels[at])] for at in copies.tolist()
-    }
+        first = _first_alike(hashes, left.labels)
+    copies = np.flatnonzero(first != np.arange(len(first)))
+    removed = {int(left.rows[at]): int(left.rows[first[at]]) for at in copies}
     return _Fixes(removed, merges)
+
+
+def _more_merges(examples: Examples, first: NDArray[np.int64]) -> dict[str, str]:
+    """Spellings to merge, going by the examples that are no copies."""
+    if examples.task is Task.NUMBER:
+        return {}
+    rows_of = class_rows(examples.take(np.unique(first)))
+    present = [name for name, rows in zip(examples.classes, rows_of, strict=True) if rows]
+    return proposed_merges(present, rows_of[rows_of > 0])
+
+
+def _first_alike(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """(rows,) the position of the first row with the same text and the same answer."""
+    _, answer = np.unique(labels, return_inverse=True, axis=0)
+    _, text = np.unique(hashes, return_inverse=True)
+    both = text * (int(answer.max(initial=0)) + 1) + answer.reshape(-1)
+    _, first, alike = np.unique(both, return_index=True, return_inverse=True)
+    return np.asarray(first[alike])
 
 
 def _merged_labels(examples: Examples, merges: dict[str, str]) -> NDArray[Any]:
@@ -136,21 +143,12 @@ def _merged_labels(examples: Examples, merges: dict[str, str]) -> NDArray[Any]:
     return labels
 
 
-def _same_answer_copies(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np.int64]:
-    _, answer = np.unique(labels, return_inverse=True, axis=0)
-    _, text = np.unique(hashes, return_inverse=True)
-    return later_copies(text * (int(answer.max(initial=0)) + 1) + answer.reshape(-1))
-
-
-def _answer(label: Any) -> Any:
-    return label.tobytes() if isinstance(label, np.ndarray) else label.item()
-
-
 def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listener: Listener) -> Fixed:
     understood = examples.understood
     texts = [table.columns.index(name) for name in understood.text_columns]
     labels = [table.columns.index(name) for name in understood.label_columns]
     used = set(map(int, examples.rows))
+    rows = left_out = changes = 0
     with (
         written_aside(done.out) as cleaned,
         written_aside(done.removed_file) as removed,
@@ -165,19 +163,19 @@ def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listene
             reason = _reason(row, fixes, table.counted_in)
             if reason is not None:
                 leave_out((row.line, reason, *row.values))
-                done = replace(done, removed=done.removed + 1)
+                left_out += 1
                 continue
             values = list(row.values)
             if row.line in used:
                 for change in _mend(values, texts, labels, fixes.merges, understood.separator):
                     column, before, why = change
                     note((row.line, table.columns[column], before, values[column], why))
-                    done = replace(done, changed=done.changed + 1)
+                    changes += 1
             keep(values)
-            done = replace(done, rows=done.rows + 1)
+            rows += 1
             if number % REPORT_EVERY == 0:
                 progress(listener, len(examples) + number, 2 * len(examples))
-    return done
+    return replace(done, rows=rows, removed=left_out, changed=changes)
 
 
 def _reason(row: Row, fixes: _Fixes, counted_in: str) -> str | None:

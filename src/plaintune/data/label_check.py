@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.metrics import is_uneven
 from ..core.tasks import Task
 from .describe import some
 from .examples import Examples
@@ -37,6 +38,13 @@ def class_rows(examples: Examples) -> NDArray[np.int64]:
     if examples.task is Task.MULTI:
         return np.asarray(examples.labels.sum(axis=0))
     return np.bincount(examples.labels[examples.labels >= 0], minlength=len(examples.classes))
+
+
+def _rows_with(examples: Examples, codes: list[int]) -> NDArray[np.int64]:
+    """Positions of the examples that have any of the classes ``codes``."""
+    if examples.task is Task.MULTI:
+        return np.flatnonzero(examples.labels[:, codes].any(axis=1))
+    return np.flatnonzero(np.isin(examples.labels, codes))
 
 
 def proposed_merges(classes: Sequence[str], rows_of: NDArray[np.int64]) -> dict[str, str]:
@@ -81,15 +89,10 @@ def _spelling(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
     merges = proposed_merges(examples.classes, rows_of)
     if not merges:
         return None
-    codes = [examples.classes.index(name) for name in merges]
-    concerned = (
-        np.isin(examples.labels, codes)
-        if examples.task is Task.SINGLE
-        else examples.labels[:, codes].any(axis=1)
-    )
+    concerned = _rows_with(examples, [examples.classes.index(name) for name in merges])
     pairs = [f"`{name}` → `{kept}`" for name, kept in merges.items()]
     return found(
-        "label_spelling", Severity.HIGH, np.flatnonzero(concerned), examples,
+        "label_spelling", Severity.HIGH, concerned, examples,
         what=f"{len(merges)} answer{'s look' if len(merges) > 1 else ' looks'} like another spelling of one: "
         f"{some(pairs)}.",
         why="The model would learn two spellings as two answers, and be counted wrong for mixing them up.",
@@ -105,10 +108,7 @@ def _too_small(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None
         return None
     tiny = [i for i in small if rows_of[i] < FEWEST_TO_LEARN]
     listed = some([f"`{examples.classes[i]}` ({int(rows_of[i])})" for i in small], 6)
-    if examples.task is Task.SINGLE:
-        positions = np.flatnonzero(np.isin(examples.labels, small))
-    else:
-        positions = np.flatnonzero(examples.labels[:, small].any(axis=1))
+    positions = _rows_with(examples, small)
     few = f", {len(tiny)} of them fewer than {FEWEST_TO_LEARN}" if tiny else ""
     return found(
         "small_class", Severity.MEDIUM if tiny else Severity.LOW, positions, examples,
@@ -121,8 +121,7 @@ def _too_small(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None
 
 
 def _uneven(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
-    present = rows_of[rows_of > 0]
-    if len(present) < 2 or present.max() < UNEVEN_RATIO * present.min():
+    if not is_uneven(rows_of, UNEVEN_RATIO):
         return None
     largest, smallest = int(rows_of.argmax()), int(np.where(rows_of > 0, rows_of, rows_of.max()).argmin())
     part = rows_of[largest] / len(examples)

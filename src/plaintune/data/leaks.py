@@ -21,10 +21,8 @@ from .finding import Finding, Severity, found
 SAMPLE_ROWS = 10_000
 LONGEST_RUN = 3  # words
 FEWEST_TEXTS = 12
-TELLING_PRECISION, SURELY = (
-    0.97,
-    0.9,
-)  # of the texts with the words have the answer; at the interval's low end
+TELLING_PRECISION = 0.97  # of the texts with the words have the answer,
+SURELY = 0.9  # and at the low end of the interval at least so many
 TELLING_RECALL = 0.5  # of the answer's texts hold the words
 NEARLY_ALL = 0.9  # of the gap between the majority guess and 100%
 NAME_SHARE, NAME_PRECISION, MANY_NAMED = 0.05, 0.9, 0.3
@@ -67,7 +65,7 @@ def _telling_words(sample: Examples) -> Finding | None:
     )
     positions = np.unique(np.concatenate([t.texts for t in telling]))
     return found(
-        "telling_word", severity, positions, sample, 
+        "telling_word", severity, positions, sample,
         what=f"A few words give an answer away alone: {pairs}. Going by them and nothing else is right "
         f"{reached:.1%} of the time (always the same answer: {majority:.1%}).",
         why="If new texts lack them (a prefix, a signature, a date of this export), the model will be lost.",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.events import Listener, silent, stage
 from ..core.features import text_hashes
 from .duplicates import text_clusters
 from .examples import TEXT_DTYPE, Examples
@@ -30,8 +31,9 @@ class Repeats:
         return replace(self, hashes=self.hashes[chosen], clusters=self.clusters[chosen])
 
 
-def find_repeats(examples: Examples, test: Examples | None = None) -> Repeats:
+def find_repeats(examples: Examples, test: Examples | None = None, *, listener: Listener = silent) -> Repeats:
     """Compare all texts with one another, those of ``test`` too."""
+    stage(listener, "Looking for repeated texts")
     hashes = text_hashes(examples.texts)
     if test is None:
         none: NDArray[Any] = np.zeros(0, dtype=np.uint64)

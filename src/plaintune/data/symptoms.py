@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from ..core.events import Listener, progress
-from ..core.features import LINE_BREAK_TAG, Texts
+from ..core.features import LINE_BREAK_TAG
 from .examples import Examples
 from .finding import Finding, Severity, found, share
 from .private import private_parts
@@ -55,7 +55,7 @@ class Symptom:
 
     kind: str
     severity: Severity
-    present: Callable[[str], bool]
+    present: Callable[[str], bool | frozenset[str]]  # whether; or which of several kinds, to be counted
     what: str  # after "1,234 of 5,000 texts (25%)"
     why: str
     done: str
@@ -143,12 +143,13 @@ def _identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def _is_foreign(text: str) -> bool:
-    return foreign_language(text) is not None
+def _foreign_languages(text: str) -> frozenset[str]:
+    language = foreign_language(text)
+    return frozenset() if language is None else frozenset({language})
 
 
-def _holds_private(text: str) -> bool:
-    return next(private_parts(text), None) is not None
+def _private_kinds(text: str) -> frozenset[str]:
+    return frozenset(kind for kind, _, _ in private_parts(text))
 
 
 MEND = "`plaintune check DATA --fix cleaned.csv` writes a mended copy"
@@ -172,7 +173,7 @@ SYMPTOMS = (
         MEND,
     ),
     Symptom(
-        "language", Severity.MEDIUM, _is_foreign,
+        "language", Severity.MEDIUM, _foreign_languages,
         "are not in English",
         "The bundled model was pre-trained on English, and has little to start from in other languages.",
         "With many of them, name a multilingual model: --backbone DIR (a model of the BERT family)",
@@ -196,7 +197,7 @@ SYMPTOMS = (
         "They are kept as they are",
     ),
     Symptom(
-        "private", Severity.MEDIUM, _holds_private,
+        "private", Severity.MEDIUM, _private_kinds,
         "hold what looks like private data",
         "Who gets the file, or a report with examples, gets these as well.",
         "They are masked in whatever plaintune shows; look before you share the data or rent a machine",
@@ -207,36 +208,31 @@ SYMPTOMS = (
 def text_findings(examples: Examples, listener: Listener) -> list[Finding]:
     """A finding for each symptom that any text has."""
     met: dict[str, list[int]] = {symptom.kind: [] for symptom in SYMPTOMS}
+    kinds: dict[str, Counter[str]] = {symptom.kind: Counter() for symptom in SYMPTOMS}
     for position, text in enumerate(examples.texts):
         for symptom in SYMPTOMS:
-            if symptom.present(text):
+            if seen := symptom.present(text):
                 met[symptom.kind].append(position)
+                kinds[symptom.kind].update(() if seen is True else seen)
         if position % REPORT_EVERY == 0:
             progress(listener, position, len(examples))
-    return [_finding(symptom, met[symptom.kind], examples) for symptom in SYMPTOMS if met[symptom.kind]]
+    return [
+        _finding(symptom, met[symptom.kind], dict(kinds[symptom.kind].most_common()), examples)
+        for symptom in SYMPTOMS
+        if met[symptom.kind]
+    ]
 
 
-def _finding(symptom: Symptom, positions: list[int], examples: Examples) -> Finding:
-    values = _details(symptom, positions, examples.texts)
+def _finding(symptom: Symptom, positions: list[int], kinds: dict[str, int], examples: Examples) -> Finding:
+    values: dict[str, Any] = dict(kinds)
     what = f"{share(len(positions), len(examples))} {symptom.what}"
-    if symptom.kind in ("language", "private"):
-        what += f": {', '.join(f'{name} {count:,}' for name, count in values.items())}"
+    if kinds:
+        what += f": {', '.join(f'{name} {count:,}' for name, count in kinds.items())}"
     if symptom.kind == "very_long":
+        words = sum(len(examples.texts[at].split()) for at in positions)
+        values["seen_share"] = round(LONG_WORDS * len(positions) / words, 3)
         what += f"; of these the model sees about {values['seen_share']:.0%}"
     return found(
         symptom.kind, symptom.severity, positions, examples,
         what=f"{what}.", why=symptom.why, done=f"{symptom.done}.", values=values,
     )  # fmt: skip
-
-
-def _details(symptom: Symptom, positions: list[int], texts: Texts) -> dict[str, Any]:
-    """Figures that only some symptoms have: languages, kinds of private data, what is seen of long texts."""
-    if symptom.kind == "language":
-        return dict(Counter(foreign_language(texts[at]) or "" for at in positions).most_common())
-    if symptom.kind == "private":
-        kinds = (kind for at in positions for kind in {part[0] for part in private_parts(texts[at])})
-        return dict(Counter(kinds).most_common())
-    if symptom.kind == "very_long":
-        words = sum(len(texts[at].split()) for at in positions)
-        return {"seen_share": round(LONG_WORDS * len(positions) / words, 3)}
-    return {}

@@ -96,8 +96,7 @@ class Session:
         asked = [row_of[place] for place, _ in known]
         row = next_text(features, asked, [number.get(answer, -1) for _, answer in known], self.rng)
         if row < 0 and len(positions) < len(self.texts):
-            left = np.setdiff1d(self.reader.order[len(positions) :], [])
-            return self.texts[int(left[0])]
+            return self.texts[int(self.reader.order[len(positions)])]
         return None if row < 0 else self.texts[int(positions[row])]
 
     def _ask(self, question: str) -> str:

@@ -6,7 +6,7 @@ predictable, empirically"): measured at a few sizes with cheap models, it says w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ def learning_curve(evidence: Evidence, *, rows: int, seed: int) -> LearningCurve
     curve = LearningCurve(tuple(sizes), errors, 0.0, (0.0, 0.0), rows, draws)
     gained = curve.error_at(rows) - curve.error_at(2 * rows)
     low, middle, high = (float(np.quantile(gained, q)) for q in (0.05, 0.5, 0.95))
-    return LearningCurve(tuple(sizes), errors, middle, (low, high), rows, draws)
+    return replace(curve, gain=middle, gain_interval=(low, high))
 
 
 def _measure(evidence: Evidence, seed: int) -> list[tuple[int, float, int]]:

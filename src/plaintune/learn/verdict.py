@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.metrics import wilson_interval
+from ..core.metrics import log_loss, wilson_interval
 from ..data.finding import DataCheck, Severity
 from .curve import LearningCurve
 from .evidence import Evidence
@@ -57,7 +57,6 @@ def measure(evidence: Evidence) -> Measured:
     labels, rows = evidence.labels, len(evidence.labels)
     shares = np.bincount(labels, minlength=len(evidence.examples.classes)) / rows
     both, counted = evidence.right("both"), evidence.right("ngrams")
-    given = evidence.probabilities[np.arange(rows), labels]
     guess = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
     return Measured(
         rows=rows,
@@ -68,7 +67,7 @@ def measure(evidence: Evidence) -> Measured:
         interval=wilson_interval(int(both.sum()), rows),
         gain=_paired(both, counted),
         pieces_per_word=evidence.pieces_per_word,
-        worst_surprise=float(-np.log(np.clip(given, 1e-9, 1)).mean()) / max(guess, 1e-9),
+        worst_surprise=log_loss(labels, evidence.probabilities) / max(guess, 1e-9),
     )
 
 
@@ -128,12 +127,11 @@ def judge(
             f"Counting words alone is right {m.ngrams:.1%} of the time, which is too good to be true. "
             "Look for something in the texts that was written after the answer was known."
         )
-    unsure = m.gain[0] <= 0 and m.gain[1] < 2 * HARDLY_MORE
-    no_gain = unsure or m.gain[1] < HARDLY_MORE
+    no_gain = m.gain[0] <= 0 or m.gain[1] < HARDLY_MORE
     if no_gain and 1 - m.ngrams > noise + HEADROOM:
         return Verdict.MAY_PAY, (
             f"Deep learning may pay: counting words is right {m.ngrams:.1%} of the time, and a pre-trained "
-            "model that has not learned your texts adds nothing; but only about "
+            "model that has not learned your texts does not clearly add to that; but only about "
             f"{noise:.1%} of the answers look wrong, so there is room. Training will tell: it prints both."
         )
     if no_gain:
@@ -141,7 +139,7 @@ def judge(
             f"Counting words is as good here: {m.ngrams:.1%}, and {m.both:.1%} with a pre-trained model "
             "beside it. Do not bother with more; train --minutes 2 is enough."
         )
-    more = "" if curve is None else f" Twice as many examples should bring about {_points(curve)} more."
+    more = "" if curve is None else f" Twice as many examples should bring {_points(curve)}."
     return Verdict.PAYS, (
         f"Deep learning pays: even a cheap pre-trained model lifts counting words from {m.ngrams:.1%} to "
         f"{m.both:.1%}, and training goes further.{more}"
@@ -150,4 +148,6 @@ def judge(
 
 def _points(curve: LearningCurve) -> str:
     low, high = curve.gain_interval
-    return f"{100 * curve.gain:.1f} points ({100 * low:.1f} to {100 * high:.1f})"
+    if high < HARDLY_MORE / 4:
+        return "hardly anything"
+    return f"about {100 * curve.gain:.1f} points more ({100 * low:.1f} to {100 * high:.1f})"
