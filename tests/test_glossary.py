@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +105,48 @@ def test_the_longest_term_of_a_text_wins_and_each_comes_once() -> None:
 def test_only_whole_words_count() -> None:
     assert terms_in("A headline on batchwise stepping, overall, in classics and 2steps") == []
     assert [entry.term for entry in terms_in("(batch) step, GPU/CPU")] == ["batch", "step", "GPU", "CPU"]
+
+
+TERMS_OF_ART = """
+accuracy, activation function, active learning, ablation, AdamW, AMX, ANN, annealing, attention, AUC,
+backbone, backpropagation, bag of words, baseline, batch, BERT, bf16, bias term, bootstrap, Brier score,
+calibration, checkpoint, class imbalance, confidence interval, confusion matrix, contrastive, convergence,
+convex, cosine similarity, cross-entropy, cross-validation, data drift, decoder, distillation, dropout,
+early stopping, embedding, encoder, ensemble, epoch, expected calibration error, F1, few-shot, fine-tuning,
+float32, fold, FP16, freezing, gradient, gradient descent, hyperparameter, inference, kernel, label noise,
+latent, layer, leaderboard, learning curve, learning rate, learning-rate finder, lemmatization, logistic
+regression, logit, loss, LSTM, macro-F1, manifest, mean absolute error, micro-F1, momentum, multi-label,
+n-gram, neural network, one-cycle, ONNX, optimizer, out-of-fold, overfitting, perceptron, perplexity,
+pooling, precision, pre-trained, prior, probe, quantization, recall, regression, regularization, ReLU, R²,
+ROC, saliency, scheduler, seed, self-training, semi-supervised, sigmoid, softmax, stemming, stratified,
+temperature, test set, TF-IDF, token, tokenizer, transfer learning, transformer, underfitting, unfrozen,
+validation set, vanishing gradient, variance, warm-up, weight decay, weights, zero-shot
+"""  # what a reader without machine learning would stumble over; terms that plaintune never says are here too
+
+
+def what_plaintune_says() -> Iterator[str]:
+    """Every string in the code that is not a docstring, and the words of the pages."""
+    source = Path(words.__file__).parents[1]
+    for file in source.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            spoken = isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+            if spoken and id(node) not in docstrings:
+                yield node.value
+    for page in [*source.rglob("*.j2"), *source.rglob("*.html")]:
+        yield re.sub(r"<[^>]*>|\{[%{#].*?[%}#]\}", " ", page.read_text())
+
+
+def test_every_term_of_art_that_plaintune_says_has_an_entry() -> None:
+    said = "\n".join(what_plaintune_says())
+    listed = [" ".join(term.split()) for term in TERMS_OF_ART.split(",")]
+    spoken = [term for term in listed if re.search(rf"(?<!\w){words._pattern(term)}(?!\w)", said, re.I)]
+    assert len(spoken) > 25
+    assert [term for term in spoken if not terms_in(term)] == []

@@ -37,6 +37,9 @@ def train(
     task: str | None = None,
     separator: str | None = None,
     plan: str | Path | None = None,
+    corrections: str | Path | None = None,
+    merge: str | Sequence[str] = (),
+    texts_in_report: bool = True,
     overwrite: bool = False,
     quiet: bool = False,
     listener: Listener | None = None,
@@ -44,7 +47,9 @@ def train(
     """A model trained on ``source``: a path, a web address, a data frame, or texts with ``labels``.
 
     ``test`` is scored once, at the end: anything ``source`` can be, or a pair (texts, labels). The model
-    folder goes to ``out`` (default: NAME-model here); its scores are in ``model.manifest.scores``.
+    folder goes to ``out`` (default: NAME-model here); its scores are in ``model.manifest.scores``, its report
+    in report.html. ``corrections`` is a file of mended answers, as the report saves it; ``merge`` joins
+    answers: "refund=return".
     ``listener`` gets every event of the run; without one a progress bar is shown unless ``quiet``.
     Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
     """
@@ -58,7 +63,8 @@ def train(
     settings = Settings(
         text=_several(text), label=_several(label), group=group, time=time, minutes=minutes,
         backbone=backbone, max_length_tokens=max_length, seed=seed, task=kind, separator=separator,
-        plan=followed,
+        plan=followed, corrections=None if corrections is None else str(corrections), merge=_several(merge),
+        texts=texts_in_report,
     )  # fmt: skip
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
     folder = Path(out) if out is not None else Path(named)

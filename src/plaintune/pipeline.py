@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .core.energy import EnergyMeter
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
 from .core.files import write_text
 from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings
 from .data.check import check_examples
+from .data.corrections import corrected, merged, read_corrections
 from .data.describe import describe
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
@@ -47,6 +49,7 @@ from .model.folder import (
 )
 from .model.graph import open_graph
 from .model.predict import Model
+from .report.figures import HeldBack
 
 if TYPE_CHECKING:
     from .learn.crossval import Checked
@@ -54,6 +57,8 @@ if TYPE_CHECKING:
 
 CHECK_SHARE = 0.03  # of the time goes into the check-up, at most
 CHECKED_CHARACTERS_PER_SECOND = 1.2e6
+CURVE_SHARE = 0.08  # of the time so far, at most, goes into the learning curve of the report
+CLOSING_SECONDS = 10.0  # for the report and the folder
 MOST_TOLD = 4  # findings that training says aloud
 VERSIONED = ("plaintune", "numpy", "torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn")
 
@@ -74,6 +79,8 @@ def fit(
     on from its last checkpoint when called again in the same way.
     """
     started = time.monotonic()
+    meter = EnergyMeter()
+    listener = meter.beside(listener)
 
     def seconds_left() -> float:
         return started + 60 * settings.minutes - time.monotonic()
@@ -87,6 +94,8 @@ def fit(
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
         from .learn.onnx import write_graph
+        from .report.stored import write_report
+        from .reporting import cheap_curve, doubtful_rows, report_on
 
         learned = learn(
             examples,
@@ -126,11 +135,26 @@ def fit(
         write_manifest(staged, manifest)
         stage(listener, "Scoring on examples it has never seen")
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
-        scores = score(Model.load(staged), held_back, checkpoint, listener)
+        scoring = time.monotonic()
+        scores, held = score(Model.load(staged), held_back, checkpoint, listener)
+        rows_per_second = len(held_back) / (time.monotonic() - scoring)
         if test_examples is not None:
             scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
         manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
         write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
+        curve = cheap_curve(
+            examples, repeats.clusters, learned, settings,
+            rows_per_second=rows_per_second,
+            seconds=min(CURVE_SHARE * (time.monotonic() - started), seconds_left() - CLOSING_SECONDS),
+            listener=listener,
+        )  # fmt: skip
+        stage(listener, "Writing the report")
+        told = report_on(
+            out.name, manifest, examples, learned, held, checked_data,
+            doubtful_rows(examples, learned, checked, blend, held),
+            settings=settings, curve=curve, energy=meter.joules, own_test=test_examples is not None,
+        )  # fmt: skip
+        write_report(staged, told, explain=None, texts=settings.texts)
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
@@ -240,8 +264,14 @@ def read(
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
+    if wanted.corrections is not None:
+        path = Path(wanted.corrections)
+        corrections = read_corrections(path)
+        examples = corrected(examples, corrections, path)
+        note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
     if test is None:
-        return examples, examples.official_test
+        official = examples.official_test
+        return merged(examples, wanted.merge), official and merged(official, wanted.merge)
     understood = examples.understood
     lists = isinstance(test, tuple) and len(test) == 2
     test_examples = read_examples(
@@ -257,17 +287,22 @@ def read(
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
-    return examples, test_examples
+    return merged(examples, wanted.merge), merged(test_examples, wanted.merge)
 
 
-def score(model: Model, held_back: Examples, kept: Path, listener: Listener) -> dict[str, Any]:
+def score(
+    model: Model, held_back: Examples, kept: Path, listener: Listener
+) -> tuple[dict[str, Any], HeldBack]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
     result = evaluate(model, held_back, kept=kept, listener=listener)
     headline, fresh = result.headline, held_back.take(result.headline_rows)
-    baseline = score_outputs(
-        model.task, fresh.labels, model.baseline_outputs(fresh.texts), prior=model.prior, groups=fresh.groups
-    )
-    return {
+    counted = model.baseline_outputs(fresh.texts)
+    baseline = score_outputs(model.task, fresh.labels, counted, prior=model.prior, groups=fresh.groups)
+    held = HeldBack(
+        model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
+        result.outputs[result.headline_rows], counted, model.prior, model.blend,
+    )  # fmt: skip
+    scores = {
         "metric": headline.metric,
         "score": headline.value,
         "score_interval": list(headline.interval),
@@ -278,6 +313,7 @@ def score(model: Model, held_back: Examples, kept: Path, listener: Listener) -> 
         **headline.others,
         **result.details(),
     }
+    return scores, held
 
 
 def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:

@@ -76,6 +76,38 @@ def main_metric(
     return float((truth == outputs.argmax(axis=1)).mean())
 
 
+def gain_over(
+    task: Task,
+    truth: NDArray[Any],
+    outputs: NDArray[Any],
+    other: NDArray[Any],
+    *,
+    prior: NDArray[np.float64],
+    threshold: float = 0.5,
+) -> tuple[float, tuple[float, float]]:
+    """How much better ``outputs`` are than ``other`` in the main metric, with a 95% interval.
+
+    Both are (rows, answers) on the same rows, which are drawn together: a paired bootstrap.
+    """
+    if task is Task.MULTI:
+        sums = [_set_sums(truth, told >= threshold) for told in (outputs, other)]
+        metric = _f1
+    elif task is Task.NUMBER:
+        sums = [_number_sums(truth, told[:, 0], prior) for told in (outputs, other)]
+        metric = _r2
+    else:
+        ones = np.ones(len(truth))
+        sums = [np.stack([truth == told.argmax(axis=1), ones], axis=1) for told in (outputs, other)]
+        metric = _share
+    width = sums[0].shape[1]
+
+    def difference(total: NDArray[np.float64]) -> float:
+        return metric(total[:width]) - metric(total[width:])
+
+    both = np.concatenate(sums, axis=1).astype(np.float64)
+    return difference(both.sum(axis=0)), bootstrap_interval(both, difference)
+
+
 def _score_classes(
     truth: NDArray[np.int64],
     outputs: NDArray[np.float32],

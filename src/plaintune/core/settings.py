@@ -12,6 +12,7 @@ from .tasks import Task
 
 DEFAULT_MINUTES = 60.0
 PLAN = "plan.json"  # the file that keeps the choices of a run, for `train --plan`
+REPORT, REPORT_PAGE = "report.json", "report.html"  # in a model folder; here alone stand texts of users
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Settings:
     task: Task | None = None
     separator: str | None = None  # of several answers in one column
     plan: str | None = None  # of an earlier run, to be followed to the letter
+    corrections: str | None = None  # a file of answers that were mended
+    merge: tuple[str, ...] = ()  # answers to be joined, each as "refund=return"
+    texts: bool = True  # whether the report may show examples
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minutes) and self.minutes > 0):

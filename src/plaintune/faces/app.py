@@ -42,6 +42,9 @@ Separator = Annotated[
     str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
 ]
 
+NoTexts = Annotated[bool, typer.Option("--no-texts", help="A report without any of your texts.")]
+OpenReport = Annotated[bool, typer.Option("--open", help="Show the report in the browser.")]
+
 
 def default_name(source: str) -> str:
     """`reviews-model` for `data/reviews.csv.gz`, in the folder one stands in."""
@@ -55,6 +58,11 @@ def terminal(quiet: bool) -> Any:
     from .terminal import Terminal
 
     return Terminal(quiet=quiet)
+
+
+def open_page(page: Path) -> None:
+    """Show a page in the user's browser."""
+    typer.launch(page.resolve().as_uri())
 
 
 def print_json(value: dict[str, Any]) -> None:

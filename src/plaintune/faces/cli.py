@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import AmbiguousColumns, OutputExists, UserError
-from ..core.settings import DEFAULT_MINUTES, Settings
+from ..core.settings import DEFAULT_MINUTES, REPORT_PAGE, Settings
 from ..core.tasks import Task
 from .app import (
     Group,
     Json,
     LabelColumns,
     Minutes,
+    NoTexts,
+    OpenReport,
     Quiet,
     Seed,
     Separator,
@@ -29,6 +31,7 @@ from .app import (
     Yes,
     app,
     default_name,
+    open_page,
     print_json,
     terminal,
 )
@@ -69,6 +72,14 @@ def train(
     plan: Annotated[
         str | None, typer.Option(metavar="DIR", help="Repeat the choices of this model's run, step by step.")
     ] = None,
+    corrections: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Answers that you mended in the report.")
+    ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option(metavar="A=B", help="Take answer A for B; may be repeated.")
+    ] = None,
+    no_texts: NoTexts = False,
+    open_report: OpenReport = False,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -86,10 +97,15 @@ def train(
         task,
         separator,
         plan,
+        corrections,
+        tuple(merge or ()),
+        not no_texts,
     )
     folder = out or Path(default_name(data))
     model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
     _print_trained(model, folder, as_json)
+    if open_report:
+        open_page(folder / REPORT_PAGE)
 
 
 @app.command(epilog="Example: plaintune demo")
@@ -211,7 +227,7 @@ def evaluate(
 
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
-    from . import cli_data  # noqa: F401  the other commands
+    from . import cli_data, cli_report  # noqa: F401  the other commands
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:

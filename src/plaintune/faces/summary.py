@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.metrics import is_uneven
+from ..core.settings import REPORT_PAGE
 from ..core.tasks import Task
 from ..model.card import compared, how_good
 from ..model.evaluate import Evaluation
@@ -22,7 +23,7 @@ def train_summary(manifest: Manifest, folder: Path) -> list[str]:
         first,
         compared(manifest),
         f"It took {minutes(manifest.seconds)}.",
-        f"The model is in {folder}.",
+        f"The model is in {folder}; the report, with pictures: {folder / REPORT_PAGE}",
         f'Next: plaintune predict {shlex.quote(str(folder))} "some text"',
     ]
 

@@ -16,6 +16,7 @@ from torch import nn
 from ..core.events import Listener, warn
 from ..core.files import file_sha256, write_text
 from ..core.settings import PLAN
+from .steps import Seen
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -42,7 +43,7 @@ class Checkpoint:
         write_text(self.folder / PLAN, json.dumps(plan, indent=1))
 
     def save(
-        self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, losses: list[float]
+        self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, seen: list[Seen]
     ) -> None:
         """Write the state aside, then point to it; the state before it goes last."""
         arrays = {}
@@ -62,24 +63,25 @@ class Checkpoint:
             "sha256": file_sha256(file),
             "step": step,
             "steps": steps,
-            "losses": losses,
+            "seen": [(one.loss, one.right) for one in seen],
         }
         write_text(self.folder / "state.json", json.dumps(state))
         for other in self.folder.glob("step-*"):
             if other != file:
                 other.unlink()
 
-    def load(self, network: nn.Module, optimizer: torch.optim.AdamW) -> tuple[int, int, list[float]] | None:
-        """Put weights and moments back; gives (step, steps, losses). A damaged state is set aside."""
+    def load(self, network: nn.Module, optimizer: torch.optim.AdamW) -> tuple[int, int, list[Seen]] | None:
+        """Put weights and moments back; gives (step, steps, seen). A damaged state is set aside."""
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
             file = self.folder / state["file"]
             if file_sha256(file) != state["sha256"]:
                 raise ValueError("its contents have changed")
+            seen = [Seen(*one) for one in state["seen"]]
             arrays = load_file(file)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             damaged = self.folder / "damaged"
             damaged.mkdir(exist_ok=True)
             for part in [self.folder / "state.json", *self.folder.glob("step-*")]:
@@ -100,7 +102,7 @@ class Checkpoint:
                 }
                 if moments:
                     optimizer.state[parameter] = {"step": torch.tensor(float(state["step"])), **moments}
-        return state["step"], state["steps"], state["losses"]
+        return state["step"], state["steps"], seen
 
     def remove(self) -> None:
         """The run is done, or another begins."""

@@ -27,7 +27,7 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
-from .train import Schedule, train
+from .train import Schedule, Trained, train
 
 
 class Technique(StrEnum):
@@ -58,10 +58,10 @@ def teach(
     deadline: float,
     checkpoint: Checkpoint | None = None,
     listener: Listener = silent,
-) -> tuple[Network, bool]:
+) -> tuple[Network, Trained]:
     """A network that has learned ``tokens`` and ``labels`` of the kind that ``lesson`` has.
 
-    Also whether the time was too short for the schedule; ``deadline`` is in `time.monotonic` seconds.
+    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds.
     """
     fine_tuned = technique is Technique.FINE_TUNED
     network = learner.network(lesson, sentence=not fine_tuned)
@@ -74,7 +74,7 @@ def teach(
         checkpoint=checkpoint,
         listener=listener,
     )
-    return network, trained.shortened
+    return network, trained
 
 
 def cross_validate(

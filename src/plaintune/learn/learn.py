@@ -21,8 +21,10 @@ from .baseline import fit_baseline
 from .checkpoint import Checkpoint
 from .crossval import Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
+from .lr_finder import LearningRateCurve
 from .network import Network
 from .plan import Plan, divide, make_or_resume_plan
+from .train import Trained
 
 TURNS_SHARE = 0.5  # of the time, at most, goes into checking by turns where it was planned to take a quarter
 
@@ -39,6 +41,9 @@ class Learned:
     checked: Checked | None  # what was said of the training rows by turns; None where some were held back
     max_length: int
     choices: tuple[Choice, ...]
+    technique: Technique
+    trained: Trained
+    sweep: LearningRateCurve | None  # None where the plan came from a release that did not keep it
 
 
 def learn(
@@ -81,14 +86,24 @@ def learn(
             listener=listener,
         )  # fmt: skip
         choices.append(choice)
-    network = _learn_all(
+    network, trained = _learn_all(
         lesson, learner, plan, technique,
         checkpoint=checkpoint,
         deadline=math.inf if settings.plan else time.monotonic() + seconds_left() - plan.reserve_seconds,
         listener=listener,
     )  # fmt: skip
     return Learned(
-        splits, learner, network, ngrams, prior_of(lesson), checked, plan.max_length, tuple(choices)
+        splits,
+        learner,
+        network,
+        ngrams,
+        prior_of(lesson),
+        checked,
+        plan.max_length,
+        tuple(choices),
+        technique,
+        trained,
+        plan.sweep,
     )
 
 
@@ -113,17 +128,17 @@ def _learn_all(
     checkpoint: Checkpoint,
     deadline: float,
     listener: Listener,
-) -> Network:
+) -> tuple[Network, Trained]:
     """The pre-trained network, fitted to all training texts in the time there is."""
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length)
-    network, shortened = teach(
+    network, trained = teach(
         lesson, tokens, standard_labels(lesson), learner, technique, plan.schedule,
         deadline=deadline, checkpoint=checkpoint, listener=listener,
     )  # fmt: skip
-    if shortened:
+    if trained.shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")
-    return network
+    return network, trained
 
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:

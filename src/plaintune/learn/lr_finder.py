@@ -52,7 +52,7 @@ def find_learning_rate(
     speeds: list[float] = []
     for step, (rate, chosen) in enumerate(zip(rates, todo, strict=False), start=1):
         step_started = time.monotonic()
-        loss = stepper.step(network, optimizer, chosen, rate=float(rate))
+        loss = stepper.step(network, optimizer, chosen, rate=float(rate)).loss
         speeds.append(int(stepper.tokens.lengths[chosen].sum()) / max(1e-6, time.monotonic() - step_started))
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**step))

@@ -56,6 +56,7 @@ class Plan:
     schedule: Schedule
     reserve_seconds: float  # for what comes after training
     choices: tuple[Choice, ...]
+    sweep: LearningRateCurve | None = None
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -63,6 +64,8 @@ class Plan:
         parts = {name: value for name, value in written.items() if name not in ("key", "data", "backbone")}
         parts["schedule"] = Schedule(**parts["schedule"])
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
+        if parts.get("sweep"):
+            parts["sweep"] = LearningRateCurve(**parts["sweep"])
         return cls(**parts)
 
 
@@ -178,6 +181,7 @@ def make_plan(
         Schedule(steps_for(len(splits.train), passes), rows, curve.pick, settings.seed),
         1.2 * work().scoring_seconds(measured, length),
         (*learner.choices, rate_choice, length_choice, passes_choice),
+        curve,
     )
 
 

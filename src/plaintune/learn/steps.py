@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,14 @@ CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 32, 128  # of a batc
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a batch before learning from it."""
+
+    loss: float  # in nats, the mean of its texts
+    right: float  # share of its texts with the right answer, or the right set of them; nan for numbers
 
 
 @dataclass(frozen=True)
@@ -77,17 +86,19 @@ class Stepper:
 
     def step(
         self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
-    ) -> float:
-        """Learn from the texts ``chosen`` at ``rate``; gives their loss before the step, in nats."""
-        total = 0.0
+    ) -> Seen:
+        """Learn from the texts ``chosen`` at ``rate``; gives what was seen of them before the step."""
+        total = right = 0.0
         for part in batches(
             self.tokens.lengths[chosen], rows_per_batch=len(chosen), tokens_per_batch=self._tokens_at_once
         ):
-            loss = self._loss(network, chosen[part]) / len(chosen)
+            logits, truth = self._logits(network, chosen[part])
+            loss = self._loss(logits, truth) / len(chosen)
             self._scaler.scale(loss).backward()
             total += float(loss.detach())
+            right += self._right(logits.detach(), truth)
         self._apply(network, optimizer, rate)
-        return total
+        return Seen(total, right / len(chosen))
 
     def contrast(
         self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
@@ -132,20 +143,29 @@ class Stepper:
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
-    def _loss(self, network: Network, chosen: NDArray[np.int64]) -> torch.Tensor:
-        """The summed loss of a few texts, in nats."""
+    def _logits(self, network: Network, chosen: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network says of a few texts, (texts, answers), and their labels."""
         ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
         truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
         with self.device.autocast():
             logits = network(ids, mask)
+        return logits.float(), truth
+
+    def _loss(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        """The summed loss of a few texts, in nats."""
         if self.task is Task.SINGLE:
-            return nn.functional.cross_entropy(logits.float(), truth, reduction="sum")
+            return nn.functional.cross_entropy(logits, truth, reduction="sum")
         if self.task is Task.MULTI:
-            each = nn.functional.binary_cross_entropy_with_logits(
-                logits.float(), truth.float(), reduction="sum"
-            )
+            each = nn.functional.binary_cross_entropy_with_logits(logits, truth.float(), reduction="sum")
             return each * (MULTI_LOSS_WEIGHT / truth.shape[1])
-        return nn.functional.smooth_l1_loss(logits[:, 0].float(), truth.float(), reduction="sum")
+        return nn.functional.smooth_l1_loss(logits[:, 0], truth.float(), reduction="sum")
+
+    def _right(self, logits: torch.Tensor, truth: torch.Tensor) -> float:
+        if self.task is Task.NUMBER:
+            return math.nan
+        if self.task is Task.MULTI:
+            return float(((logits > 0) == (truth == 1)).all(dim=1).sum())
+        return float((logits.argmax(dim=1) == truth).sum())
 
 
 def _layer(parameter_name: str) -> int | None:

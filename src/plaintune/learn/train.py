@@ -17,7 +17,7 @@ from ..core.events import Listener, progress, stage
 from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .network import Network, text_features
-from .steps import CONTRASTED_TOKENS, Stepper
+from .steps import CONTRASTED_TOKENS, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
@@ -53,7 +53,8 @@ class Trained:
     """What the loop saw."""
 
     steps: int
-    losses: tuple[float, ...]  # the mean training loss of up to 200 equal stretches
+    seen: tuple[tuple[float, float, float], ...]  # (last step, mean loss, share right) of up to 200 stretches
+    steps_per_pass: int
     seconds: float
     shortened: bool  # fewer steps than planned, to keep the promised time
 
@@ -148,7 +149,7 @@ def train(
             contrast(network, stepper, seed=schedule.seed, deadline=deadline)
         stage(listener, "Fitting the last layer")
         fit_head(network, stepper, seed=schedule.seed)
-    step, steps, losses = (0, schedule.steps, []) if resumed is None else resumed
+    step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
@@ -156,18 +157,19 @@ def train(
     for chosen in _from_step(stepper, schedule, step):
         if step >= steps:
             break
-        losses.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+        seen.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
         step += 1
-        progress(listener, step, steps, loss=float(np.mean(losses[-20:])))
+        progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
         if step - first_step >= 5:
             steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
+            checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
     if checkpoint is not None:
-        checkpoint.save(network, optimizer, step=step, steps=steps, losses=losses)
-    return Trained(step, _stretches(losses), time.monotonic() - started, steps < schedule.steps)
+        checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
+    per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
+    return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
 
 
 def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[NDArray[np.int64]]:
@@ -183,6 +185,14 @@ def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadli
     return min(steps, step + max(0, int((deadline - now) / seconds_per_step)))
 
 
-def _stretches(losses: list[float]) -> tuple[float, ...]:
-    parts = np.array_split(losses, max(1, min(200, len(losses))))
-    return tuple(float(np.mean(part)) for part in parts if len(part))
+def _stretches(seen: list[Seen]) -> tuple[tuple[float, float, float], ...]:
+    parts = np.array_split(np.arange(len(seen)), max(1, min(200, len(seen))))
+    return tuple(
+        (
+            float(part[-1] + 1),
+            float(np.mean([seen[at].loss for at in part])),
+            float(np.mean([seen[at].right for at in part])),
+        )
+        for part in parts
+        if len(part)
+    )

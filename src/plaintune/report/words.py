@@ -57,6 +57,16 @@ def terms_in(text: str) -> list[Entry]:
     return list(dict.fromkeys(look_up(found[0]) for found in _any_name().finditer(text)))
 
 
+def parted_by_terms(text: str) -> Iterator[tuple[str, Entry | None]]:
+    """``text`` in pieces, each with the entry it is the name of, if any: what a page makes links of."""
+    at = 0
+    for found in _any_name().finditer(text):
+        yield text[at : found.start()], None
+        yield found[0], look_up(found[0])
+        at = found.end()
+    yield text[at:], None
+
+
 @functools.cache
 def _entries_by_key() -> dict[str, Entry]:
     return {_key(name): entry for entry in glossary() for name in entry.names}

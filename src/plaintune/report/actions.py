@@ -1,0 +1,138 @@
+"""What to do next: the few things that would help most here, each with the line to type."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..core.tasks import Task
+from ..data.finding import DataCheck, Severity
+
+SHOWN = 3
+NOTABLE_GAIN = 0.003  # in the main metric
+FEW_OF_A_CLASS = 100
+WEAK_SHARE = 0.7
+MOST_NAMED = 9  # answers written out in a command
+TIME_SHORT = ("as the time allows", "would not fit into the time")
+CORRECTIONS = "fixes.csv"
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing to do, and how much it may bring in the main metric (a guess where it cannot be known)."""
+
+    title: str
+    why: str
+    command: str
+    worth: float
+
+
+def next_actions(told: Mapping[str, Any], check: DataCheck) -> list[dict[str, Any]]:
+    """The three actions that may bring most; ``told`` is the report so far."""
+    found = sorted(_actions(told, check), key=lambda action: -action.worth)
+    return [asdict(action) for action in found[:SHOWN]]
+
+
+def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
+    """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
+    given = {**told["options"], **options}
+    if told["from_python"]:
+        return f"plaintune.{verb}(…, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    said = [f"plaintune {verb}", shlex.quote(told["source"])]
+    for name, values in given.items():
+        for value in values if isinstance(values, list | tuple) else [values]:
+            said.append(f"--{name} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
+    return " ".join(said)
+
+
+def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
+    high = [finding for finding in check.findings if finding.severity is Severity.HIGH]
+    if high:
+        yield Action(
+            "Look at what the check-up found", high[0].what,
+            typed(told, "check", fix="cleaned.csv"), worth=1.0,
+        )  # fmt: skip
+    if told["doubtful"]:
+        rows = len(told["doubtful"])
+        yield Action(
+            f"Look at {rows} answers that may be wrong" if rows > 1 else "Look at one doubtful answer",
+            "Decide in the table below, save your corrections, train with them; the data stay as they are.",
+            typed(told, "train", corrections=CORRECTIONS),
+            worth=0.02 + rows / max(1, told["rows"]["all"]),
+        )  # fmt: skip
+    yield from _more_examples(told)
+    yield from _merge(told)
+    short = [c for c in told["choices"] if any(words in c["reason"] for words in TIME_SHORT)]
+    if short:
+        minutes = 2 * told["minutes_promised"]
+        yield Action(
+            "Give it more time",
+            f"Time decided the {short[-1]['name']}: {short[-1]['value']}.",
+            typed(told, "train", minutes=minutes),
+            worth=0.008,
+        )
+    yield Action(
+        "Measure it on newer texts",
+        "The score holds for texts like those it was measured on; a few hundred new ones tell whether it "
+        "still does.",
+        f"plaintune evaluate {shlex.quote(told['model'])} newer.csv",
+        worth=0.0,
+    )
+
+
+def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
+    named = ",".join(told["classes"][:MOST_NAMED]) + (",…" if len(told["classes"]) > MOST_NAMED else "")
+    label = f"plaintune label new-texts.csv --answers {shlex.quote(named)}"
+    if told["task"] != Task.SINGLE:  # `label` asks for one answer a text
+        label = "plaintune train more-examples.csv"
+    weak = [
+        row for row in told["figures"].get("by_class", [])
+        if row["share"] is not None and row["share"] < WEAK_SHARE
+        and told["examples_by_class"].get(row["name"], 0) < FEW_OF_A_CLASS
+    ]  # fmt: skip
+    if weak:
+        worst = min(weak, key=lambda row: row["share"])
+        examples = told["examples_by_class"].get(worst["name"], 0)
+        yield Action(
+            f"Get more examples of “{worst['name']}”",
+            f"Only {worst['share']:.0%} of its texts were found; it had {examples} examples to learn from.",
+            label,
+            worth=(1 - worst["share"]) * worst["rows"] / max(1, told["rows"]["scored"]) / 2,
+        )
+    curve = told["learning_curve"]
+    if curve and curve["gain"] >= NOTABLE_GAIN:
+        low, high = (100 * end for end in curve["interval"])
+        yield Action(
+            "Collect and label more texts",
+            f"Twice as many examples should bring about {100 * curve['gain']:.1f} points "
+            f"({low:.1f} to {high:.1f}), as far as cheap models tell.",
+            label,
+            worth=curve["gain"],
+        )
+
+
+def _merge(told: Mapping[str, Any]) -> Iterator[Action]:
+    """Two answers that are often mixed up may be one; what that would bring is known exactly."""
+    if told["task"] != Task.SINGLE or len(told["classes"]) < 3:
+        return
+    mixed: dict[tuple[int, int], int] = {}
+    for truth, given, rows in told["figures"]["confusion"]["cells"]:
+        if truth != given:
+            pair = (min(truth, given), max(truth, given))
+            mixed[pair] = mixed.get(pair, 0) + rows
+    if not mixed:
+        return
+    (one, other), rows = max(mixed.items(), key=lambda item: item[1])
+    gain = rows / max(1, told["rows"]["scored"])
+    if gain < NOTABLE_GAIN:
+        return
+    names = told["classes"][one], told["classes"][other]
+    yield Action(
+        f"Do you need “{names[0]}” and “{names[1]}” apart?",
+        f"{rows} of the mistakes are between these two; as one answer the score would be "
+        f"{100 * gain:.1f} points higher.",
+        typed(told, "train", merge=f"{names[1]}={names[0]}"),
+        worth=gain / 2,
+    )

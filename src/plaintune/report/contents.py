@@ -1,0 +1,175 @@
+"""Everything the report says, as one JSON object: the page is drawn from it and from nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.tasks import Task
+from ..data.finding import DataCheck
+from ..data.private import masked, private_parts
+from .actions import CORRECTIONS, next_actions, typed
+from .figures import HeldBack, figures, in_words, worst_mistakes
+from .outcome import outcome
+
+REPORT_FORMAT = 1
+MISTAKES_SHOWN, DOUBTFUL_SHOWN = 12, 50
+LONGEST_TEXT = 5000  # characters of an example that are shown
+KEPT_APART = "texts"  # the key under which alone texts of the user stand
+
+Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull towards the answer given (log odds)
+Explain = Callable[[str], Pieces]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A row whose answer may be wrong."""
+
+    line: int
+    key: str
+    text: str
+    given: str
+    proposed: str
+    chance: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run hands over to be reported."""
+
+    model: str
+    source: str
+    from_python: bool  # the data were handed over in Python: there is no command to type
+    options: Mapping[str, Any]  # what the user said about the data
+    counted_in: str  # "line" or "row": what the numbers of examples count
+    own_test: bool  # the score is on test data of the user's own
+    good: str  # the score in a sentence
+    compared: str  # the same for guessing and for counting words
+    scores: Mapping[str, Any]
+    held: HeldBack
+    check: DataCheck
+    choices: Sequence[Mapping[str, Any]]
+    examples_by_class: Mapping[str, int]
+    rows: Mapping[str, int]  # all, train
+    doubtful: Sequence[Doubt]
+    sweep: Mapping[str, Any] | None
+    history: Mapping[str, Any] | None
+    learning_curve: Mapping[str, Any] | None
+    seconds: float
+    machine: str
+    energy_joules: float | None
+    minutes_promised: float
+    made_by: str
+
+
+def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) -> dict[str, Any]:
+    """The report of a run; without ``texts`` no word of any example is in it."""
+    held = told.held
+    drawn = figures(held)
+    kind, words = outcome(held.task, told.scores, drawn["gain_over_counting"], told.check)
+    found: dict[str, Any] = {
+        "format": REPORT_FORMAT,
+        "model": told.model,
+        "source": told.source,
+        "from_python": told.from_python,
+        "options": dict(told.options),
+        "counted_in": told.counted_in,
+        "own_test": told.own_test,
+        "task": str(held.task),
+        "classes": list(held.classes),
+        "answer": {"good": told.good, "compared": told.compared},
+        "outcome": str(kind),
+        "outcome_words": words,
+        "scores": dict(told.scores),
+        "rows": {**told.rows, "scored": len(held.truth)},
+        "examples_by_class": dict(told.examples_by_class),
+        "seconds": told.seconds,
+        "machine": told.machine,
+        "energy_joules": told.energy_joules,
+        "minutes_promised": told.minutes_promised,
+        "made_by": told.made_by,
+        "sweep": told.sweep,
+        "history": told.history,
+        "learning_curve": told.learning_curve,
+        "figures": drawn,
+        "choices": [dict(choice) for choice in told.choices],
+        "findings": [finding.as_json() for finding in told.check.findings],
+        "mistakes": list(_mistakes(held, explain)) if texts else [],
+        "doubtful": [_doubt(doubt, texts) for doubt in told.doubtful[:DOUBTFUL_SHOWN]],
+        "doubtful_in_all": len(told.doubtful),
+    }
+    found["corrections_command"] = typed(found, "train", corrections=CORRECTIONS)
+    found["actions"] = next_actions(found, told.check)
+    cleaned: dict[str, Any] = _without_nan(found)
+    return cleaned
+
+
+def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report without a word of any example."""
+    doubtful = [{**doubt, KEPT_APART: ""} for doubt in report["doubtful"]]
+    return {**report, "mistakes": [], "doubtful": doubtful}
+
+
+def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any]]:
+    sureness = held.blend.sureness(held.outputs)
+    for at in worst_mistakes(held, MISTAKES_SHOWN):
+        text = str(held.texts[at])
+        yield {
+            "line": int(held.lines[at]),
+            "truth": in_words(held, held.truth[at]),
+            "told": in_words(held, held.chosen[at]),
+            "sureness": None if held.task is Task.NUMBER else float(sureness[at]),
+            KEPT_APART: _shown_pieces(text, explain),
+        }
+
+
+def _doubt(doubt: Doubt, texts: bool) -> dict[str, Any]:
+    shown = masked(doubt.text)[:LONGEST_TEXT] if texts else ""
+    return {
+        "line": doubt.line,
+        "key": doubt.key,
+        "given": doubt.given,
+        "proposed": doubt.proposed,
+        "chance": doubt.chance,
+        KEPT_APART: shown,
+    }
+
+
+def _shown_pieces(text: str, explain: Explain | None) -> list[list[Any]]:
+    """The text as [piece, pull]; what is private is masked, whatever it pulled."""
+    if explain is None:
+        return [[masked(text)[:LONGEST_TEXT], 0.0]]
+    return list(_masked_pieces(text, explain(text)))
+
+
+def _masked_pieces(text: str, pieces: Pieces) -> Iterator[list[Any]]:
+    private = sorted((start, end, kind) for kind, start, end in private_parts(text))
+    for piece, start, end, pull in pieces:
+        if start >= LONGEST_TEXT:
+            yield [" …", 0.0]
+            return
+        hidden = [part for part in private if part[0] < end and start < part[1]]
+        if not hidden:
+            yield [piece, pull]
+            continue
+        for number, (from_, to, kind) in enumerate(hidden):
+            before = hidden[number - 1][1] if number else start
+            if from_ >= start:
+                yield [text[max(start, before) : from_] + f"[{kind}]", 0.0]
+            if number == len(hidden) - 1:
+                yield [text[max(start, to) : end], 0.0]
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no nan; numpy's numbers become Python's."""
+    if isinstance(value, Mapping):
+        return {key: _without_nan(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,59 @@
+"""What a friend would say of a trained model: was it worth it, and can the score be trusted?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from ..core.tasks import Task
+from ..data.finding import DataCheck, Severity
+
+LEAKS = ("telling_word", "label_in_text")
+WIDEST = 0.2  # from end to end of the interval; wider, and little can be told from it
+HARDLY_MORE = 0.004  # in the main metric
+
+
+class Outcome(StrEnum):
+    """How a run ended, in one word."""
+
+    LEAK = "leak"
+    LEARNED_NOTHING = "learned nothing"
+    TOO_FEW = "too few"
+    COUNTING = "counting words is enough"
+    PAID = "deep learning paid"
+
+
+def outcome(
+    task: Task, scores: Mapping[str, Any], gain: Mapping[str, Any], check: DataCheck
+) -> tuple[Outcome, str]:
+    """The verdict on a trained model in two plain sentences; what makes all else pointless comes first."""
+    low, high = scores["score_interval"]
+    telling = [f for f in check.findings if f.kind in LEAKS and f.severity is Severity.HIGH]
+    more, (least, most) = gain["value"], gain["interval"]
+    points = f"{100 * more:+.1f} points ({100 * least:+.1f} to {100 * most:+.1f})"
+    if telling:
+        return Outcome.LEAK, (
+            f"Do not trust this score yet: something gives the answers away. {telling[0].what}"
+        )
+    if low <= scores["majority_score"]:
+        return Outcome.LEARNED_NOTHING, (
+            "It is not clearly better than answering without reading the text. "
+            "Either the answers do not follow from the texts, or there are too few examples."
+        )
+    if high - low > WIDEST:
+        return Outcome.TOO_FEW, (
+            f"The score could be anything from {told(task, low)} to {told(task, high)}: it was measured on "
+            "too few examples. Collect more before you rely on it."
+        )
+    if least <= 0 or most < HARDLY_MORE:
+        return Outcome.COUNTING, (
+            f"Counting words alone does about as well here: the network adds {points}. "
+            "A run with --minutes 2 is enough for such data."
+        )
+    return Outcome.PAID, f"Deep learning paid: it adds {points} to what counting words can do."
+
+
+def told(task: Task, value: float) -> str:
+    """A value of the task's main metric as people write it."""
+    return f"{value:.3f}" if task is Task.MULTI else f"{value:.1%}"

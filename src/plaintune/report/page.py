@@ -1,0 +1,159 @@
+"""The report as one self-contained HTML page: no network, no font, no library; opens from disk."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from ..core.tasks import Task
+from ..data.corrections import corrections_csv
+from . import charts
+from .actions import CORRECTIONS
+from .readings import readings
+from .words import Entry, glossary, look_up, parted_by_terms
+
+ALWAYS_EXPLAINED = (  # what the article behind this project got stuck on
+    "neural network", "layer", "sigmoid", "ReLU", "activation function", "learning rate", "convergence",
+    "transfer learning", "learning-rate finder",
+)  # fmt: skip
+STRONG_PULL = 0.15  # of the strongest pull in a text, from which a word is coloured
+MOST_CHOICES = 12  # answers offered for a correction; of more, the given and the proposed one
+
+
+def render_page(report: Mapping[str, Any]) -> str:
+    """The page for what `contents` returned."""
+    links = Links()
+    environment = Environment(
+        loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(terms=links, percent=_percent, span=_time_span)
+    script = _part("page.js")
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        is_number=report["task"] == Task.NUMBER,
+        style=Markup(_part("page.css")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        pictures=_pictures(report),
+        readings=readings(report),
+        explained=any(pull for mistake in report["mistakes"] for _, pull in mistake["texts"]),
+        with_texts=any(doubt["texts"] for doubt in report["doubtful"]),
+        corrections_name=CORRECTIONS,
+        words=links.entries,
+        anchor=_anchor,
+        coloured=_coloured,
+        choices=_offered,
+        corrections=_corrections_link(report),
+    )
+
+
+class Links:
+    """Turns the names of glossary entries in plain text into links, and remembers which there were."""
+
+    def __init__(self) -> None:
+        self.used: set[Entry] = {look_up(term) for term in ALWAYS_EXPLAINED}
+
+    def __call__(self, text: str) -> Markup:
+        """The text with its first mention of each term linked, and what stands in back quotes as code."""
+        here: set[Entry] = set()
+        pieces = text.split("`")
+        if len(pieces) % 2 == 0:  # an odd quote belongs to the text
+            pieces = [text]
+        code = Markup("<code>{}</code>")
+        return Markup("").join(
+            code.format(piece) if number % 2 else self._linked(piece, here)
+            for number, piece in enumerate(pieces)
+        )
+
+    def _linked(self, text: str, here: set[Entry]) -> Markup:
+        parts = []
+        for part, entry in parted_by_terms(text):
+            if entry is None or entry in here:
+                parts.append(escape(part))
+                continue
+            here.add(entry)
+            self.used.add(entry)
+            parts.append(Markup('<a class="term" href="#{}">{}</a>').format(_anchor(entry.term), part))
+        return Markup("").join(parts)
+
+    def entries(self) -> list[Entry]:
+        """The entries that were linked, from A to Z."""
+        return [entry for entry in glossary() if entry in self.used]
+
+
+@functools.cache
+def _part(name: str) -> str:
+    return resources.files("plaintune").joinpath("report", name).read_text("utf-8")
+
+
+def _pictures(report: Mapping[str, Any]) -> dict[str, Markup]:
+    """The pictures that these data and this task have, by name."""
+    drawn, found = report["figures"], {}
+    makers: dict[str, tuple[Any, Callable[[Any], str]]] = {
+        "sweep": (report["sweep"], charts.sweep),
+        "history": (report["history"], charts.history),
+        "learning_curve": (report["learning_curve"], charts.learning_curve),
+        "confusion": (drawn.get("confusion"), lambda told: charts.confusion(told, report["classes"])),
+        "confidence": (drawn.get("confidence"), charts.confidence),
+        "by_class": (drawn.get("by_class"), charts.by_class),
+        "lengths": (drawn["lengths"], lambda told: charts.lengths(told, about=_rightness(report))),
+        "numbers": (drawn.get("numbers"), charts.numbers),
+    }
+    for name, (told, draw) in makers.items():
+        if told:
+            found[name] = Markup(draw(told))
+    return found
+
+
+def _rightness(report: Mapping[str, Any]) -> str:
+    told = {Task.SINGLE: "right", Task.MULTI: "whole set right", Task.NUMBER: "within the interval"}
+    return told[Task(report["task"])]
+
+
+def _coloured(pieces: Iterable[tuple[str, float]]) -> Markup:
+    """A text whose words are marked by what they pulled towards the answer given."""
+    pieces = list(pieces)
+    strongest = max((abs(pull) for _, pull in pieces), default=0.0)
+    marked = []
+    for piece, pull in pieces:
+        strength = abs(pull) / strongest if strongest else 0.0
+        if strength < STRONG_PULL:
+            marked.append(escape(piece))
+            continue
+        side = "for" if pull > 0 else "against"
+        open_mark = Markup('<mark class="{}" style="--pull:{:.2f}">').format(side, strength)
+        marked.append(open_mark + piece + Markup("</mark>"))
+    return Markup("").join(marked)
+
+
+def _offered(doubt: Mapping[str, Any], classes: list[str]) -> list[str]:
+    """What a doubtful answer may be changed to, the proposal first."""
+    others = classes if len(classes) <= MOST_CHOICES else []
+    return list(dict.fromkeys([doubt["proposed"], *(c for c in others if c != doubt["given"])]))
+
+
+def _corrections_link(report: Mapping[str, Any]) -> str:
+    """All proposals as a file to save, for readers whose browser runs no script."""
+    rows = [{**doubt, "was": doubt["given"], "answer": doubt["proposed"]} for doubt in report["doubtful"]]
+    return f"data:text/csv;base64,{base64.b64encode(corrections_csv(rows).encode()).decode()}"
+
+
+def _anchor(term: str) -> str:
+    return "word-" + re.sub(r"\W+", "-", term.lower()).strip("-")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _time_span(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.1f} minutes"

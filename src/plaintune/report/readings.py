@@ -1,0 +1,158 @@
+"""Two sentences beside each picture: how to read it, and what it says here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.tasks import Task
+
+CLEAR_SLOPE = 0.05  # between the lowest and the highest bin of lengths
+GOOD_CALIBRATION, FAIR_CALIBRATION = 0.03, 0.06
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands beside a picture."""
+
+    title: str
+    how: str
+    here: str
+
+
+def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
+    """The readings by picture, in the order in which the page shows them."""
+    makers: dict[str, Callable[[Mapping[str, Any]], Reading]] = {
+        "confusion": _confusion,
+        "by_class": _by_class,
+        "numbers": _numbers,
+        "confidence": _confidence,
+        "learning_curve": _learning_curve,
+        "lengths": _lengths,
+        "history": _history,
+        "sweep": _sweep,
+    }
+    has = {**report["figures"], **{name: report[name] for name in ("learning_curve", "history", "sweep")}}
+    return {name: make(report) for name, make in makers.items() if has.get(name)}
+
+
+def _confusion(report: Mapping[str, Any]) -> Reading:
+    how = (
+        "Each row is a true answer, each column the answer the model gave; on the diagonal it was right. "
+        "The darker a square, the more of the row's texts are in it."
+    )
+    largest = report["figures"]["confusion"]["largest"]
+    if not largest:
+        return Reading("Which answers are mixed up", how, "Nothing was mixed up.")
+    first = largest[0]
+    here = (
+        f"The most frequent mix-up: {first['rows']} of the {first['of']} “{first['truth']}” texts were taken "
+        f"for “{first['told']}”."
+    )
+    return Reading("Which answers are mixed up", how, here)
+
+
+def _by_class(report: Mapping[str, Any]) -> Reading:
+    how = (
+        "The bar is the share of an answer's texts that the model found (its recall); the thin line says "
+        "between which shares the truth lies, 95% sure. In brackets: how many texts it was measured on."
+    )
+    known = [row for row in report["figures"]["by_class"] if row["share"] is not None]
+    worst, best = (pick(known, key=lambda row: row["share"]) for pick in (min, max))
+    here = (
+        f"Found best is “{best['name']}” ({best['share']:.0%}), "
+        f"least “{worst['name']}” ({worst['share']:.0%})."
+    )
+    if len(known) > 24:
+        here += " Only the 24 lowest are drawn; all of them stand in the table below."
+    return Reading("How well each answer is found", how, here)
+
+
+def _numbers(report: Mapping[str, Any]) -> Reading:
+    told = report["figures"]["numbers"]
+    return Reading(
+        "True numbers against the ones given",
+        "Each dot is a text: to the right its true number, upwards the one the model gave. On the dashed "
+        "line both are the same; the band is the interval that every prediction comes with.",
+        f"{told['inside']:.0%} of the truths lie within ± {told['half_width']:.3g}; nine in ten should.",
+    )
+
+
+def _confidence(report: Mapping[str, Any]) -> Reading:
+    bins = report["figures"]["confidence"]
+    rows = sum(part["rows"] for part in bins)
+    error = sum(part["rows"] * abs(part["share"] - part["mean"]) for part in bins) / max(1, rows)
+    if error <= GOOD_CALIBRATION:
+        here = f"It can be taken at its word: on average it is off by {100 * error:.1f} points."
+    elif error <= FAIR_CALIBRATION:
+        here = f"Roughly as good as its word: on average it is off by {100 * error:.1f} points."
+    else:
+        here = f"Do not take its confidence literally: on average it is off by {100 * error:.1f} points."
+    sure = "the model says how sure it is"
+    if report["task"] == Task.MULTI:
+        sure = "the model says how probable each answer is"
+    return Reading(
+        "Can its confidence be trusted?",
+        f"With each answer {sure}. Here texts are grouped by that; upwards stands how often it was right. "
+        "On the dashed line, confidence and truth agree (good calibration).",
+        here,
+    )
+
+
+def _learning_curve(report: Mapping[str, Any]) -> Reading:
+    told = report["learning_curve"]
+    low, high = (100 * end for end in told["interval"])
+    return Reading(
+        "Would more examples help?",
+        "Two cheap models learned from an eighth, a quarter, half and all of some examples: the learning "
+        "curve. The orange dot is what twice as many would bring, with its uncertainty.",
+        f"With twice as many examples expect {100 * told['gain']:+.1f} points ({low:+.1f} to {high:+.1f}).",
+    )
+
+
+def _lengths(report: Mapping[str, Any]) -> Reading:
+    bins = report["figures"]["lengths"]
+    right = "the true number lay within the interval" if report["task"] == Task.NUMBER else "it was right"
+    how = f"Texts are grouped by their number of words; upwards stands how often {right}."
+    if len(bins) < 2:
+        return Reading("Short texts and long ones", how, "There are too few texts to compare lengths.")
+    first, last = bins[0], bins[-1]
+    apart = first["interval"][1] < last["interval"][0] or last["interval"][1] < first["interval"][0]
+    if not apart or abs(first["share"] - last["share"]) < CLEAR_SLOPE:
+        here = "Short and long texts fare about the same, as far as this can be told."
+    else:
+        better, worse = (last, first) if last["share"] > first["share"] else (first, last)
+        here = (
+            f"{'Longer' if better is last else 'Shorter'} texts fare better: {better['share']:.0%} right, "
+            f"against {worse['share']:.0%}."
+        )
+    return Reading("Short texts and long ones", how, here)
+
+
+def _history(report: Mapping[str, Any]) -> Reading:
+    told = report["history"]
+    passes = told["steps"] / max(1, told["steps_per_pass"])
+    how = (
+        "The loss says how surprised the network was by the right answers of the texts it was about to learn "
+        "from; below, how often it was right on them. First only the last layer was fitted; from step 0 on, "
+        "every layer moves (it is unfrozen)."
+    )
+    first, last = told["seen"][0][1], told["seen"][-1][1]
+    here = (
+        f"In {told['steps']:,} steps, {passes:.1f} passes over the texts, "
+        f"the loss went from {first:.2f} to {last:.2f}."
+    )
+    if passes > 1:
+        here += " After the first pass it meets texts it knows, so on unseen texts it is right less often."
+    return Reading("How it learned", how, here)
+
+
+def _sweep(report: Mapping[str, Any]) -> Reading:
+    told = report["sweep"]
+    return Reading(
+        "Choosing the learning rate",
+        "Before training, a learning-rate finder raises the rate a little each step: too low and nothing is "
+        "learned, too high and the loss jumps up.",
+        f"Taken is {told['pick']:.1e}: {told['reason']}.",
+    )

@@ -1,0 +1,136 @@
+"""From a finished run to its report: what the rooms found, gathered for `report/`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .core.blending import Blend
+from .core.events import Listener
+from .core.hardware import inspect_machine
+from .core.settings import Settings
+from .core.tasks import Task
+from .data.corrections import correction_key
+from .data.examples import Examples
+from .data.finding import DataCheck
+from .data.split import rows_that_belong_together
+from .learn.crossval import Checked
+from .learn.curve import learning_curve
+from .learn.evidence import gather
+from .learn.learn import Learned
+from .learn.suspects import find_suspects
+from .model.card import compared, how_good
+from .model.folder import Manifest
+from .report.contents import Doubt, Told
+from .report.figures import HeldBack
+
+CURVE_ROWS, FEWEST_CURVE_ROWS = 2000, 100
+CURVE_COST = 3.0  # reading a row and fitting on it in several sizes, by the time that scoring it takes
+
+
+def cheap_curve(
+    examples: Examples,
+    clusters: NDArray[np.int64],
+    learned: Learned,
+    settings: Settings,
+    *,
+    rows_per_second: float,
+    seconds: float,
+    listener: Listener,
+) -> dict[str, Any] | None:
+    """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
+    rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
+    if examples.task is not Task.SINGLE or rows < FEWEST_CURVE_ROWS:
+        return None
+    chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
+    together = rows_that_belong_together(examples, clusters)[chosen]
+    evidence = gather(examples.take(chosen), together, learned.learner, seed=settings.seed, listener=listener)
+    curve = learning_curve(evidence, rows=len(learned.splits.train), seed=settings.seed)
+    if curve is None:
+        return None
+    return {
+        "sizes": list(curve.sizes),
+        "scores": [1 - error for error in curve.errors],
+        "gain": curve.gain,
+        "interval": list(curve.gain_interval),
+        "rows": curve.rows,
+        "percent": True,
+    }
+
+
+def doubtful_rows(
+    examples: Examples, learned: Learned, checked: Checked, blend: Blend, held: HeldBack
+) -> list[Doubt]:
+    """Rows with a doubtful answer among those that the models had not learned from when they were asked."""
+    if examples.task is not Task.SINGLE:
+        return []
+    splits = learned.splits
+    rows = splits.valid if learned.checked is None else splits.train
+    outputs = blend.outputs(checked.network_logits, checked.ngram_logits)
+    if len(splits.test) == len(held.outputs):  # else it was scored on the user's own test data
+        rows, outputs = np.concatenate([rows, splits.test]), np.concatenate([outputs, held.outputs])
+    suspects = find_suspects(outputs, examples.labels[rows])
+    return [
+        Doubt(
+            line=int(examples.rows[rows[at]]),
+            key=correction_key(str(examples.texts[rows[at]])),
+            text=str(examples.texts[rows[at]]),
+            given=examples.classes[examples.labels[rows[at]]],
+            proposed=examples.classes[suspects.proposed[at]],
+            chance=float(suspects.chance[at]),
+        )
+        for at in suspects.shown
+    ]
+
+
+def report_on(
+    name: str,
+    manifest: Manifest,
+    examples: Examples,
+    learned: Learned,
+    held: HeldBack,
+    check: DataCheck,
+    doubtful: list[Doubt],
+    *,
+    settings: Settings,
+    curve: dict[str, Any] | None,
+    energy: float | None,
+    own_test: bool,
+) -> Told:
+    """What there is to tell of a run."""
+    trained = learned.trained
+    history = {"seen": trained.seen, "steps": trained.steps, "steps_per_pass": trained.steps_per_pass}
+    return Told(
+        model=name,
+        source=examples.understood.source,
+        from_python=examples.understood.format == "Python",
+        options=_options_given(settings),
+        own_test=own_test,
+        counted_in=examples.understood.counted_in,
+        good=how_good(manifest),
+        compared=compared(manifest),
+        scores=manifest.scores,
+        held=held,
+        check=check,
+        choices=manifest.choices,
+        examples_by_class=manifest.data["train_rows_by_class"],
+        rows={"all": manifest.data["rows"], "train": manifest.data["train_rows"]},
+        doubtful=doubtful,
+        sweep=None if learned.sweep is None else asdict(learned.sweep),
+        history=history if trained.seen else None,
+        learning_curve=curve,
+        seconds=manifest.seconds,
+        machine=str(inspect_machine()),
+        energy_joules=energy,
+        minutes_promised=settings.minutes,
+        made_by=f"plaintune {manifest.versions.get('plaintune', '')}",
+    )
+
+
+def _options_given(settings: Settings) -> dict[str, Any]:
+    """What the user said about the data, to be said again by the next command."""
+    names = ("text", "label", "group", "time", "task", "separator")
+    return {name: getattr(settings, name) for name in names if getattr(settings, name)}

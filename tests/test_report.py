@@ -1,0 +1,264 @@
+"""The report: true numbers, plain words, nothing private, nothing run; corrections that find their rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import Cli, review_rows, write_csv
+from plaintune.core.blending import Blend
+from plaintune.core.energy import EnergyMeter
+from plaintune.core.errors import UserError
+from plaintune.core.metrics import gain_over
+from plaintune.core.tasks import Task
+from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
+from plaintune.data.finding import DataCheck
+from plaintune.data.read import read_examples
+from plaintune.report.contents import Doubt, Told, contents
+from plaintune.report.figures import HeldBack, by_class, by_confidence, confusion
+from plaintune.report.page import render_page
+
+TEXTS = np.dtypes.StringDType()
+
+
+def held_back(
+    texts: list[str], truth: list[int], outputs: list[list[float]], classes: tuple[str, ...]
+) -> HeldBack:
+    count = len(texts)
+    return HeldBack(
+        Task.SINGLE, classes, np.array(texts, dtype=TEXTS), np.arange(2, count + 2), np.array(truth),
+        np.array(outputs, dtype=np.float32), np.full((count, len(classes)), 1 / len(classes)),
+        np.full(len(classes), 1 / len(classes)), Blend(Task.SINGLE, 1.0, 0.0),
+    )  # fmt: skip
+
+
+def told_of(held: HeldBack, **changes: Any) -> Told:
+    """A run to be reported, with the rows given and all else plain."""
+    scores = {"metric": "accuracy", "score": 0.5, "score_interval": [0.4, 0.6], "majority_score": 0.3}
+    given: dict[str, Any] = {
+        "model": "mail-model",
+        "source": "my mail.csv",
+        "from_python": False,
+        "options": {},
+        "own_test": False,
+        "counted_in": "line",
+        "good": "Right 50.0% of the time.",
+        "compared": "Guessing: 30.0%.",
+        "scores": scores,
+        "held": held,
+        "check": DataCheck("my mail.csv", 10, ()),
+        "choices": [{"name": "learning rate", "value": "1e-4", "reason": "the sweep says so"}],
+        "examples_by_class": dict.fromkeys(held.classes, 100),
+        "rows": {"all": 10, "train": 8},
+        "doubtful": [],
+        "sweep": None,
+        "history": None,
+        "learning_curve": None,
+        "seconds": 61.0,
+        "machine": "a laptop",
+        "energy_joules": None,
+        "minutes_promised": 60.0,
+        "made_by": "plaintune",
+    }
+    return Told(**{**given, **changes})
+
+
+@pytest.fixture
+def mixed_up() -> HeldBack:
+    """30 texts for three teams; five of billing's go to refunds."""
+    texts = [f"text number {n} about something" for n in range(30)]
+    truth = [n % 3 for n in range(30)]
+    given = [1 if n in (0, 3, 6, 9, 12) else n % 3 for n in range(30)]
+    outputs = [[0.9 if c == answer else 0.05 for c in range(3)] for answer in given]
+    return held_back(texts, truth, outputs, ("billing", "refunds", "other"))
+
+
+def test_the_figures_count_what_was_found_and_what_was_mixed_up(mixed_up: HeldBack) -> None:
+    found = {row["name"]: (row["found"], row["rows"], row["given"]) for row in by_class(mixed_up)}
+    assert found == {"billing": (5, 10, 5), "refunds": (10, 10, 15), "other": (10, 10, 10)}
+    assert confusion(mixed_up)["largest"] == [{"truth": "billing", "told": "refunds", "rows": 5, "of": 10}]
+    (only,) = by_confidence(mixed_up)
+    assert only["rows"] == 30
+    assert only["share"] == pytest.approx(25 / 30)
+
+
+def test_the_gain_over_counting_words_is_of_the_same_rows() -> None:
+    truth = np.arange(400) % 2
+    good = np.eye(2)[truth]
+    poor = good.copy()
+    poor[:40] = 1 - poor[:40]
+    prior = np.array([0.5, 0.5])
+    gain, (low, high) = gain_over(Task.SINGLE, truth, good, poor, prior=prior)
+    assert gain == pytest.approx(0.1)
+    assert 0.06 < low < 0.1 < high < 0.14
+    assert gain_over(Task.SINGLE, truth, good, good, prior=prior) == (0.0, (0.0, 0.0))
+    assert gain_over(Task.MULTI, good.astype(int), good, poor, prior=prior)[0] == pytest.approx(0.1)
+
+
+def test_merging_what_is_mixed_up_is_proposed_with_what_it_would_bring(mixed_up: HeldBack) -> None:
+    actions = {action["title"]: action for action in contents(told_of(mixed_up))["actions"]}
+    merge = actions["Do you need “billing” and “refunds” apart?"]
+    assert merge["command"] == "plaintune train 'my mail.csv' --merge refunds=billing"
+    assert "16.7 points" in merge["why"]
+
+
+def test_data_from_python_get_actions_in_python(mixed_up: HeldBack) -> None:
+    told = told_of(mixed_up, from_python=True, options={"label": ("team",)})
+    commands = [action["command"] for action in contents(told)["actions"]]
+    assert "plaintune.train(…, label=('team',), merge='refunds=billing')" in commands
+
+
+def test_a_review_that_holds_a_script_is_shown_and_escaped() -> None:
+    bad = "<script>document.title = 'gone'</script> & <b>bold</b>"
+    held = held_back([bad, "fine"], [0, 1], [[0.1, 0.9], [0.1, 0.9]], (bad, "good"))
+    doubt = Doubt(2, "00", bad, bad, "good", 0.9)
+    page = render_page(contents(told_of(held, doubtful=[doubt], good=bad)))
+    assert "<script>document" not in page
+    assert "<b>bold" not in page
+    assert page.count("&lt;script&gt;document.title") >= 3
+
+
+def test_what_is_private_is_masked_on_the_page_and_in_its_numbers() -> None:
+    text = "Write to jane.doe@example.com or call +49 30 1234567 today"
+    held = held_back([text, "fine"], [0, 1], [[0.1, 0.9], [0.1, 0.9]], ("bad", "good"))
+
+    def explain(of: str) -> list[tuple[str, int, int, float]]:
+        return [(m[0], m.start(), m.end(), 0.5) for m in re.finditer(r"\s*[\w.]+|\s*\W", of)]
+
+    doubt = Doubt(2, "00", text, "bad", "good", 0.9)
+    for explaining in (None, explain):
+        report = contents(told_of(held, doubtful=[doubt]), explain=explaining)
+        for written in (json.dumps(report), render_page(report)):
+            assert not re.search(r"jane\.doe|@example|1234567", written)
+        shown = "".join(piece for piece, _ in report["mistakes"][0]["texts"])
+        assert shown == "Write to [e-mail] or call [phone number] today"
+
+
+def test_every_link_on_the_page_leads_somewhere(mixed_up: HeldBack) -> None:
+    page = render_page(contents(told_of(mixed_up)))
+    anchors = set(re.findall(r'id="([^"]+)"', page))
+    wanted = set(re.findall(r'href="#([^"]+)"', page))
+    assert {"word-learning-rate", "word-sigmoid", "next"} <= wanted
+    assert wanted - anchors == set()
+
+
+def test_the_page_fetches_nothing(mixed_up: HeldBack) -> None:
+    page = render_page(contents(told_of(mixed_up)))
+    fetched = re.findall(r"(?:src|href)=[\"'](?!#|data:)[^\"']*|@import|url\((?!#|\s*\"?#)", page)
+    assert fetched == []
+
+
+def test_train_writes_a_report_whose_numbers_are_the_scores(trained: tuple[Path, dict[str, Any]]) -> None:
+    folder, printed = trained
+    report = json.loads((folder / "report.json").read_text())
+    assert report["scores"]["score"] == printed["score"]
+    assert sum(rows for *_, rows in report["figures"]["confusion"]["cells"]) == printed["rows"]
+    technique = next(choice["value"] for choice in printed["choices"] if choice["name"] == "technique")
+    assert (report["history"] is None) == (technique != "fine-tuning")
+    assert report["sweep"]["pick"] > 0
+    assert report["answer"]["good"] in (folder / "report.html").read_text()
+
+
+def test_a_report_without_texts_holds_none(
+    cli: Cli, trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, _ = trained
+    done = cli("report", folder, "--out", "page.html", "--no-texts", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout) == {"report": "page.html"}
+    page = (tmp_path / "page.html").read_text()
+    assert not any(text in page for text, _ in review_rows())
+    assert "Right " in page
+    again = cli("report", folder, "--out", "page.html", cwd=tmp_path)
+    assert (again.returncode, again.stderr.count("\n")) == (2, 2)
+    assert (tmp_path / "page.html").read_text() == page
+
+
+def test_training_without_texts_keeps_none_in_the_folder(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    arguments = ("--backbone", tiny_backbone, "--minutes", 5, "--no-texts", "--merge", "negative=positive")
+    refused = cli("train", "reviews.csv", *arguments, cwd=tmp_path)
+    assert refused.returncode == 2  # two answers joined leave nothing to learn
+    assert not list(tmp_path.glob("reviews-model*"))
+    done = cli("train", "reviews.csv", *arguments[:-2], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("report.json", "report.html", "data-check.json"):
+        written = (tmp_path / "reviews-model" / name).read_text()
+        assert not any(text in written for text, _ in review_rows())
+
+
+def test_a_model_without_a_report_says_so(cli: Cli, tmp_path: Path) -> None:
+    done = cli("report", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "There is no report.json" in done.stderr
+
+
+def test_corrections_change_the_answers_they_name_and_not_the_source(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "mail.csv", ["text", "team"], [("pay me", "a"), ("ship it", "b")] * 3)
+    before = source.read_bytes()
+    examples = read_examples(source)
+    moved = Correction(99, int(correction_key("ship it"), 16), "b", "a")
+    after = corrected(examples, [Correction(2, None, "a", "b"), moved], tmp_path / "fixes.csv")
+    assert after.labels.tolist() == [1, 0, 0, 0, 0, 0]
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("1,,b,c", "line 1 with the answer 'b', which is not in the data"),
+        ("77,,,a", "corrects line 77"),
+        ("1,,a,d", "there is no answer 'd'"),
+        ("two,,a,b", "cannot be read as corrections"),
+    ],
+)
+def test_a_correction_that_fits_no_row_is_refused(tmp_path: Path, line: str, problem: str) -> None:
+    examples = read_examples(["pay me", "ship it", "pay", "ship", "hi", "ho"], ["a", "b", "a", "b", "c", "c"])
+    file = tmp_path / "fixes.csv"
+    file.write_text(f"line,key,was,answer\n{line}\n")
+    with pytest.raises(UserError, match=re.escape(problem)):
+        corrected(examples, read_corrections(file), file)
+
+
+def test_a_correction_may_be_given_twice(tmp_path: Path) -> None:
+    examples = read_examples(["pay me", "ship it", "pay", "ship"], ["a", "b", "a", "b"])
+    fix = Correction(int(examples.rows[0]), None, "a", "b")
+    once = corrected(examples, [fix], tmp_path)
+    assert corrected(once, [fix], tmp_path).labels.tolist() == once.labels.tolist() == [1, 1, 0, 1]
+
+
+def test_merged_answers_are_one_and_the_others_keep_their_names() -> None:
+    examples = read_examples(["v", "w", "x", "y", "z", "u"], ["a", "b", "c", "c", "a", "b"])
+    joined = merged(examples, ["a=c"])
+    assert joined.classes == ("b", "c")
+    assert [joined.classes[label] for label in joined.labels] == ["c", "b", "c", "c", "c", "b"]
+    with pytest.raises(UserError, match="no answer 'd'"):
+        merged(examples, ["a=d"])
+
+
+def test_the_meter_adds_up_energy_over_a_counter_that_wraps(tmp_path: Path) -> None:
+    package = tmp_path / "intel-rapl:0"
+    package.mkdir()
+    (tmp_path / "intel-rapl:0:0").mkdir()  # a part of the package, counted in it already
+    (package / "max_energy_range_uj").write_text("10000000")
+
+    def stands_at(microjoules: int) -> None:
+        (package / "energy_uj").write_text(str(microjoules))
+
+    stands_at(9_000_000)
+    meter = EnergyMeter(tmp_path)
+    heard: list[Any] = []
+    listener: Callable[[Any], None] = meter.beside(heard.append)
+    stands_at(9_500_000)
+    listener("event")
+    stands_at(500_000)
+    assert meter.joules == pytest.approx(1.5)
+    assert heard == ["event"]
+    assert EnergyMeter(tmp_path / "nowhere").joules is None
