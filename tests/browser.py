@@ -1,4 +1,4 @@
-"""A real browser for the tests: Debian's chromium, driven by playwright; axe-core looks for what shuts people out.
+"""A browser for the tests: Debian's chromium, driven by playwright; axe-core finds what shuts people out.
 
 Neither is a dependency of plaintune. Where one is missing, the tests that need it are skipped and say why.
 """

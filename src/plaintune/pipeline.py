@@ -29,7 +29,7 @@ from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.split import rows_that_belong_together
 from .model.card import model_card
-from .model.evaluate import evaluate
+from .model.evaluate import Evaluation, evaluate
 from .model.folder import (
     CARD,
     DATA_CHECK,
@@ -47,6 +47,7 @@ from .model.folder import (
 )
 from .model.graph import open_graph
 from .model.predict import Model
+from .model.watch import reference_figures
 
 if TYPE_CHECKING:
     from .learn.crossval import Checked
@@ -126,10 +127,13 @@ def fit(
         write_manifest(staged, manifest)
         stage(listener, "Scoring on examples it has never seen")
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
-        scores = score(Model.load(staged), held_back, checkpoint, listener)
+        deployed = Model.load(staged)
+        result = evaluate(deployed, held_back, kept=checkpoint, listener=listener)
+        scores = score(deployed, held_back, result)
         if test_examples is not None:
             scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
-        manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
+        reference = reference_figures(deployed, held_back.texts, result.outputs)
+        manifest = replace(manifest, scores=scores, reference=reference, seconds=time.monotonic() - started)
         write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
@@ -260,9 +264,8 @@ def read(
     return examples, test_examples
 
 
-def score(model: Model, held_back: Examples, kept: Path, listener: Listener) -> dict[str, Any]:
+def score(model: Model, held_back: Examples, result: Evaluation) -> dict[str, Any]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
-    result = evaluate(model, held_back, kept=kept, listener=listener)
     headline, fresh = result.headline, held_back.take(result.headline_rows)
     baseline = score_outputs(
         model.task, fresh.labels, model.baseline_outputs(fresh.texts), prior=model.prior, groups=fresh.groups

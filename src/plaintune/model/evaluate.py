@@ -25,6 +25,7 @@ class Evaluation:
     all_rows: Score
     without_overlap: Score | None  # None where every text was met in training
     seen: NDArray[np.bool_]  # (rows,) whose text was among the training texts
+    outputs: NDArray[Any]  # what the model said of each row, as `Model.outputs`
 
     @property
     def overlap_rows(self) -> int:
@@ -95,6 +96,6 @@ def evaluate(
     everything = np.arange(len(examples))
     all_rows = score(everything)
     if seen.all():
-        return Evaluation(model.task, all_rows, None, seen)
+        return Evaluation(model.task, all_rows, None, seen, outputs)
     fresh = score(everything[~seen]) if seen.any() else all_rows
-    return Evaluation(model.task, all_rows, fresh, seen)
+    return Evaluation(model.task, all_rows, fresh, seen, outputs)
