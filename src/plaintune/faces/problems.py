@@ -14,6 +14,16 @@ from starlette.exceptions import HTTPException
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 5
+MEANINGS = {
+    400: "The body could not be read.",
+    401: "The token is missing or wrong.",
+    404: "There is no model of that name.",
+    413: "A text is too long, or too much was sent at once.",
+    422: "The body is not what this address takes.",
+    429: "Too many explanations are waiting; Retry-After says when to try again.",
+    501: "This release cannot explain answers.",
+    503: "Too many texts are waiting; Retry-After says when to try again.",
+}
 
 
 class Problem(BaseModel):
@@ -62,7 +72,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with, for its description."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        status: {"description": MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
         for status in statuses
     }
 

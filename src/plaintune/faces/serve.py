@@ -127,10 +127,10 @@ def create_app(
     return Gate(app, limits=limits, token=token, gauges=gauges, log=log)
 
 
-@router.post("/predict", response_model=Answers, responses=documented(400, 401, 413, 422, 503))
 @router.post(
     "/models/{name}/predict", response_model=Answers, responses=documented(400, 401, 404, 413, 422, 503)
 )
+@router.post("/predict", response_model=Answers, responses=documented(400, 401, 413, 422, 503))
 async def predict(request: Request, question: One | Many, name: str | None = None) -> Response:
     """Answer one text, or many."""
     house, served = _house(request), _house(request).chosen(name)
@@ -151,8 +151,8 @@ async def predict(request: Request, question: One | Many, name: str | None = Non
     return JSONResponse({"model": served.name, "version": loaded.version, "predictions": answers})
 
 
-@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501))
 @router.post("/models/{name}/explain", responses=documented(400, 401, 404, 413, 422, 429, 501))
+@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501))
 async def explain(request: Request, question: One, name: str | None = None) -> Response:
     """Say which words of a text decided its answer."""
     house, served = _house(request), _house(request).chosen(name)
@@ -275,6 +275,9 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
         parts = schema["components"]["schemas"]
         parts["Problem"] = Problem.model_json_schema()
         parts["One"]["properties"]["text"]["maxLength"] = limits.most_characters
+        for methods in schema["paths"].values():
+            for operation in methods.values():
+                operation["responses"]["200"]["description"] = "What was asked for."
         many = parts["Many"]["properties"]["texts"]
         many["maxItems"], many["items"]["maxLength"] = limits.most_texts, limits.most_characters
         return schema

@@ -179,7 +179,9 @@ def _load(folder: Path) -> Loaded:
             f"The model in {folder} opens but does not answer ({type(error).__name__}).", "Train it anew."
         ) from error
     file = folder / MANIFEST if folder.is_dir() else folder
-    return Loaded(model, file_sha256(file)[:12], datetime.now(UTC), stamp, Watch(model))
+    return Loaded(
+        model, file_sha256(file)[:12], datetime.now(UTC), stamp, Watch(model, model.manifest.reference)
+    )
 
 
 def _stamp(folder: Path) -> object:

@@ -91,9 +91,9 @@ class Compared:
 class Watch:
     """The latest texts of a running model against its reference; safe to use from several threads."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, reference: Mapping[str, Any] | None) -> None:
         self.names = answer_names(model)
-        self.reference = _whole(model.manifest.reference, len(self.names))
+        self.reference = _whole(reference, len(self.names))
         self.texts = 0
         self._recent: deque[tuple[int, dict[str, NDArray[np.float64]], dict[str, float]]] = deque()
         self._lock = threading.Lock()
