@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -165,7 +166,8 @@ class Served:
 def log_line(event: str, **told: Any) -> None:
     """One JSON object on a line of stdout."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    print(json.dumps({"time": now, "event": event, **told}, ensure_ascii=False), flush=True)
+    with contextlib.suppress(OSError):  # whoever read the log is gone: answering goes on
+        print(json.dumps({"time": now, "event": event, **told}, ensure_ascii=False), flush=True)
 
 
 def _load(folder: Path) -> Loaded:

@@ -169,7 +169,8 @@ def _spread(values: NDArray[np.float64]) -> dict[str, Any]:
     """Shares between tenths of what was seen; of answers, the share of each."""
     if values.ndim == 2:
         return {"edges": [], "shares": (values.sum(axis=0) / len(values)).round(6).tolist()}
-    edges = np.unique(np.quantile(values, np.linspace(0.1, 0.9, 9)).round(6))
+    tenths = np.quantile(values, np.linspace(0.1, 0.9, 9))
+    edges = np.unique(np.append(tenths, values.min() - 1e-5).round(6))  # what is less than ever is apart
     shares = _counts(values, edges.tolist()) / len(values)
     return {
         "edges": edges.tolist(),
@@ -181,7 +182,7 @@ def _spread(values: NDArray[np.float64]) -> dict[str, Any]:
 def _counts(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[np.float64]:
     if values.ndim == 2:
         return np.asarray(values.sum(axis=0), dtype=np.float64)
-    between = np.searchsorted(np.asarray(edges), values, side="right")
+    between = np.searchsorted(np.asarray(edges), values, side="left")
     return np.bincount(between, minlength=len(edges) + 1).astype(np.float64)
 
 
