@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,12 @@ class Service:
 
 
 @contextlib.contextmanager
-def serving(*arguments: object, cwd: Path, **env: str) -> Iterator[Service]:
+def serving(
+    *arguments: object, cwd: Path, program: Sequence[str] = ("-m", "plaintune"), **env: str
+) -> Iterator[Service]:
     """`plaintune serve ARGUMENTS` at a free port, until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "plaintune", "serve", *map(str, arguments), "--port", "0"],
+        [sys.executable, *program, "serve", *map(str, arguments), "--port", "0"],
         cwd=cwd, env={**os.environ, **env}, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -75,6 +78,21 @@ def test_one_text_and_many_get_the_answers_of_predict(service: Service, folder: 
         )
         assert found["probabilities"] == pytest.approx(wanted.probabilities, abs=1e-5)
         assert found["unsure"] == (wanted.confidence < 0.8)
+
+
+def test_an_answer_leaves_at_once(service: Service) -> None:
+    split = urlsplit(service.address)
+    connection = http.client.HTTPConnection(split.netloc)
+    connection.connect()
+    connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    seconds = []
+    for _ in range(20):
+        started = time.monotonic()
+        connection.request("GET", "/health")
+        connection.getresponse().read()
+        seconds.append(time.monotonic() - started)
+    connection.close()
+    assert min(seconds[5:]) < 0.03  # body and headers waiting for one another take 0.04
 
 
 def test_each_model_answers_under_its_name(service: Service, folder: Path) -> None:
@@ -145,7 +163,8 @@ def test_health_ready_metrics_and_description(service: Service, folder: Path) ->
     texts = next(line for line in page.splitlines() if line.startswith("plaintune_texts_total{"))
     assert float(texts.split()[-1]) >= len(GOOD)
     described = service.ask("/openapi.json").json
-    assert described["components"]["schemas"]["Many"]["properties"]["texts"]["maxItems"] == 50
+    many = described["components"]["schemas"]["Many"]["properties"]["texts"]
+    assert many["description"] == "At most 50. At most 3,000 characters each."
     assert set(described["paths"]) >= {
         "/predict",
         "/explain",
@@ -202,6 +221,36 @@ def test_a_full_queue_says_so_at_once(folder: Path, tmp_path: Path) -> None:
         assert refused.headers["retry-after"] == "1"
         assert len(waiting.result().json["predictions"]) == 400
         assert service.ask("/predict", {"text": "me too"}).status == 200
+
+
+SLOW_EXPLAINER = """
+import sys, time, types
+class Explanation:
+    def as_json(self):
+        return {"pieces": [{"text": "a", "start": 0, "end": 1, "weight": 1.0}]}
+def explain(model, text):
+    time.sleep(1)
+    return Explanation()
+sys.modules["plaintune.model.explain"] = types.SimpleNamespace(explain=explain)
+from plaintune.faces.cli import main
+main()
+"""
+
+
+def test_explanations_are_given_a_few_at_a_time(folder: Path, tmp_path: Path) -> None:
+    with (
+        serving(folder, cwd=tmp_path, program=("-c", SLOW_EXPLAINER)) as service,
+        ThreadPoolExecutor(7) as pool,
+    ):
+        replies = list(pool.map(lambda _: service.ask("/explain", {"text": "a"}), range(6)))
+        given = [reply for reply in replies if reply.status == 200]
+        assert len(given) == 4
+        assert given[0].json["explanation"]["pieces"][0]["text"] == "a"
+        for reply in replies:
+            if reply.status != 200:
+                is_problem(reply, 429)
+        is_problem(service.ask(f"/models/{folder.name}/explain", {"text": "a" * 10_001}), 413)
+        is_problem(service.ask("/explain", {"texts": ["a"]}), 422)
 
 
 def test_unsure_texts_are_kept_once_for_a_person_to_label(folder: Path, tmp_path: Path, cli: Cli) -> None:

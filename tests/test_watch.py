@@ -75,7 +75,7 @@ def test_nothing_is_said_of_few_texts(model: Model) -> None:
 
 def test_only_the_latest_texts_count_as_now(model: Model) -> None:
     found = watch_of(model, usual_reference(model), drawn(OTHER, 300, 0) + drawn(USUAL, RECENT_TEXTS, 3))
-    assert RECENT_TEXTS <= found["texts"] < RECENT_TEXTS + 50
+    assert RECENT_TEXTS <= found["texts"] < RECENT_TEXTS + 100
     assert found["unknown_words"].level == "as usual"
 
 

@@ -127,48 +127,30 @@ def create_app(
     return Gate(app, limits=limits, token=token, gauges=gauges, log=log)
 
 
+@router.post("/predict", response_model=Answers, responses=documented(400, 401, 413, 422, 503))
+async def predict(request: Request, question: One | Many) -> Response:
+    """Answer one text, or many, by the first model."""
+    return await _predict(request, _house(request).chosen(None), question)
+
+
 @router.post(
     "/models/{name}/predict", response_model=Answers, responses=documented(400, 401, 404, 413, 422, 503)
 )
-@router.post("/predict", response_model=Answers, responses=documented(400, 401, 413, 422, 503))
-async def predict(request: Request, question: One | Many, name: str | None = None) -> Response:
-    """Answer one text, or many."""
-    house, served = _house(request), _house(request).chosen(name)
-    texts = [question.text] if isinstance(question, One) else question.texts
-    _remember(request, served, texts)
-    if len(texts) > house.limits.most_texts:
-        raise Refused(
-            413, f"{len(texts):,} texts at once are too many.", f"Send at most {house.limits.most_texts:,}."
-        )
-    _check_lengths(texts, house.limits.most_characters)
-    try:
-        loaded, predictions = await served.predict(texts)
-    except Full:
-        raise Refused(
-            503, "Too many texts are waiting.", "Try again in a second.", headers={"Retry-After": "1"}
-        ) from None
-    answers = [served.told(prediction) for prediction in predictions]
-    return JSONResponse({"model": served.name, "version": loaded.version, "predictions": answers})
+async def predict_by(request: Request, question: One | Many, name: str) -> Response:
+    """Answer one text, or many, by the model of that name."""
+    return await _predict(request, _house(request).chosen(name), question)
+
+
+@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501))
+async def explain(request: Request, question: One) -> Response:
+    """Say which words of a text decided the first model's answer."""
+    return await _explain(request, _house(request).chosen(None), question.text)
 
 
 @router.post("/models/{name}/explain", responses=documented(400, 401, 404, 413, 422, 429, 501))
-@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501))
-async def explain(request: Request, question: One, name: str | None = None) -> Response:
-    """Say which words of a text decided its answer."""
-    house, served = _house(request), _house(request).chosen(name)
-    _remember(request, served, [question.text])
-    _check_lengths([question.text], house.limits.most_explained_characters)
-    explanation = _explainer()
-    if served.explaining >= MOST_EXPLANATIONS:
-        raise Refused(
-            429, "Too many explanations are waiting.", "Try again soon.", headers={"Retry-After": "2"}
-        )
-    served.explaining += 1
-    try:
-        found = await served.alone(lambda model: explanation(model, question.text))
-    finally:
-        served.explaining -= 1
-    return JSONResponse({"model": served.name, "explanation": found.as_json()})
+async def explain_by(request: Request, question: One, name: str) -> Response:
+    """Say which words of a text decided the answer of the model of that name."""
+    return await _explain(request, _house(request).chosen(name), question.text)
 
 
 @router.get("/models", responses=documented(401))
@@ -218,6 +200,41 @@ async def static(name: str) -> Response:
     if file.parent != WEB or file.suffix not in KINDS or not file.is_file():
         raise Refused(404, "There is nothing at this address.", "See /docs for what there is.")
     return Response(file.read_bytes(), media_type=KINDS[file.suffix], headers={"Cache-Control": "no-cache"})
+
+
+async def _predict(request: Request, served: Served, question: One | Many) -> Response:
+    limits = _house(request).limits
+    texts = [question.text] if isinstance(question, One) else question.texts
+    _remember(request, served, texts)
+    if len(texts) > limits.most_texts:
+        raise Refused(
+            413, f"{len(texts):,} texts at once are too many.", f"Send at most {limits.most_texts:,}."
+        )
+    _check_lengths(texts, limits.most_characters)
+    try:
+        loaded, predictions = await served.predict(texts)
+    except Full:
+        raise Refused(
+            503, "Too many texts are waiting.", "Try again in a second.", headers={"Retry-After": "1"}
+        ) from None
+    answers = [served.told(prediction) for prediction in predictions]
+    return JSONResponse({"model": served.name, "version": loaded.version, "predictions": answers})
+
+
+async def _explain(request: Request, served: Served, text: str) -> Response:
+    _remember(request, served, [text])
+    _check_lengths([text], _house(request).limits.most_explained_characters)
+    explanation = _explainer()
+    if served.explaining >= MOST_EXPLANATIONS:
+        raise Refused(
+            429, "Too many explanations are waiting.", "Try again soon.", headers={"Retry-After": "2"}
+        )
+    served.explaining += 1
+    try:
+        found = await served.alone(lambda model: explanation(model, text))
+    finally:
+        served.explaining -= 1
+    return JSONResponse({"model": served.name, "explanation": found.as_json()})
 
 
 def _house(request: Request) -> House:
@@ -274,12 +291,12 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
         schema = make()
         parts = schema["components"]["schemas"]
         parts["Problem"] = Problem.model_json_schema()
-        parts["One"]["properties"]["text"]["maxLength"] = limits.most_characters
         for methods in schema["paths"].values():
             for operation in methods.values():
                 operation["responses"]["200"]["description"] = "What was asked for."
-        many = parts["Many"]["properties"]["texts"]
-        many["maxItems"], many["items"]["maxLength"] = limits.most_texts, limits.most_characters
+        most = f"At most {limits.most_characters:,} characters"  # in words: a breach is 413, not 422
+        parts["One"]["properties"]["text"]["description"] = f"{most}."
+        parts["Many"]["properties"]["texts"]["description"] = f"At most {limits.most_texts:,}. {most} each."
         return schema
 
     app.openapi = described  # type: ignore[method-assign]

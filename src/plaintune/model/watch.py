@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECENT_TEXTS = 5000  # the latest ones, that count as "now"
 ENOUGH_TEXTS = 200  # below that, chance alone moves the shares by more than SOMEWHAT
 SOMEWHAT, VERY = 0.1, 0.25  # of the texts would have to be others for the shares to be as usual
+BLOCK_TEXTS = 100  # are forgotten together
 SAMPLE_ROWS = 5000
 NONE_OF_THEM = "(none)"  # several answers: the text that got none
 IN_WORDS = {
@@ -104,8 +105,14 @@ class Watch:
         counts = {name: _counts(found, self._edges(name)) for name, found in values.items()}
         sums = {name: float(found.sum()) for name, found in values.items()}
         with self._lock:
-            self._recent.append((len(seen), counts, sums))
             self.texts += len(seen)
+            texts = len(seen)
+            if self._recent and self._recent[-1][0] + texts <= BLOCK_TEXTS:  # one by one they would be many
+                before, counts_before, sums_before = self._recent.pop()
+                texts += before
+                counts = {name: counts_before[name] + found for name, found in counts.items()}
+                sums = {name: sums_before[name] + found for name, found in sums.items()}
+            self._recent.append((texts, counts, sums))
             while self.texts - self._recent[0][0] >= RECENT_TEXTS:
                 self.texts -= self._recent.popleft()[0]
 
