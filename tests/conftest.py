@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from browser import accessibility_faults, axe_script, browser, browser_page, complaints  # noqa: F401  fixtures
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 

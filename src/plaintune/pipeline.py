@@ -31,7 +31,7 @@ from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.split import rows_that_belong_together
 from .model.card import model_card
-from .model.evaluate import evaluate
+from .model.evaluate import Evaluation, evaluate
 from .model.folder import (
     CARD,
     DATA_CHECK,
@@ -49,6 +49,7 @@ from .model.folder import (
 )
 from .model.graph import open_graph
 from .model.predict import Model
+from .model.watch import reference_figures
 from .report.figures import HeldBack
 
 if TYPE_CHECKING:
@@ -136,18 +137,21 @@ def fit(
         stage(listener, "Scoring on examples it has never seen")
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
         scoring = time.monotonic()
-        scores, held = score(Model.load(staged), held_back, checkpoint, listener)
+        deployed = Model.load(staged)
+        result = evaluate(deployed, held_back, kept=checkpoint, listener=listener)
         rows_per_second = len(held_back) / (time.monotonic() - scoring)
+        scores, held = score(deployed, held_back, result)
         if test_examples is not None:
             scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
-        manifest = replace(manifest, scores=scores, seconds=time.monotonic() - started)
-        write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         curve = cheap_curve(
             examples, repeats.clusters, learned, settings,
             rows_per_second=rows_per_second,
             seconds=min(CURVE_SHARE * (time.monotonic() - started), seconds_left() - CLOSING_SECONDS),
             listener=listener,
         )  # fmt: skip
+        reference = reference_figures(deployed, held_back.texts, result.outputs)
+        manifest = replace(manifest, scores=scores, reference=reference, seconds=time.monotonic() - started)
+        write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         stage(listener, "Writing the report")
         told = report_on(
             out.name, manifest, examples, learned, held, checked_data,
@@ -290,11 +294,8 @@ def read(
     return merged(examples, wanted.merge), merged(test_examples, wanted.merge)
 
 
-def score(
-    model: Model, held_back: Examples, kept: Path, listener: Listener
-) -> tuple[dict[str, Any], HeldBack]:
+def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[str, Any], HeldBack]:
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
-    result = evaluate(model, held_back, kept=kept, listener=listener)
     headline, fresh = result.headline, held_back.take(result.headline_rows)
     counted = model.baseline_outputs(fresh.texts)
     baseline = score_outputs(model.task, fresh.labels, counted, prior=model.prior, groups=fresh.groups)

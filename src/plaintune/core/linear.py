@@ -46,6 +46,15 @@ class NgramModel:
         answers = self.weights.shape[1] + self.opposed
         return np.concatenate(blocks) if blocks else np.zeros((0, answers), dtype=np.float32)
 
+    def unknown_words(self, texts: Texts) -> NDArray[np.float64]:
+        """Of each text, the share of its different words outside the vocabulary. Shape (texts,)."""
+        shares = [np.zeros(0)]
+        for block in NgramHasher(NgramShape(words=1)).blocks(texts):
+            _, _, start = known_ngrams(block, self.vocabulary, sublinear=False)
+            words = np.maximum(np.diff(block.start), 1)
+            shares.append((np.diff(block.start) - np.diff(start)) / words)
+        return np.concatenate(shares)
+
     def _block_logits(self, block: HashedTexts) -> NDArray[np.float32]:
         column, value, start = known_ngrams(block, self.vocabulary, sublinear=self.sublinear)
         value = value * self.scale[column]

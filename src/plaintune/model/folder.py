@@ -47,6 +47,7 @@ class Manifest:
     versions: dict[str, str]
     seconds: float
     parity: Mapping[str, float] | None = None  # of the graph with torch
+    reference: Mapping[str, Any] | None = None  # of `model.watch`; None in a folder of an older release
     format_version: int = FORMAT_VERSION
     files: Mapping[str, Mapping[str, Any]] | None = None  # bytes and sha256 of each part
 

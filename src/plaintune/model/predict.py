@@ -66,7 +66,11 @@ class Model:
 
     def predict(self, texts: str | Sequence[str]) -> list[Prediction]:
         """The answer to each text; a single text gives a list of one."""
-        return [self._prediction(row) for row in self.outputs(texts)]
+        return self.predictions(self.outputs(texts))
+
+    def predictions(self, outputs: NDArray[Any]) -> list[Prediction]:
+        """`outputs` as answers."""
+        return [self._prediction(row) for row in outputs]
 
     def outputs(
         self, texts: str | Texts, *, kept: Path | None = None, listener: Listener = silent
@@ -87,6 +91,10 @@ class Model:
         """What counting words alone says, shaped as `outputs`."""
         evidence = self._ngrams.logits(texts)
         return self.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
+
+    def unknown_words(self, texts: Texts) -> NDArray[np.float64]:
+        """Of each text, the share of its different words that are not among the counted ones."""
+        return self._ngrams.unknown_words(texts)
 
     def _prediction(self, outputs: NDArray[Any]) -> Prediction:
         sureness = float(self.blend.sureness(outputs[None])[0])

@@ -1,0 +1,192 @@
+"""What every request passes: a number of its own, the token, the size of its body, a line in the log."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .gauges import Gauges
+from .problems import MEDIA_TYPE, Refused, our_fault, problem_body
+from .served import Limits, Log
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+OPEN_PATHS = ("/", "/watch", "/docs", "/openapi.json", "/health", "/ready")  # these need no token
+STATIC = "/static/"
+MOST_HELD_BODIES = 16  # of the greatest size, all requests together
+DRAINED_BODIES = 4  # of a body too large this much is read and dropped, so that its sender hears why
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = [
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+]
+
+
+class Gate:
+    """The app behind its door. The scope gets `request_id`, and `told` for what handlers add to the log."""
+
+    def __init__(self, app: App, *, limits: Limits, token: str | None, gauges: Gauges, log: Log) -> None:
+        self.app, self.limits, self.gauges, self.log = app, limits, gauges, log
+        self.token = token.encode() if token else None
+        self.held = 0  # bytes of bodies being read or answered
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        visit = _Visit(scope, send)
+        try:
+            await self._serve(scope, receive, visit)
+        except Refused as refused:
+            await visit.refuse(refused)
+        except Exception as error:
+            scope["told"]["fault"] = _where(error)
+            if not visit.status:
+                await visit.refuse(our_fault())
+        finally:
+            self._record(scope, visit)
+
+    async def _serve(self, scope: Scope, receive: Receive, visit: _Visit) -> None:
+        self._check_token(scope)
+        body, ours = b"", 0
+        try:
+            if scope["method"] == "POST":
+                declared = int(_header(scope, b"content-length") or 0)
+                chunks: list[bytes] = []
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        visit.status = visit.status or 499  # gone before it had asked
+                        return
+                    chunk = message.get("body", b"")
+                    ours += len(chunk)
+                    too_large = max(ours, declared) > self.limits.most_bytes
+                    if too_large:
+                        chunks.clear()
+                    else:
+                        chunks.append(chunk)
+                        self.held += len(chunk)
+                    done = not message.get("more_body")
+                    if too_large and (done or max(ours, declared) > DRAINED_BODIES * self.limits.most_bytes):
+                        raise self._too_large()
+                    if self.held > MOST_HELD_BODIES * self.limits.most_bytes:
+                        raise Refused(
+                            503, "Too much is being read.", "Try again soon.", headers={"Retry-After": "1"}
+                        )
+                    if done:
+                        break
+                body = b"".join(chunks)
+            await self.app(scope, _once(body, receive), visit.send)
+        finally:
+            self.held -= min(ours, self.held)
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            413,
+            f"The body is larger than {self.limits.most_bytes:,} bytes.",
+            "Send fewer texts at a time.",
+            headers={"Connection": "close"},
+        )
+
+    def _check_token(self, scope: Scope) -> None:
+        if self.token is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(STATIC):
+            return
+        kind, _, given = _header(scope, b"authorization").partition(b" ")
+        if kind.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self.token):
+            raise Refused(
+                401,
+                "This service asks for a token.",
+                "Send it as a header: Authorization: Bearer TOKEN",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    def _record(self, scope: Scope, visit: _Visit) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        seconds = time.perf_counter() - visit.started
+        self.gauges.requests.labels(route, str(visit.status)).inc()
+        self.gauges.seconds.labels(route).observe(seconds)
+        self.log(
+            "request",
+            request_id=scope["request_id"],
+            method=scope["method"],
+            route=route,
+            status=visit.status,
+            ms=round(1000 * seconds, 1),
+            **scope["told"],
+        )
+
+
+class _Visit:
+    """One request's number, time and status, and the headers that every answer bears."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        asked = _header(scope, b"x-request-id").decode("latin-1")
+        self.request_id = asked if REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        scope["request_id"], scope["told"] = self.request_id, {}
+        self.started = time.perf_counter()
+        self.status = 0
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Pass a part of the answer on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            given = list(message.get("headers", []))
+            names = {name.lower() for name, _ in given}
+            own = [*HEADERS, (b"x-request-id", self.request_id.encode())]
+            message["headers"] = given + [(name, value) for name, value in own if name not in names]
+        await self._send(message)
+
+    async def refuse(self, refused: Refused) -> None:
+        """Answer with a problem."""
+        headers = {"Content-Type": MEDIA_TYPE, **refused.headers}
+        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        await self.send({"type": "http.response.start", "status": refused.status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": problem_body(refused, self.request_id)})
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")
+
+
+def _once(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, and then whatever comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
+
+
+def _where(error: BaseException) -> str:
+    """The kind of an error and the lines it came through; not its message, which may hold a text."""
+    lines, step = [], error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        lines.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{step.tb_lineno}")
+        step = step.tb_next
+    return f"{type(error).__name__} at {' > '.join(lines[-6:])}"

@@ -1,0 +1,140 @@
+"""The process around the service: its port, its signals, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import quote
+
+import uvicorn
+
+from ..core.errors import UserError
+from .gauges import Gauges
+from .serve import create_app
+from .served import Limits, Served, log_line
+from .unsure import UnsureLog
+
+GRACE_SECONDS = 30  # to finish what was asked before it was told to stop
+BACKLOG = 2048
+
+
+def run(
+    folders: Mapping[str, Path],
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    watch: bool,
+    unsure: float,
+    log_unsure: Path | None,
+    log_texts: bool,
+    quiet: bool,
+    limits: Limits,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, and finish what was begun. SIGHUP loads the folders anew."""
+    listening = _listen(host, port)
+    gauges = Gauges()
+    models = {
+        name: Served(
+            folder, name=name, limits=limits, unsure=unsure, gauges=gauges, log=log_line,
+            unsure_log=_unsure_log(log_unsure, name if len(folders) > 1 else None),
+        )
+        for name, folder in folders.items()
+    }  # fmt: skip
+    gate = create_app(
+        models, limits=limits, gauges=gauges, log=log_line, token=token, log_texts=log_texts,
+        watch_folders=watch,
+    )  # fmt: skip
+    address = _address(host, listening)
+    if not quiet:
+        for line in _welcome(models, address, host, token):
+            print(line, file=sys.stderr, flush=True)
+    log_line("started", address=address, models={name: m.loaded.version for name, m in models.items()})
+    config = uvicorn.Config(
+        gate, access_log=False, log_config=None, server_header=False, backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip
+    asyncio.run(_Server(config, models).serve(sockets=[listening]))
+    log_line("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Takes the signals itself: uvicorn would end the process by the signal, not with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, models: Mapping[str, Served]) -> None:
+        super().__init__(config)
+        self.models = models
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, at once when told twice; reload on SIGHUP."""
+        loop = asyncio.get_running_loop()
+        for stop in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(stop, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        yield
+
+    def _stop(self) -> None:
+        log_line("stopping")
+        self.force_exit, self.should_exit = self.should_exit, True
+
+    def _reload(self) -> None:
+        for served in self.models.values():
+            task = asyncio.get_running_loop().create_task(served.reload())
+            self._reloads.add(task)
+            task.add_done_callback(self._reloads.discard)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that holds the port, before the models are loaded."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio sends small packets at once only where the protocol is named; else each answer takes 40 ms more
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        return listening
+    except OSError as error:
+        listening.close()
+        fix = f"Choose another port: --port {port + 1 if port < 65535 else 8000}"
+        raise UserError(f"Cannot listen at {host}:{port}: {error.strerror or error}.", fix) from None
+
+
+def _address(host: str, listening: socket.socket) -> str:
+    port = listening.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{shown}:{port}"
+
+
+def _welcome(models: Mapping[str, Served], address: str, host: str, token: str | None) -> Iterator[str]:
+    yield f"Serving {', '.join(models)} at {address} (Ctrl-C stops it)."
+    if len(models) > 1:
+        for name in models:
+            yield f"  {name}: {address}/models/{quote(name)}/predict"
+    if token is None and not _is_this_machine(host):
+        yield (
+            "Careful: whoever reaches this machine can use it. Ask for a token: --token-file FILE; "
+            "and put something that speaks HTTPS before it."
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unsure_log(file: Path | None, name: str | None) -> UnsureLog | None:
+    """The table for one model; of several, each has its own, with its name in the file's."""
+    if file is None:
+        return None
+    return UnsureLog(file if name is None else file.with_stem(f"{file.stem}-{name}"))

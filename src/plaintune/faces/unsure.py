@@ -1,0 +1,54 @@
+"""The texts that a running model was unsure of, kept for a person to answer."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.features import text_hash
+from ..model.predict import Prediction
+
+MOST_ROWS = 100_000
+
+
+class UnsureLog:
+    """Texts that a model was unsure of, each once, in a table that `label` and `train` take."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.Lock()
+        self._known: set[int] = set()
+        try:
+            if not file.exists():
+                self._write([["text", "label", "guess", "confidence"]])
+            else:
+                with file.open(encoding="utf-8", newline="") as kept:
+                    csv.field_size_limit(sys.maxsize)
+                    self._known = {text_hash(row[0]) for row in csv.reader(kept) if row}
+                self._write([])
+        except (OSError, csv.Error, UnicodeDecodeError) as error:
+            fix = "Choose another file: --log-unsure FILE"
+            raise UserError(f"{file} cannot be written ({error}).", fix) from None
+
+    def add(self, doubted: Sequence[tuple[str, Prediction]]) -> None:
+        """Append the texts not there yet; the label's place stays empty for a person to fill in."""
+        rows = []
+        with self._lock:
+            for text, prediction in doubted:
+                key = text_hash(text)
+                if key in self._known or len(self._known) > MOST_ROWS or not text.strip():
+                    continue
+                self._known.add(key)
+                guess = prediction.answer
+                told = ";".join(guess) if isinstance(guess, list) else str(guess)
+                rows.append([text, "", told, f"{prediction.confidence:.4f}"])
+            if rows:
+                self._write(rows)
+
+    def _write(self, rows: Sequence[Sequence[str]]) -> None:
+        with self.file.open("a", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)

@@ -1,0 +1,76 @@
+// Tables as text, read and written in the browser: quoted cells, commas, semicolons or tabs.
+
+const DELIMITERS = [",", ";", "\t"];
+
+/** The text in a file's bytes: UTF-8, UTF-16 with its mark, or what older spreadsheets write. */
+export function decode(bytes) {
+  const [first, second] = new Uint8Array(bytes.slice(0, 2));
+  if (first === 0xff && second === 0xfe) return new TextDecoder("utf-16le").decode(bytes);
+  if (first === 0xfe && second === 0xff) return new TextDecoder("utf-16be").decode(bytes);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return new TextDecoder("windows-1252").decode(bytes);
+  }
+}
+
+/** The mark between cells that the first line holds most often, outside of quotes. */
+export function delimiterOf(text) {
+  const counts = new Map(DELIMITERS.map((mark) => [mark, 0]));
+  let quoted = false;
+  for (const character of text) {
+    if (character === '"') quoted = !quoted;
+    else if (!quoted && character === "\n") break;
+    else if (!quoted && counts.has(character)) counts.set(character, counts.get(character) + 1);
+  }
+  return DELIMITERS.reduce((best, mark) => (counts.get(mark) > counts.get(best) ? mark : best));
+}
+
+/** Rows of cells. A quote opens a cell only at its start, so that an inch mark inside is just a mark. */
+export function parse(text, delimiter) {
+  const rows = [];
+  let row = [], at = 0;
+  const end = text.length;
+  while (at < end) {
+    let cell;
+    if (text[at] === '"') {
+      let close = at + 1;
+      for (;;) {
+        close = text.indexOf('"', close);
+        if (close < 0) close = end;
+        if (text[close + 1] !== '"') break;
+        close += 2;
+      }
+      cell = text.slice(at + 1, close).replaceAll('""', '"');
+      at = Math.min(close + 1, end);
+    } else cell = "";
+    const from = at;
+    while (at < end && text[at] !== delimiter && text[at] !== "\n" && text[at] !== "\r") at += 1;
+    row.push(cell + text.slice(from, at));
+    if (text[at] === delimiter) {
+      at += 1;
+      if (at < end) continue;
+      row.push("");
+    } else if (text[at] === "\r" && text[at + 1] === "\n") at += 2;
+    else at += 1;
+    if (row.length > 1 || row[0] !== "") rows.push(row);
+    row = [];
+  }
+  return rows;
+}
+
+/** One row as a line. */
+export function line(cells, delimiter) {
+  const written = cells.map((cell) => {
+    const text = cell === null || cell === undefined ? "" : String(cell);
+    return text.includes(delimiter) || /["\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  });
+  return `${written.join(delimiter)}\r\n`;
+}
+
+/** `wanted`, with a number behind where columns of that name are there already. */
+export function freeName(wanted, columns) {
+  let name = wanted;
+  for (let number = 2; columns.includes(name); number += 1) name = `${wanted}_${number}`;
+  return name;
+}

@@ -1,0 +1,211 @@
+"""The pages of `plaintune serve` in a real browser: with a mouse, a keyboard, a phone, and in the dark."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import take_picture
+from conftest import BAD, GOOD, write_csv
+from plaintune.model.predict import Model
+from service import Service, serving
+
+pytestmark = pytest.mark.slow
+TOKEN = "a-token-for-the-tests-0123456789"
+
+
+@pytest.fixture(scope="module")
+def service(trained: tuple[Path, dict[str, Any]]) -> Iterator[Service]:
+    with serving(trained[0], "--unsure", 1, cwd=trained[0].parent) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def model(trained: tuple[Path, dict[str, Any]]) -> Model:
+    return Model.load(trained[0])
+
+
+def answer(page: Any, address: str, text: str) -> str:
+    page.goto(address)
+    page.fill("#text", text)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#result:visible")
+    return str(page.inner_text("#answer"))
+
+
+def test_a_text_gets_its_answer_and_confidence_by_keyboard_alone(
+    browser_page: Any, service: Service, model: Model
+) -> None:
+    browser_page.goto(service.address)
+    browser_page.wait_for_function("document.activeElement.id === 'text'")
+    browser_page.wait_for_selector("#curl:not(:empty)")
+    browser_page.keyboard.type(GOOD[0])
+    browser_page.keyboard.press("Tab")
+    browser_page.keyboard.press("Enter")
+    browser_page.wait_for_selector("#result:visible")
+    expected = model.predict(GOOD[0])[0]
+    assert browser_page.inner_text("#answer") == expected.answer
+    assert f"{round(100 * expected.confidence)}% sure" in browser_page.inner_text("#sure")
+    assert browser_page.locator("#bars li").count() == 2
+
+
+def test_a_text_of_markup_is_shown_as_text(browser_page: Any, service: Service) -> None:
+    answer(browser_page, service.address, "<img src=x onerror=alert(1)> <b>bold</b>")
+    assert browser_page.locator("main img, main b").count() == 0
+    assert "onerror" in browser_page.inner_text("#python")
+
+
+def test_the_deciding_words_are_marked(browser_page: Any, service: Service) -> None:
+    pieces = [
+        {"text": "loved", "start": 4, "end": 9, "weight": 0.9},
+        {"text": "boring", "start": 13, "end": 19, "weight": -0.3},
+        {"text": "it", "start": 10, "end": 12, "weight": 0.001},
+    ]
+    body = json.dumps({"model": "m", "explanation": {"pieces": pieces}})
+    browser_page.route("**/explain", lambda route: route.fulfill(body=body, content_type="application/json"))
+    answer(browser_page, service.address, "🎈 I loved it boring")
+    browser_page.wait_for_selector("#why:visible")
+    assert browser_page.locator("#words mark").all_inner_texts() == ["loved", "boring"]
+    assert browser_page.locator("#words mark.against").all_inner_texts() == ["boring"]
+    assert browser_page.inner_text("#words") == "🎈 I loved it boring"
+    assert "“loved”" in browser_page.inner_text("#why-told")
+
+
+def saved(page: Any, folder: Path) -> list[list[str]]:
+    page.wait_for_selector("#done:visible", timeout=60_000)
+    with page.expect_download() as download:
+        page.click("#save")
+    file = folder / download.value.suggested_filename
+    download.value.save_as(file)
+    return list(csv.reader(file.open(encoding="utf-8-sig", newline="")))
+
+
+def test_a_file_comes_back_with_the_answers_of_predict_in_every_row(
+    browser_page: Any, service: Service, model: Model, tmp_path: Path
+) -> None:
+    texts = [f'{text}, "quoted"\nand {number}' for number in range(12) for text in GOOD + BAD]
+    rows = [(str(number), text, "kept") for number, text in enumerate([*texts, "  "])]
+    file = write_csv(tmp_path / "mail.csv", ["id", "Review", "answer"], rows)
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", file)
+    header, *found = saved(browser_page, tmp_path)
+    assert header == ["id", "Review", "answer", "answer_2", "confidence", "unsure"]
+    assert [tuple(row[:3]) for row in found] == rows
+    for row, expected in zip(found, model.predict(texts), strict=False):
+        assert row[3] == expected.answer
+        assert float(row[4]) == pytest.approx(expected.confidence, abs=2e-4)
+    assert found[-1][3:] == ["", "", ""]
+    assert "240 rows answered. 1 row without a usable text" in browser_page.inner_text("#done-told")
+
+
+def test_a_file_of_other_columns_asks_which_one_and_tells_its_progress(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    file = tmp_path / "windows.csv"
+    file.write_bytes("nr;café\r\n1;très bon\r\n2;nul\r\n".encode("cp1252"))
+    browser_page.goto(service.address)
+    browser_page.evaluate(
+        "window.told = [];"
+        "new MutationObserver(() => told.push(document.getElementById('progress-told').textContent))"
+        ".observe(document.getElementById('progress-told'), {childList: true})"
+    )
+    browser_page.set_input_files("#file", file)
+    browser_page.wait_for_selector("#column-choice:visible")
+    browser_page.select_option("#column", label="café")
+    browser_page.click("#start")
+    header, *found = list(csv.reader([";".join(row) for row in saved(browser_page, tmp_path)], delimiter=";"))
+    assert header[:2] == ["nr", "café"]
+    assert [row[1] for row in found] == ["très bon", "nul"]
+    assert browser_page.evaluate("told") == ["0 of 2 rows answered"]
+
+
+def test_a_busy_service_is_asked_again_until_the_file_is_done(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    file = write_csv(tmp_path / "mail.csv", ["review"], [(text,) for text in GOOD])
+    refusals = [503, 429]
+
+    def refuse_twice(route: Any) -> None:
+        if refusals:
+            route.fulfill(status=refusals.pop(), headers={"Retry-After": "1"}, json={"detail": "Busy."})
+        else:
+            route.continue_()
+
+    browser_page.route("**/predict", refuse_twice)
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", file)
+    assert len(saved(browser_page, tmp_path)) == len(GOOD) + 1
+    assert refusals == []
+
+
+def test_a_file_without_rows_is_a_problem_in_words(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.csv").write_text("review\n")
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", tmp_path / "empty.csv")
+    browser_page.wait_for_selector("#file-fault .fault")
+    assert "empty.csv holds no rows." in browser_page.inner_text("#file-fault")
+
+
+def test_the_snippets_work_as_they_are(browser_page: Any, service: Service, model: Model) -> None:
+    text = "I can't say \"good\" — it's 100% $HOME `fine`\\"
+    told = answer(browser_page, service.address, text)
+    for name, command in [("curl", ["sh", "-c"]), ("python", [sys.executable, "-c"])]:
+        code = browser_page.inner_text(f"#{name}")
+        done = subprocess.run([*command, code], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert told in done.stdout
+
+
+def test_a_token_is_asked_for_once(browser_page: Any, service: Service, model: Model) -> None:
+    with serving(model.folder, cwd=model.folder.parent, PLAINTUNE_TOKEN=TOKEN) as guarded:
+        browser_page.goto(guarded.address)
+        browser_page.fill("#token", "wrong")
+        browser_page.keyboard.press("Enter")
+        browser_page.wait_for_selector("text=not the right one")
+        browser_page.fill("#token", TOKEN)
+        browser_page.keyboard.press("Enter")
+        browser_page.wait_for_selector(f"h1:has-text('{model.folder.name}')")
+        assert answer(browser_page, guarded.address, GOOD[0]) == model.predict(GOOD[0])[0].answer
+        assert TOKEN not in browser_page.content()
+        browser_page.goto(f"{guarded.address}/watch")
+        browser_page.wait_for_selector("#figures:visible")
+
+
+def test_the_watch_page_tells_what_differs(browser_page: Any, service: Service) -> None:
+    service.ask("/predict", {"texts": ["zxq vbn wrt"] * 400})
+    browser_page.goto(f"{service.address}/watch")
+    row = browser_page.locator("tr", has_text="Share of words it never met")
+    row.wait_for()
+    assert "Very different" in row.inner_text()
+    assert browser_page.locator("#bars li").count() == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_no_page_shuts_anybody_out_or_scrolls_sideways(
+    browser_page: Any,
+    accessibility_faults: Callable[[], list[str]],
+    service: Service,
+    tmp_path: Path,
+    scheme: str,
+    width: int,
+) -> None:
+    browser_page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    browser_page.set_viewport_size({"width": width, "height": 844})
+    answer(browser_page, service.address, GOOD[0])
+    for path, shown in [("", None), ("/watch", "#figures:visible"), ("/docs", ".route")]:
+        if shown:
+            browser_page.goto(service.address + path)
+            browser_page.wait_for_selector(shown)
+        assert accessibility_faults() == [], path
+        assert browser_page.evaluate("document.documentElement.scrollWidth") <= width, path
+        take_picture(browser_page, tmp_path / "page.png")

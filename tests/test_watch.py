@@ -1,0 +1,88 @@
+"""Drift is told where texts differ, not where chance moves them; old folders say that they do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import BAD, GOOD, PLACES
+from plaintune.model.predict import Model
+from plaintune.model.watch import ENOUGH_TEXTS, IN_WORDS, RECENT_TEXTS, Watch, figures, reference_figures
+
+USUAL = [f"{text} {place}" for text in GOOD + BAD for place in [*PLACES, "in town", "at home"]]
+STRANGE = "der Regen fiel auf {} und {} die ganze lange Nacht"
+OTHER = [STRANGE.format(place, text[:9]) for text in GOOD for place in PLACES]
+
+
+@pytest.fixture(scope="module")
+def model(trained: tuple[Path, dict[str, Any]]) -> Model:
+    return Model.load(trained[0])
+
+
+def watch_of(model: Model, reference: Any, texts: list[str]) -> dict[str, Any]:
+    watch = Watch(model, reference)
+    for first in range(0, len(texts), 50):
+        part = texts[first : first + 50]
+        watch.add(figures(model, part, model.outputs(part)))
+    return {figure.name: figure for figure in watch.compared()} | {"texts": watch.texts}
+
+
+def drawn(texts: list[str], count: int, seed: int) -> list[str]:
+    return [texts[row] for row in np.random.default_rng(seed).integers(0, len(texts), count)]
+
+
+def usual_reference(model: Model) -> dict[str, Any]:
+    texts = drawn(USUAL, 500, 1)
+    return reference_figures(model, texts, model.outputs(texts))
+
+
+def test_training_puts_the_figures_of_texts_held_back_into_the_manifest(model: Model) -> None:
+    reference = model.manifest.reference
+    assert reference is not None
+    assert reference["rows"] == model.manifest.scores["rows"]
+    assert sum(reference["answers"]["shares"]) == pytest.approx(1, abs=1e-4)
+    assert 5 < reference["words"]["mean"] < 15
+
+
+def test_texts_like_those_of_training_are_as_usual(model: Model) -> None:
+    for seed in range(5):
+        found = watch_of(model, usual_reference(model), drawn(USUAL, 300, seed + 10))
+        assert {found[name].level for name in IN_WORDS} == {"as usual"}
+
+
+def test_another_language_is_very_different_in_its_words(model: Model) -> None:
+    found = watch_of(model, usual_reference(model), drawn(OTHER, 300, 0))
+    assert found["unknown_words"].level == "very different"
+    assert found["unknown_words"].now > found["unknown_words"].usual + 0.3
+    assert found["words"].level == "very different"
+
+
+def test_answers_that_come_in_other_shares_are_noticed(model: Model) -> None:
+    answered = dict(zip(USUAL, (p.answer for p in model.predict(USUAL)), strict=True))
+    of_one_kind = [text for text in USUAL if answered[text] == "positive"]
+    found = watch_of(model, usual_reference(model), drawn(of_one_kind, 300, 0))
+    assert found["answers"].level == "very different"
+    assert found["answers"].now == {"negative": 0.0, "positive": 1.0}
+
+
+def test_nothing_is_said_of_few_texts(model: Model) -> None:
+    found = watch_of(model, usual_reference(model), OTHER[: ENOUGH_TEXTS - 150])
+    assert {found[name].level for name in IN_WORDS} == {"too few texts yet"}
+
+
+def test_only_the_latest_texts_count_as_now(model: Model) -> None:
+    found = watch_of(model, usual_reference(model), drawn(OTHER, 300, 0) + drawn(USUAL, RECENT_TEXTS, 3))
+    assert RECENT_TEXTS <= found["texts"] < RECENT_TEXTS + 100
+    assert found["unknown_words"].level == "as usual"
+
+
+@pytest.mark.parametrize(
+    "damage", [None, {}, {"rows": "many"}, {"rows": 9, "words": {"edges": [1], "shares": [1], "mean": 1.0}}]
+)
+def test_a_folder_without_usable_figures_says_not_known(model: Model, damage: Any) -> None:
+    found = watch_of(model, damage, drawn(USUAL, 300, 0))
+    assert {found[name].level for name in IN_WORDS} == {"not known"}
+    assert found["words"].now > 5
