@@ -109,6 +109,7 @@ def test_each_model_answers_under_its_name(service: Service, folder: Path) -> No
     [
         (b"no json", 422),
         (b"", 422),
+        (b"[" * 1_000_000, 400),
         (b'{"text": "\\ud800"}', 422),
         ({}, 422),
         ({"text": None}, 422),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import BAD, GOOD, PLACES
+from plaintune.core.blending import Blend
+from plaintune.core.tasks import Task
 from plaintune.model.predict import Model
 from plaintune.model.watch import ENOUGH_TEXTS, IN_WORDS, RECENT_TEXTS, Watch, figures, reference_figures
 
@@ -86,3 +89,32 @@ def test_a_folder_without_usable_figures_says_not_known(model: Model, damage: An
     found = watch_of(model, damage, drawn(USUAL, 300, 0))
     assert {found[name].level for name in IN_WORDS} == {"not known"}
     assert found["words"].now > 5
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "usual", "other"),
+    [
+        (Task.MULTI, ("a", "b"), [[0.9, 0.1], [0.2, 0.7], [0.1, 0.1]], [[0.9, 0.9]]),
+        (Task.NUMBER, (), [[1.0], [2.5], [3.0], [4.0]], [[9.0]]),
+    ],
+)
+def test_several_answers_and_numbers_are_compared_too(
+    task: Task, classes: tuple[str, ...], usual: list[list[float]], other: list[list[float]]
+) -> None:
+    told: Any = SimpleNamespace(
+        task=task, classes=classes, blend=Blend(task, 1, 1), unknown_words=lambda texts: np.zeros(len(texts))
+    )
+
+    def given(rows: list[list[float]]) -> tuple[list[str], Any]:
+        return ["some words"] * 400, np.resize(np.array(rows), (400, len(rows[0])))
+
+    reference = reference_figures(told, *given(usual))
+    for rows, level in [(usual, "as usual"), (other, "very different")]:
+        watch = Watch(told, reference)
+        watch.add(figures(told, *given(rows)))
+        assert watch.compared()[-1].level == level
+    if task is Task.MULTI:
+        assert reference["answers"]["shares"] == pytest.approx([1 / 3] * 3, abs=0.01)
+        assert watch.compared()[-1].now == {"a": 1.0, "b": 1.0, "(none)": 0.0}
+    else:
+        assert watch.compared()[-1].now == 9.0

@@ -22,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 OPEN_PATHS = ("/", "/watch", "/docs", "/openapi.json", "/health", "/ready")  # these need no token
 STATIC = "/static/"
+CLIENT_GONE = 499  # for the log and the figures only: nobody is there to get it
 MOST_HELD_BODIES = 16  # of the greatest size, all requests together
 DRAINED_BODIES = 4  # of a body too large this much is read and dropped, so that its sender hears why
 POLICY = "; ".join(
@@ -71,37 +72,40 @@ class Gate:
 
     async def _serve(self, scope: Scope, receive: Receive, visit: _Visit) -> None:
         self._check_token(scope)
-        body, ours = b"", 0
+        if scope["method"] != "POST":
+            await self.app(scope, receive, visit.send)
+            return
+        body = bytearray()
         try:
-            if scope["method"] == "POST":
-                declared = int(_header(scope, b"content-length") or 0)
-                chunks: list[bytes] = []
-                while True:
-                    message = await receive()
-                    if message["type"] != "http.request":
-                        visit.status = visit.status or 499  # gone before it had asked
-                        return
-                    chunk = message.get("body", b"")
-                    ours += len(chunk)
-                    too_large = max(ours, declared) > self.limits.most_bytes
-                    if too_large:
-                        chunks.clear()
-                    else:
-                        chunks.append(chunk)
-                        self.held += len(chunk)
-                    done = not message.get("more_body")
-                    if too_large and (done or max(ours, declared) > DRAINED_BODIES * self.limits.most_bytes):
-                        raise self._too_large()
-                    if self.held > MOST_HELD_BODIES * self.limits.most_bytes:
-                        raise Refused(
-                            503, "Too much is being read.", "Try again soon.", headers={"Retry-After": "1"}
-                        )
-                    if done:
-                        break
-                body = b"".join(chunks)
-            await self.app(scope, _once(body, receive), visit.send)
+            if await self._read(scope, receive, body):
+                await self.app(scope, _once(bytes(body), receive), visit.send)
+            else:
+                visit.status = CLIENT_GONE
         finally:
-            self.held -= min(ours, self.held)
+            self.held -= len(body)
+
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+        """Fill ``body``, False where the client goes before its end. Raises Refused where it is too large."""
+        most, came = self.limits.most_bytes, 0
+        declared = _header(scope, b"content-length")
+        whole = int(declared) if declared.isdigit() else 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return False
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            came += len(chunk)
+            if max(came, whole) <= most:
+                body += chunk
+                self.held += len(chunk)
+            elif not more or max(came, whole) > DRAINED_BODIES * most:
+                raise self._too_large()
+            if self.held > MOST_HELD_BODIES * most:
+                raise Refused(
+                    503, "Too much is being read.", "Try again in a second.", headers={"Retry-After": "1"}
+                )
+            if not more:
+                return True
 
     def _too_large(self) -> Refused:
         return Refused(

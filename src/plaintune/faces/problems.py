@@ -108,6 +108,7 @@ def speak_in_problems(app: FastAPI) -> None:
     async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         told = {
+            400: (MEANINGS[400], "Send JSON; see /docs."),
             404: ("There is nothing at this address.", "See /docs for what there is."),
             405: ("This address does not take that method.", "See /docs for what it takes."),
         }.get(error.status_code, (str(error.detail), "See /docs."))

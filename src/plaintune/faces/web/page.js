@@ -35,7 +35,7 @@ async function answerText() {
 
 function inWords(answer) {
   if (Array.isArray(answer)) return answer.join(", ") || "None of the answers";
-  return typeof answer === "number" ? answer.toLocaleString("en", { maximumSignificantDigits: 5 }) : answer;
+  return typeof answer === "number" ? answer.toLocaleString("en", { maximumSignificantDigits: 4 }) : answer;
 }
 
 function showAnswer(found) {

@@ -12,13 +12,13 @@ function inWords(name, value) {
 
 function row({ name, label, usual, now, level }) {
   const byAnswer = [usual, now].some((value) => typeof value === "object" && value !== null);
-  const told = (value) => (byAnswer ? "see below" : inWords(name, value));
+  const told = (value) => (byAnswer ? "below" : inWords(name, value));
   const kind = level.endsWith("different") ? "doubt" : "";
   return element("tr", {},
     element("th", { scope: "row" }, label),
+    element("td", { className: kind }, level[0].toUpperCase() + level.slice(1)),
     element("td", { className: "number" }, told(usual)),
-    element("td", { className: "number" }, told(now)),
-    element("td", { className: kind }, level[0].toUpperCase() + level.slice(1)));
+    element("td", { className: "number" }, told(now)));
 }
 
 function showAnswers(figure) {
