@@ -1,0 +1,132 @@
+"""The report in a real browser: from disk, without a request, readable by all, for every kind of model."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import take_picture
+from conftest import BAD, GOOD, Cli, review_rows, write_csv
+
+pytestmark = pytest.mark.slow
+KINDS = ("two answers", "77 answers", "several answers", "numbers")
+SCRIPT = "<script>document.title = 'gone'</script><img src=x onerror=\"document.title='gone'\">"
+
+
+def rows_of(kind: str) -> list[tuple[str, ...]]:
+    """Small data of ours; one review in ten holds a script, and some answers are wrong."""
+    reviews = [
+        (f"{text} {SCRIPT if n % 10 == 0 else ''}", says) for n, (text, says) in enumerate(review_rows())
+    ]
+    if kind == "two answers":
+        wrong = {"positive": "negative", "negative": "positive"}
+        return [(text, wrong[says] if n % 15 == 7 else says) for n, (text, says) in enumerate(reviews)]
+    if kind == "77 answers":
+        words, rng = " ".join(GOOD + BAD).split(), random.Random(0)
+        return [
+            (f"matter{n} {' '.join(rng.sample(words, 9))} {SCRIPT}", f"matter {n} <b>{n % 7}</b>")
+            for n in range(77)
+            for _ in range(10)
+        ]
+    if kind == "several answers":
+        return [(f"{g} but {b}", "warm;dull" if n % 2 else "warm") for n, g in enumerate(GOOD) for b in BAD]
+    return [(text, f"{(len(text) % 17) / 2 + (says == 'positive'):.1f}") for text, says in reviews]
+
+
+@pytest.fixture(scope="session")
+def reports(cli: Cli, tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of a model of each kind, trained by the real command."""
+    pages = {}
+    for kind in KINDS:
+        folder = tmp_path_factory.mktemp(kind.replace(" ", "-"))
+        write_csv(folder / "mail.csv", ["text", "answer"], rows_of(kind))
+        done = cli("train", "mail.csv", "--backbone", tiny_backbone, "--minutes", 3, "--quiet", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        pages[kind] = folder / "mail-model" / "report.html"
+    return pages
+
+
+@pytest.fixture
+def opened(browser_page: Any, reports: dict[str, Path], complaints: list[str]) -> Callable[[str], Any]:
+    """Opens the page of a kind; any request but for the file itself counts as a complaint."""
+
+    def heard(request: Any) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            complaints.append(f"asked for {request.url}")
+
+    browser_page.on("request", heard)
+    browser_page.on("console", lambda message: complaints.append(message.text))
+
+    def open_page(kind: str) -> Any:
+        browser_page.goto(reports[kind].as_uri())
+        return browser_page
+
+    return open_page
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_opens_from_disk_in_light_dark_on_a_phone_and_on_paper(
+    kind: str, opened: Callable[[str], Any], accessibility_faults: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    page = opened(kind)
+    assert page.title() == "mail-model · plaintune report"
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        backgrounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert accessibility_faults() == []
+        take_picture(page, tmp_path / f"{scheme}.png")
+    assert len(backgrounds) == 2
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    take_picture(page, tmp_path / "phone.png")
+    page.emulate_media(media="print", color_scheme="light")
+    assert len(page.pdf()) > 20_000
+    assert not page.locator("nav").first.is_visible()
+
+
+def test_the_page_of_77_answers_is_at_most_two_megabytes(reports: dict[str, Path]) -> None:
+    assert reports["77 answers"].stat().st_size <= 2_000_000
+
+
+def test_a_script_in_a_review_is_shown_and_not_run(opened: Callable[[str], Any]) -> None:
+    page = opened("77 answers")
+    shown = page.locator("#mistakes .text, #doubtful .text").all_inner_texts()
+    assert any(SCRIPT[:30] in text for text in shown)
+    assert page.title() == "mail-model · plaintune report"
+
+
+def test_a_glossary_link_leads_to_its_meaning_by_keyboard(opened: Callable[[str], Any]) -> None:
+    page = opened("two answers")
+    link = page.locator("a.term", has_text="learning rate").first
+    link.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#word-learning-rate"
+    assert "How far" in page.locator(":target").inner_text()
+
+
+def test_corrections_chosen_on_the_page_are_saved_and_taken_by_train(
+    cli: Cli, opened: Callable[[str], Any], reports: dict[str, Path], tiny_backbone: Path
+) -> None:
+    page = opened("two answers")
+    page.locator("#save").click()
+    assert "Nothing is changed yet" in page.locator("#saved").inner_text()
+    row = page.locator("#doubtful tbody tr").first
+    line, was = row.get_attribute("data-line"), row.get_attribute("data-was")
+    row.locator("select").select_option(index=1)
+    with page.expect_download() as download:
+        page.locator("#save").click()
+    folder = reports["two answers"].parents[1]
+    download.value.save_as(folder / "fixes.csv")
+    header, saved = (folder / "fixes.csv").read_text().splitlines()
+    assert header == "line,key,was,answer"
+    assert saved.startswith(f"{line},")
+    assert was != saved.rsplit(",", 1)[1]
+    arguments = ("--backbone", tiny_backbone, "--minutes", 3, "--out", "mended")
+    done = cli("train", "mail.csv", "--corrections", "fixes.csv", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "1 answers are corrected" in done.stderr
