@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,7 @@ def fit(
         from .learn.learn import learn
         from .learn.onnx import write_graph
         from .report.stored import write_report
-        from .reporting import cheap_curve, doubtful_rows, report_on
+        from .reporting import cheap_curve, doubtful_rows, explained_pieces, report_on
 
         learned = learn(
             examples,
@@ -158,7 +159,7 @@ def fit(
             doubtful_rows(examples, learned, checked, blend, held),
             settings=settings, curve=curve, energy=meter.joules, own_test=test_examples is not None,
         )  # fmt: skip
-        write_report(staged, told, explain=None, texts=settings.texts)
+        write_report(staged, told, explain=partial(explained_pieces, deployed), texts=settings.texts)
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)

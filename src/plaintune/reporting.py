@@ -23,7 +23,9 @@ from .learn.evidence import gather
 from .learn.learn import Learned
 from .learn.suspects import find_suspects
 from .model.card import compared, how_good
+from .model.explain import explain
 from .model.folder import Manifest
+from .model.predict import Model
 from .report.contents import Doubt, Told
 from .report.figures import HeldBack
 
@@ -84,6 +86,11 @@ def doubtful_rows(
         )
         for at in suspects.shown
     ]
+
+
+def explained_pieces(model: Model, text: str) -> list[tuple[str, int, int, float]]:
+    """The text in pieces with their pull towards the model's answer, as `report/` takes them."""
+    return [(piece.text, piece.start, piece.end, piece.weight) for piece in explain(model, text).pieces]
 
 
 def report_on(

@@ -87,6 +87,14 @@ class Model:
         network = self._graph.logits(texts, kept=kept, listener=listener)
         return self.blend.outputs(network, self._ngrams.logits(texts))
 
+    def network_logits(self, texts: Texts) -> NDArray[np.float32]:
+        """What the network alone says, before the blend. Shape (texts, answers)."""
+        return self._graph.logits(texts)
+
+    def ngram_logits(self, texts: Texts) -> NDArray[np.float32]:
+        """What counted words alone say, before the blend. Shape (texts, answers)."""
+        return self._ngrams.logits(texts)
+
     def baseline_outputs(self, texts: Texts) -> NDArray[Any]:
         """What counting words alone says, shaped as `outputs`."""
         evidence = self._ngrams.logits(texts)

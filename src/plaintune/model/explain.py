@@ -1,0 +1,173 @@
+"""Which words decided this one: each is left out in turn, and what that changes is its pull.
+
+What counted words say is asked of the whole text. The network is asked of the whole text where that is short;
+of a longer one, of stretches of a few words, so that the cost grows with the text and not with its square
+(docs/experiments.md has what that costs in faithfulness).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.blending import log_softmax
+from ..core.errors import UserError, nearest
+from ..core.tasks import Task
+from .predict import Model, Prediction
+
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+SHORT_TEXT = 60  # words; up to here the network is asked of the whole text
+STRETCH = 8  # words of a longer text that the network is asked of at a time
+MOST_UNITS = 400  # beyond, neighbouring words are left out together
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the text and its pull, in log odds, towards the answer (numbers: in their own unit)."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """An answer, and the whole text in pieces, in order, each with its pull towards that answer."""
+
+    answer: str  # the answer that is explained
+    confidence: float
+    given: bool  # whether it is (one of) the model's answers
+    pieces: tuple[Piece, ...]
+
+    @property
+    def strongest(self) -> tuple[Piece, ...]:
+        """The pieces with a pull, the strongest first, towards the answer or away from it."""
+        pulling = [piece for piece in self.pieces if piece.weight]
+        return tuple(sorted(pulling, key=lambda piece: -abs(piece.weight)))
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract of `plaintune explain --json`."""
+        return asdict(self)
+
+
+def explain(model: Model, text: str, *, answer: str | None = None) -> Explanation:
+    """What in ``text`` pulled towards the model's answer, or towards ``answer``; UserError if unknown.
+
+    Of several answers that apply, the one the model is surest of is explained unless ``answer`` is given.
+    """
+    (prediction,) = model.predict(text)
+    code = _explained(model, prediction, answer)
+    units = _units(text)
+    pull = partial(_pull, model, code, _rivals(model, prediction, code))
+    counted = _left_out(text, units, lambda texts: pull(ngrams=model.ngram_logits(texts)))
+    weights = counted + _network(text, units, lambda texts: pull(network=model.network_logits(texts)))
+    if model.task is Task.NUMBER:
+        pieces = _pieces(text, units, weights)
+        return Explanation(f"{prediction.answer:.4g}", prediction.confidence, True, pieces)
+    name = model.classes[code]
+    given = name in prediction.answer if isinstance(prediction.answer, list) else name == prediction.answer
+    return Explanation(name, prediction.probabilities[name], given, _pieces(text, units, weights))
+
+
+def _explained(model: Model, prediction: Prediction, answer: str | None) -> int:
+    """The number of the answer to explain."""
+    if model.task is Task.NUMBER:
+        if answer is not None:
+            raise UserError("This model answers with numbers.", "Leave --answer out.")
+        return 0
+    if answer is None:
+        return int(np.argmax(list(prediction.probabilities.values())))
+    if answer not in model.classes:
+        raise UserError(
+            f"This model has no answer '{answer}'.{nearest(answer, model.classes)}",
+            f"Its answers: {', '.join(model.classes[:20])}",
+        )
+    return model.classes.index(answer)
+
+
+def _rivals(model: Model, prediction: Prediction, code: int) -> NDArray[np.float64]:
+    """How much each other answer counts as the one to beat: by its probability. Shape (answers,)."""
+    if model.task is not Task.SINGLE:
+        return np.zeros(max(1, len(model.classes)))
+    rivals = np.array(list(prediction.probabilities.values()))
+    rivals[code] = 0.0
+    return rivals / max(float(rivals.sum()), 1e-12)
+
+
+def _pull(
+    model: Model,
+    code: int,
+    rivals: NDArray[np.float64],
+    *,
+    network: NDArray[np.float32] | None = None,
+    ngrams: NDArray[np.float32] | None = None,
+) -> NDArray[np.float64]:
+    """What one of the two parts of the blend adds for the answer ``code``. Shape (texts,)."""
+    logits, weight = (network, model.blend.network) if network is not None else (ngrams, model.blend.ngrams)
+    assert logits is not None
+    if model.task is Task.SINGLE:
+        said = log_softmax(logits).astype(np.float64)
+        return np.asarray(weight * (said[:, code] - said @ rivals))
+    unit = model.blend.spread if model.task is Task.NUMBER else 1.0
+    return np.asarray(weight * unit * logits[:, code].astype(np.float64))
+
+
+def _units(text: str) -> list[tuple[int, int]]:
+    """Where the words stand; in a very long text, runs of words."""
+    words = [found.span() for found in WORD.finditer(text)]
+    together = -(-len(words) // MOST_UNITS)
+    return [
+        (words[first][0], words[min(first + together, len(words)) - 1][1])
+        for first in range(0, len(words), max(1, together))
+    ]
+
+
+def _left_out(text: str, units: Sequence[tuple[int, int]], ask: Any) -> NDArray[np.float64]:
+    """What the text loses with each unit. Shape (units,)."""
+    if not units:
+        return np.zeros(0)
+    told = ask([text, *(text[:start] + text[end:] for start, end in units)])
+    return np.asarray(told[0] - told[1:])
+
+
+def _network(text: str, units: Sequence[tuple[int, int]], ask: Any) -> NDArray[np.float64]:
+    """`_left_out` for the network: of a long text in stretches, whose words count for less in the whole."""
+    if len(units) <= SHORT_TEXT:
+        return _left_out(text, units, ask)
+    asked, owner = [], []
+    for first in range(0, len(units), STRETCH):
+        inside = units[first : first + STRETCH]
+        end = units[first + STRETCH][0] if first + STRETCH < len(units) else len(text)
+        begin = inside[0][0]
+        asked.append(text[begin:end])
+        owner.append(-1)
+        for number, (start, stop) in enumerate(inside, start=first):
+            asked.append(text[begin:start] + text[stop:end])
+            owner.append(number)
+    told, weights, whole = ask(asked), np.zeros(len(units)), 0.0
+    for number, value in zip(owner, told, strict=True):
+        if number < 0:
+            whole = float(value)
+        else:
+            weights[number] = whole - value
+    return np.asarray(weights * STRETCH / len(units))
+
+
+def _pieces(text: str, units: Sequence[tuple[int, int]], weights: NDArray[np.float64]) -> tuple[Piece, ...]:
+    """The whole text: the units with their weights, and what stands between them without."""
+    pieces, at = [], 0
+    for (start, end), weight in zip(units, weights, strict=True):
+        if start > at:
+            pieces.append(Piece(text[at:start], at, start, 0.0))
+        pieces.append(Piece(text[start:end], start, end, float(weight)))
+        at = end
+    if at < len(text):
+        pieces.append(Piece(text[at:], at, len(text), 0.0))
+    return tuple(pieces)

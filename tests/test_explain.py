@@ -1,0 +1,79 @@
+"""Explanations: the words that decide are named, the whole text is told back, for every kind of answer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import Cli
+from plaintune.core.errors import UserError
+from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, explain
+from plaintune.model.predict import Model
+
+Trained = tuple[Path, dict[str, Any]]
+TEXT = "The music was wonderful, I loved every minute; <b>but</b> the seats were hard."
+
+
+@pytest.fixture(scope="module")
+def model(trained: Trained) -> Model:
+    return Model.load(trained[0])
+
+
+def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
+    for text in (TEXT, "", "?!", TEXT * 30, "word " * (2 * MOST_UNITS)):
+        found = explain(model, text)
+        assert "".join(piece.text for piece in found.pieces) == text
+        assert all(text[piece.start : piece.end] == piece.text for piece in found.pieces)
+        assert sum(piece.weight != 0 for piece in found.pieces) <= MOST_UNITS
+
+
+def test_a_word_left_out_moves_the_log_odds_by_its_weight(model: Model) -> None:
+    found = explain(model, TEXT)
+    word = found.strongest[0]
+    before, after = (
+        np.array([prediction.probabilities[found.answer]])
+        for prediction in model.predict([TEXT, TEXT[: word.start] + TEXT[word.end :]])
+    )
+    moved = np.log(before / (1 - before)) - np.log(after / (1 - after))
+    assert moved[0] == pytest.approx(word.weight, abs=1e-3)
+
+
+def test_what_speaks_for_one_of_two_answers_speaks_against_the_other(model: Model) -> None:
+    one, other = (explain(model, TEXT, answer=answer) for answer in model.classes)
+    assert one.given != other.given
+    assert [p.weight for p in one.pieces] == pytest.approx([-p.weight for p in other.pieces], abs=1e-4)
+
+
+def test_the_words_that_matter_in_a_long_text_are_found_in_stretches(model: Model) -> None:
+    dull = "they sat down and then they stood up again near the door of the room " * 10
+    text = f"{dull} I loved every minute, what a delightful evening. {dull}"
+    assert len(text.split()) > SHORT_TEXT
+    found = explain(model, text, answer="positive")
+    strongest = {piece.text for piece in found.strongest[:6]}
+    assert strongest & {"loved", "every", "minute", "delightful", "evening", "what"}
+
+
+def test_an_answer_that_the_model_does_not_have_is_refused_with_the_nearest(model: Model) -> None:
+    with pytest.raises(UserError, match="Did you mean 'positive'"):
+        explain(model, TEXT, answer="postive")
+
+
+def test_the_command_marks_words_and_writes_a_page_that_runs_nothing(
+    cli: Cli, trained: Trained, tmp_path: Path
+) -> None:
+    folder, _ = trained
+    text = "I loved it <script>alert(1)</script>"
+    told = cli("explain", folder, text, "--html", "why.html", cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "loved" in told.stdout
+    assert any(line.strip().startswith(("+", "-")) for line in told.stdout.splitlines())
+    page = (tmp_path / "why.html").read_text()
+    assert "<script" not in page
+    assert "&lt;" in page
+    assert cli("explain", folder, text, "--html", "why.html", cwd=tmp_path).returncode == 2
+    as_json = json.loads(cli("explain", folder, text, "--json", cwd=tmp_path).stdout)
+    assert "".join(piece["text"] for piece in as_json["pieces"]) == text
