@@ -116,7 +116,7 @@ def _keys(objects: Iterator[Any]) -> tuple[str, ...]:
 def _row(number: int, value: Any, columns: tuple[str, ...]) -> Row:
     if not isinstance(value, dict):
         return Row(number, [""] * len(columns), "not a JSON object")
-    return Row(number, [as_text(value.get(name)) for name in columns])
+    return Row(number, [as_text(value.get(name)) for name in columns], record=value)
 
 
 def _no_objects(path: Path) -> UserError:

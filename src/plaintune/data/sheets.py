@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,68 @@ def parquet_table(path: Path) -> Table:
         try:
             with parquet.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                    for values in zip(*map(_texts, batch.columns), strict=True):
+                    for values in zip(*map(_values, batch.columns), strict=True):
                         number += 1
-                        yield Row(number, list(values))
+                        record = dict(zip(columns, values, strict=True))
+                        yield Row(number, list(map(as_text, values)), record=record)
         except damage as error:
             raise UserError(f"{path.name} is damaged after row {number}.", AGAIN) from error
 
-    def _texts(column: Any) -> list[str]:
+    def _values(column: Any) -> list[Any]:
         if arrow.types.is_timestamp(column.type):  # Python's moments have no nanoseconds
             column = column.cast(arrow.string())
-        return [as_text(value) for value in column.to_pylist()]
+        values: list[Any] = column.to_pylist()
+        return values
 
     return Table(path.name, "Parquet", columns, read, notes=notes)
+
+
+def require_parquet() -> None:
+    """Raise MissingExtra where Parquet cannot be written."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("Writing Parquet", extra="train") from error
+
+
+def write_parquet(
+    lines: Path, out: Path, columns: Sequence[str], added: Mapping[str, str], *, like: Path | None
+) -> Path:
+    """The JSON ``lines`` as a Parquet file beside ``out``: ``columns`` of text, or as in the file ``like``.
+
+    ``added`` are further columns and what they hold: "text", "texts", "number" or "yes or no".
+    """
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    kinds = {"text": arrow.string(), "texts": arrow.list_(arrow.string())}
+    kinds |= {"number": arrow.float64(), "yes or no": arrow.bool_()}
+    fields = [arrow.field(name, kinds[kind]) for name, kind in added.items()]
+    own = [arrow.field(name, arrow.string()) for name in columns]
+    if like is not None:
+        own = [field.with_name(name) for field, name in zip(parquet.read_schema(like), columns, strict=True)]
+    schema = arrow.schema([*own, *fields])
+    made = out.with_name(f".{out.name}.made")
+    with lines.open(encoding="utf-8") as file, parquet.ParquetWriter(made, schema) as writer:
+        for batch in _own_batches(lines, schema, like):
+            part = [json.loads(line) for line in islice(file, batch.num_rows)]
+            answers = [arrow.array([row[field.name] for row in part], field.type) for field in fields]
+            writer.write_batch(arrow.record_batch([*batch.columns[: len(own)], *answers], schema=schema))
+    return made
+
+
+def _own_batches(lines: Path, schema: Any, like: Path | None) -> Iterator[Any]:
+    """The columns that rows came with, a few thousand rows at a time."""
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    if like is not None:
+        with parquet.ParquetFile(like) as source:
+            yield from source.iter_batches(batch_size=BATCH_ROWS)
+        return
+    with lines.open(encoding="utf-8") as file:
+        while part := [json.loads(line) for line in islice(file, BATCH_ROWS)]:
+            yield arrow.RecordBatch.from_pylist(part, schema)
 
 
 def excel_table(path: Path) -> Table:

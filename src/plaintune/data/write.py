@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from ..core.errors import UserError
+from ..core.files import write_text
+from .table import as_text
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -31,23 +36,110 @@ def written_aside(out: Path | None) -> Iterator[TextIO]:
         aside.unlink(missing_ok=True)
 
 
+class PartFile:
+    """What will be ``out``, while it grows beside it: killed, the same ``work`` goes on from its last `keep`.
+
+    ``work`` says what the rows are made of; a part of other work begins anew. Raises UserError where
+    another process is writing it.
+    """
+
+    def __init__(self, out: Path, work: Mapping[str, Any]) -> None:
+        self.out, self.work = out, dict(work)
+        self.path = out.with_name(f".{out.name}.part")
+        self.journal = out.with_name(f".{out.name}.part.json")
+        self._bytes = self.path.open("ab")
+        _lock(self._bytes, out)
+        self.done = self._done()
+        self._bytes.truncate(self.done.pop("bytes"))
+        self.text = io.TextIOWrapper(self._bytes, encoding="utf-8", errors="replace", newline="")
+
+    def _done(self) -> dict[str, int]:
+        """Of earlier work of the same kind: bytes that are whole, and the counts kept with them."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(self.journal.read_text(encoding="utf-8"))
+            if (
+                kept["work"] == json.loads(json.dumps(self.work))
+                and self.path.stat().st_size >= kept["bytes"]
+            ):
+                return {name: int(count) for name, count in kept.items() if name != "work"}
+        return {"bytes": 0}
+
+    def keep(self, **counts: int) -> None:
+        """All that was written is whole: put it on the disk, with what ``done`` is to say of it."""
+        self.text.flush()
+        os.fsync(self._bytes.fileno())
+        size = os.fstat(self._bytes.fileno()).st_size
+        write_text(self.journal, json.dumps({"work": self.work, "bytes": size, **counts}))
+
+    def finish(self, made: Path | None = None) -> None:
+        """Put the finished file in its place, or ``made`` of it."""
+        self.keep()
+        self.close()
+        (made or self.path).replace(self.out)
+        self.path.unlink(missing_ok=True)
+        self.journal.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave the part for the next run, unless nothing of it is whole."""
+        if not self.text.closed and not self.journal.exists():
+            self.path.unlink(missing_ok=True)
+        self.text.close()
+
+
+def _lock(file: Any, out: Path) -> None:
+    """Hold ``file`` until it is closed, where the system can."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UserError(
+            f"Another run is writing {out}.", "Wait for it, or choose another name: --out FILE"
+        ) from None
+    except OSError:  # a file system without locks
+        return
+
+
+def line_writer(file: TextIO) -> Callable[[Mapping[str, Any]], None]:
+    """Writes one JSON object a line."""
+
+    def write_line(record: Mapping[str, Any]) -> None:
+        try:
+            line = json.dumps(record, ensure_ascii=False, default=as_text, allow_nan=False)
+        except ValueError:  # NaN and infinity are no JSON
+            line = json.dumps({name: _finite(value) for name, value in record.items()}, default=as_text)
+        file.write(line + "\n")
+
+    return write_line
+
+
+def _finite(value: Any) -> Any:
+    return as_text(value) or None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def row_writer(
-    file: TextIO, out: Path | None, columns: Sequence[str], *, separator: str = ";", option: str = "--out"
+    file: TextIO,
+    out: Path | None,
+    columns: Sequence[str],
+    *,
+    separator: str = ";",
+    option: str = "--out",
+    header: bool = True,
 ) -> Callable[[Sequence[Any]], None]:
     """Writes rows of values in the form that ``out`` ends in; several answers in a cell by ``separator``."""
     suffix = ".csv" if out is None else out.suffix.lower()
     if suffix in LINES_SUFFIXES:
-
-        def write_line(values: Sequence[Any]) -> None:
-            file.write(json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False) + "\n")
-
-        return write_line
+        write_line = line_writer(file)
+        return lambda values: write_line(dict(zip(columns, values, strict=True)))
     if suffix not in TABLE_SUFFIXES:
         raise UserError(
             f"{option} {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
         )
     table = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
-    table.writerow(columns)
+    if header:
+        table.writerow(columns)
 
     def write_row(values: Sequence[Any]) -> None:
         table.writerow([_cell(value, separator) for value in values])

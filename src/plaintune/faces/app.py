@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,3 +69,13 @@ def open_page(page: Path) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
     typer.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
+
+
+def print_json_list(name: str, values: Iterable[Any]) -> None:
+    """One JSON object on stdout that holds a list of any length, written as it comes."""
+    first = True
+    for value in values:
+        lead = f'{{"{name}": [' if first else ", "
+        typer.echo(lead + json.dumps(value, ensure_ascii=False, allow_nan=False), nl=False)
+        first = False
+    typer.echo(f'{{"{name}": []}}' if first else "]}")

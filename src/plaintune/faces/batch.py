@@ -1,27 +1,61 @@
-"""Tables in, tables out: every row of a file answered, in constant memory."""
+"""Tables in, tables out: every row of a file answered, in constant memory, killed and gone on with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from ..core.errors import UserError, nearest
-from ..core.events import Listener, progress, stage, warn
+from ..core.events import Listener, note, progress, stage, warn
 from ..core.tasks import Task
+from ..data.encoding import file_kind
 from ..data.examples import Examples
 from ..data.names import unique_names
 from ..data.read import joined_text, read_examples
+from ..data.sheets import require_parquet, write_parquet
 from ..data.table import Row, Table
-from ..data.tables import open_table
-from ..data.write import row_writer, written_aside
+from ..data.tables import local_path, open_table
+from ..data.write import LINES_SUFFIXES, PartFile, line_writer, row_writer
 from ..model.predict import Model, Prediction
 
-BLOCK_ROWS = 1000
+BLOCK_ROWS = 2048
+PARQUET = ".parquet"
 NO_ANSWER = {"answer": None, "confidence": None, "probabilities": None}
-Answered = tuple[Row, dict[str, Any] | None]
+FORM_OF = {"JSON lines": ".jsonl", "TSV": ".tsv"}  # what goes to stdout looks like what came in
+Block = list[tuple[Row, Prediction | None]]
+
+
+class Answered(NamedTuple):
+    """How many rows went out, and how many of them have no text to answer."""
+
+    rows: int
+    without_answer: int
+
+
+@contextmanager
+def opened(source: str, listener: Listener) -> Iterator[tuple[Path, Table, dict[str, Any]]]:
+    """The file ``source`` ("-": stdin, kept on disk while it is read), its table, and what tells it apart."""
+    if source != "-":
+        path = local_path(source, listener=listener)
+        table, told = open_table(path, listener=listener), path.stat()
+        yield path, table, {"file": str(path.resolve()), "bytes": told.st_size, "changed": told.st_mtime_ns}
+        return
+    with tempfile.TemporaryDirectory(prefix="plaintune-") as folder:
+        path = Path(folder) / "stdin"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        yield path, open_table(path, listener=listener), {"file": "-", "sha256": digest}
 
 
 def answer_file(
@@ -31,23 +65,49 @@ def answer_file(
     *,
     text: tuple[str, ...] = (),
     unsure: float | None = None,
-    to_stdout: bool = True,
     listener: Listener,
-) -> Iterator[dict[str, Any] | None]:
-    """Answer row after row of ``source``, as `predict --json` says it; None where there is no text.
+) -> Answered:
+    """Write every row of ``source`` to ``out`` (None: stdout) with its answer and confidence.
 
-    As they pass, rows are written with answer and confidence (beside a number, the ends of its interval) to
-    ``out``; with None, to stdout or, unless ``to_stdout``, nowhere. With ``unsure`` a column says whether
-    the confidence is below it. Rows without an answer keep their place.
+    Beside a number stand the ends of its interval; with ``unsure`` a column says whether the confidence
+    is below it. Rows without text keep their place. Killed, the same call goes on where it was.
     """
-    table = open_table(source, listener=listener)
-    answered = _answered(model, table, text_columns(table, model, text), unsure, listener)
-    if out is None and not to_stdout:
-        yield from (answer for _, answer in answered)
-        return
-    with written_aside(out) as file:
-        for _, answer in _written(model, table, answered, unsure, out, file):
-            yield answer
+    with opened(source, listener) as (path, table, told):
+        columns = text_columns(table, model, text)
+        names = added_names(model, unsure)
+        if out is None:
+            form = Path("stdout" + FORM_OF.get(table.format, ".csv"))
+            write = _writer(sys.stdout, form, table, names, model, unsure)
+            return _answer_rest(model, table, columns, write, Answered(0, 0), listener)
+        if out.suffix.lower() == PARQUET:
+            require_parquet()
+        part = PartFile(out, {**told, "text": columns, "unsure": unsure, "model": model_mark(model)})
+        try:
+            before = Answered(part.done.get("rows", 0), part.done.get("without_answer", 0))
+            write = _writer(part.text, out, table, names, model, unsure, header=not before.rows)
+            if before.rows:
+                note(listener, f"{before.rows:,} rows were answered before; going on with the next.")
+            keep = lambda done: part.keep(**done._asdict())  # noqa: E731
+            done = _answer_rest(model, table, columns, write, before, listener, keep=keep)
+            made = None
+            if out.suffix.lower() == PARQUET:
+                like = path if file_kind(path) == "parquet" else None
+                kinds = {column: kind_of(model, name) for column, name in added_columns(table, names).items()}
+                made = write_parquet(part.path, out, table.columns, kinds, like=like)
+            part.finish(made)
+        finally:
+            part.close()
+    return done
+
+
+def answers_of(
+    model: Model, source: str, *, text: tuple[str, ...] = (), unsure: float | None = None, listener: Listener
+) -> Iterator[dict[str, Any]]:
+    """What `predict --json` says of each row."""
+    with opened(source, listener) as (_, table, _):
+        for block in _blocks(model, table.rows(), text_columns(table, model, text)):
+            for _, prediction in block:
+                yield NO_ANSWER if prediction is None else told(prediction, unsure)
 
 
 def read_for_model(
@@ -93,51 +153,101 @@ def told(prediction: Prediction, unsure: float | None) -> dict[str, Any]:
     return plain
 
 
-def _answered(
-    model: Model, table: Table, columns: list[int], unsure: float | None, listener: Listener
-) -> Iterator[Answered]:
-    stage(listener, "Answering")
-    rows, done, skipped = table.rows(), 0, 0
-    while block := list(islice(rows, BLOCK_ROWS)):
-        texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
-        asked = [number for number, text in enumerate(texts) if text.strip()]
-        answers = dict(zip(asked, model.predict([texts[number] for number in asked]), strict=True))
-        for number, row in enumerate(block):
-            answer = answers.get(number)
-            yield row, None if answer is None else told(answer, unsure)
-        done += len(block)
-        skipped += len(block) - len(asked)
-        progress(listener, done, 0)
-    if skipped:
-        warn(listener, f"{skipped:,} rows hold no text or could not be read; they got no answer.")
+def model_mark(model: Model) -> str:
+    """A mark that only this model has."""
+    parts = json.dumps([model.manifest.files, model.manifest.blend], sort_keys=True)
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def _written(
+def added_names(model: Model, unsure: float | None) -> list[str]:
+    """What a row gets beside its own columns."""
+    interval = ["low", "high"] if model.task is Task.NUMBER else []
+    return ["answer", "confidence", *(["unsure"] if unsure is not None else []), *interval]
+
+
+def added_columns(table: Table, names: Sequence[str]) -> dict[str, str]:
+    """The columns that ``names`` go to: others where the table has such columns already."""
+    return dict(zip(unique_names([*table.columns, *names])[len(table.columns) :], names, strict=True))
+
+
+def kind_of(model: Model, name: str) -> str:
+    """What the column ``name`` of an answer holds, as `write_parquet` calls it."""
+    if name != "answer":
+        return "yes or no" if name == "unsure" else "number"
+    return {Task.SINGLE: "text", Task.MULTI: "texts", Task.NUMBER: "number"}[model.task]
+
+
+def _answer_rest(
     model: Model,
     table: Table,
-    answered: Iterator[Answered],
-    unsure: float | None,
-    out: Path | None,
+    columns: list[int],
+    write: Callable[[Row, Prediction | None], None],
+    before: Answered,
+    listener: Listener,
+    *,
+    keep: Callable[[Answered], None] = lambda done: None,
+) -> Answered:
+    """Answer and write what comes after the rows ``before``; `keep` is told after each block."""
+    stage(listener, "Answering")
+    done = before
+    for block in _blocks(model, islice(table.rows(), before.rows, None), columns):
+        for row, prediction in block:
+            write(row, prediction)
+        without = sum(prediction is None for _, prediction in block)
+        done = Answered(done.rows + len(block), done.without_answer + without)
+        keep(done)
+        progress(listener, done.rows, 0)
+    if done.without_answer:
+        warn(listener, f"{done.without_answer:,} rows hold no text or could not be read; they got no answer.")
+    return done
+
+
+def _blocks(model: Model, rows: Iterator[Row], columns: list[int]) -> Iterator[Block]:
+    """Rows with their predictions, None where there is no text; a text that comes back is worked out once."""
+    while block := list(islice(rows, BLOCK_ROWS)):
+        texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
+        asked = list(dict.fromkeys(text for text in texts if text.strip()))
+        answers = dict(zip(asked, model.predict(asked), strict=True))
+        yield [(row, answers.get(text)) for row, text in zip(block, texts, strict=True)]
+
+
+def _writer(
     file: TextIO,
-) -> Iterator[Answered]:
-    """What comes in, each row written to ``file`` as it passes."""
-    names = ["answer", "confidence", *(["unsure"] if unsure is not None else [])]
-    if model.task is Task.NUMBER:
-        names += ["low", "high"]
-    added = unique_names([*table.columns, *names])[len(table.columns) :]
+    out: Path,
+    table: Table,
+    names: list[str],
+    model: Model,
+    unsure: float | None,
+    *,
+    header: bool = True,
+) -> Callable[[Row, Prediction | None], None]:
+    """Writes a row and its answer in the form that ``out`` ends in; a row of JSON stays as it was."""
+    added = added_columns(table, names)
+    lines, parquet = out.suffix.lower() in LINES_SUFFIXES, out.suffix.lower() == PARQUET
+    if lines or parquet:
+        write_line = line_writer(file)
+
+        def write_record(row: Row, prediction: Prediction | None) -> None:
+            own = row.record if lines else None
+            own = dict(zip(table.columns, row.values, strict=True)) if own is None else own
+            write_line(own | {column: _part(prediction, name, unsure) for column, name in added.items()})
+
+        return write_record
     separator = model.manifest.separator or ";"
     if separator[0] == "[":  # lists, in whatever brackets
         separator = ";"
-    write = row_writer(file, out, [*table.columns, *added], separator=separator)
-    for row, answer in answered:
-        write([*row.values, *(_part(answer, name) for name in names)])
-        yield row, answer
+    write_row = row_writer(file, out, [*table.columns, *added], separator=separator, header=header)
+    return lambda row, prediction: write_row(
+        [*row.values, *(_part(prediction, name, unsure) for name in names)]
+    )
 
 
-def _part(answer: dict[str, Any] | None, name: str) -> Any:
+def _part(prediction: Prediction | None, name: str, unsure: float | None) -> Any:
     """A column's share of an answer, None where there is no answer."""
-    if answer is None:
+    if prediction is None:
         return None
     if name in ("low", "high"):
-        return answer["interval"][name == "high"]
-    return round(answer[name], 4) if name == "confidence" else answer[name]
+        return (prediction.interval or (None, None))[name == "high"]
+    if name == "unsure":
+        return unsure is not None and prediction.confidence < unsure
+    return round(prediction.confidence, 4) if name == "confidence" else prediction.answer

@@ -33,6 +33,7 @@ from .app import (
     default_name,
     open_page,
     print_json,
+    print_json_list,
     terminal,
 )
 from .endings import INTERRUPTED, fail, interrupted, usage_error
@@ -135,9 +136,12 @@ def demo(
 def predict(
     model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
     texts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
-    file: Annotated[str | None, typer.Option(metavar="FILE", help="Answer every row of a table.")] = None,
+    file: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Answer every row of a table; - is stdin.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where they go: .csv, .tsv or .jsonl.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where they go: .csv, .tsv, .jsonl or .parquet. [default: stdout]"),
     ] = None,
     text: TextColumns = None,
     unsure: Annotated[
@@ -150,7 +154,7 @@ def predict(
     """Answer texts, or every row of a file."""
     from ..core.events import note
     from ..model.predict import Model
-    from .batch import NO_ANSWER, answer_file, told
+    from .batch import answer_file, answers_of, told
     from .summary import answer_in_words
 
     if unsure is not None and not 0 < unsure <= 1:
@@ -164,6 +168,7 @@ def predict(
         raise UserError(
             "--out goes with --file.", f"For example: plaintune predict {model} --file new.csv --out {out}"
         )
+    out = None if out == Path("-") else out
     if out is not None and out.exists() and not yes:
         raise OutputExists(
             f"{out} exists already.", "Add --yes to replace it, or choose another name: --out FILE"
@@ -173,25 +178,26 @@ def predict(
         raise UserError(
             f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
         )
-    if file:
+    columns = tuple(text or ())
+    if file and (out is not None or not as_json):
         with terminal(quiet) as listener:
-            answers = answer_file(
-                loaded, file, out,
-                text=tuple(text or ()), unsure=unsure, to_stdout=not as_json, listener=listener,
-            )  # fmt: skip
-            if not as_json:
-                rows = sum(1 for _ in answers)
-                if out is not None:
-                    note(listener, f"{rows:,} rows answered in {out}.")
-                return
-            predictions = [answer or NO_ANSWER for answer in answers]
+            done = answer_file(loaded, file, out, text=columns, unsure=unsure, listener=listener)
+            if out is not None:
+                note(listener, f"{done.rows:,} rows answered in {out}.")
+        if out is not None and as_json:
+            print_json({"out": str(out), **done._asdict()})
+    elif file:
+        with terminal(quiet) as listener:
+            print_json_list(
+                "predictions", answers_of(loaded, file, text=columns, unsure=unsure, listener=listener)
+            )
     else:
         predictions = [told(prediction, unsure) for prediction in loaded.predict(texts or [])]
-    if as_json:
-        print_json({"predictions": predictions})
-    else:
-        for prediction in predictions:
-            typer.echo(answer_in_words(prediction))
+        if as_json:
+            print_json({"predictions": predictions})
+        else:
+            for prediction in predictions:
+                typer.echo(answer_in_words(prediction))
 
 
 @app.command(epilog="Example: plaintune evaluate reviews-model held.csv")

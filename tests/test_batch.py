@@ -1,0 +1,212 @@
+"""`predict --file`: every row of any file, in order, with every column; killed, it goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import plaintune
+from conftest import BAD, GOOD
+from plaintune.core.errors import MissingExtra, UserError
+from plaintune.core.events import silent
+from plaintune.faces import batch
+from plaintune.faces.batch import answer_file
+
+Trained = tuple[Path, dict[str, Any]]
+TEXTS = [*GOOD, *BAD]
+
+
+@pytest.fixture(scope="module")
+def model(trained: Trained) -> plaintune.Model:
+    return plaintune.load(trained[0])
+
+
+def write_rows(file: Path, rows: int) -> Path:
+    """A table with a number, one of our twenty sentences, an empty text now and then, and a comma."""
+    with file.open("w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(["id", "review", "answer"])
+        for number in range(rows):
+            table.writerow([number, "" if number % 97 == 96 else TEXTS[number % 20], f"old, {number}"])
+    return file
+
+
+def answered(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as rows:
+        return list(csv.DictReader(rows))
+
+
+def test_rows_keep_their_order_and_their_columns_beside_the_answers(
+    model: plaintune.Model, tmp_path: Path
+) -> None:
+    done = answer_file(model, str(write_rows(tmp_path / "a.csv", 5000)), tmp_path / "b.csv", listener=silent)
+    rows = answered(tmp_path / "b.csv")
+    assert done == (5000, 51)
+    assert [row["id"] for row in rows] == [str(number) for number in range(5000)]
+    assert list(rows[0]) == ["id", "review", "answer", "answer (2)", "confidence"]
+    assert rows[7]["answer"] == "old, 7"
+    answers = {row["answer (2)"] for row in rows if row["review"] == GOOD[1]}
+    assert answers == {model.predict(GOOD[1])[0].answer}
+    assert rows[96]["answer (2)"] == rows[96]["confidence"] == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    """Fail in the block after so many."""
+    predict, calls = plaintune.Model.predict, iter(range(blocks))
+
+    def counted(self: plaintune.Model, texts: Any) -> Any:
+        next(calls)
+        return predict(self, texts)
+
+    monkeypatch.setattr(plaintune.Model, "predict", counted)
+
+
+@pytest.mark.parametrize("name", ["b.csv", "b.jsonl", "b.parquet"])
+def test_what_was_cut_short_goes_on_to_the_same_file(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    source = str(write_rows(tmp_path / "a.csv", 900))
+    monkeypatch.setattr(batch, "BLOCK_ROWS", 200)
+    answer_file(model, source, tmp_path / f"whole-{name}", listener=silent)
+    with monkeypatch.context() as cut:
+        stop_after(cut, 2)
+        with pytest.raises((StopIteration, RuntimeError)):
+            answer_file(model, source, tmp_path / name, listener=silent)
+    with (tmp_path / f".{name}.part").open("a") as part:
+        part.write("half a ro")  # what a kill between two blocks leaves
+    with monkeypatch.context() as counted:
+        stop_after(counted, 3)  # 900 rows are five blocks
+        done = answer_file(model, source, tmp_path / name, listener=silent)
+    assert done.rows == 900
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_part_of_another_file_begins_anew(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_rows(tmp_path / "a.csv", 900)
+    monkeypatch.setattr(batch, "BLOCK_ROWS", 200)
+    with monkeypatch.context() as cut:
+        stop_after(cut, 2)
+        with pytest.raises((StopIteration, RuntimeError)):
+            answer_file(model, str(source), tmp_path / "b.csv", listener=silent)
+    write_rows(source, 300)
+    answer_file(model, str(source), tmp_path / "b.csv", listener=silent)
+    assert [row["id"] for row in answered(tmp_path / "b.csv")] == [str(number) for number in range(300)]
+
+
+def test_two_runs_never_write_one_file(model: plaintune.Model, tmp_path: Path) -> None:
+    from plaintune.data.write import PartFile
+
+    first = PartFile(tmp_path / "b.csv", {})
+    with pytest.raises(UserError, match="Another run"):
+        answer_file(model, str(write_rows(tmp_path / "a.csv", 9)), tmp_path / "b.csv", listener=silent)
+    first.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_json_lines_keep_their_types_and_the_keys_that_come_late(
+    model: plaintune.Model, tmp_path: Path
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"review": text, "stars": n, "of": {"a": [n]}} for n, text in enumerate(TEXTS)
+    ]
+    rows[19]["late"] = None
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answer_file(model, str(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", unsure=0.99, listener=silent)
+    found = [json.loads(line) for line in (tmp_path / "b.jsonl").read_text().splitlines()]
+    assert [{name: row[name] for name in row if name in rows[19]} for row in found] == rows
+    assert [list(row)[-3:] for row in found] == [["answer", "confidence", "unsure"]] * 20
+    assert {row["unsure"] for row in found} <= {True, False}
+
+
+def test_parquet_keeps_its_types(model: plaintune.Model, tmp_path: Path) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    columns = {"n": arrow.array([3, None], arrow.int32()), "review": arrow.array(TEXTS[:2])}
+    columns["when"] = arrow.array([1, 2], arrow.timestamp("ns"))
+    parquet.write_table(arrow.table(columns), tmp_path / "a.parquet")
+    answer_file(model, str(tmp_path / "a.parquet"), tmp_path / "b.parquet", listener=silent)
+    found = parquet.read_table(tmp_path / "b.parquet")
+    assert found.select(["n", "review", "when"]).equals(arrow.table(columns))
+    assert [str(kind) for kind in found.schema.types[3:]] == ["string", "double"]
+    assert found.column("answer").to_pylist() == [p.answer for p in model.predict(TEXTS[:2])]
+
+
+def test_parquet_out_without_its_library_says_what_to_install_before_any_work(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match="Parquet"):
+        answer_file(model, str(write_rows(tmp_path / "a.csv", 9)), tmp_path / "b.parquet", listener=silent)
+
+
+def through_a_pipe(trained: Trained, given: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "plaintune", "predict", str(trained[0]), "--file", "-", *options]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_stdin_is_answered_on_stdout_in_the_form_it_came_in(trained: Trained) -> None:
+    table = through_a_pipe(trained, f"id,review\n1,{GOOD[2]}\n2,{BAD[0]}\n", "--out", "-", "--quiet").stdout
+    assert [row["answer"] for row in csv.DictReader(io.StringIO(table))] == ["positive", "negative"]
+    lines = through_a_pipe(trained, json.dumps({"review": GOOD[2], "n": 1}) + "\n").stdout
+    assert json.loads(lines)["n"] == 1
+    whole = through_a_pipe(trained, f"review\n{GOOD[2]}\n{BAD[0]}\n", "--json").stdout
+    assert [row["answer"] for row in json.loads(whole)["predictions"]] == ["positive", "negative"]
+
+
+def background(folder: Path, model: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ})
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_no_row_is_lost_or_repeated(trained: Trained, tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.csv", 200_000)
+    journal, seen, kills = tmp_path / ".b.csv.part.json", -1, 0
+    for _ in range(4):
+        run = background(tmp_path, trained[0])
+        while run.poll() is None:
+            rows = json.loads(journal.read_text()).get("rows", 0) if journal.exists() else 0
+            if rows > seen + 10_000:
+                seen, kills = rows, kills + 1
+                run.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        run.wait()
+    assert kills == 4
+    assert background(tmp_path, trained[0]).wait() == 0
+    rows = answered(tmp_path / "b.csv")
+    assert [int(row["id"]) for row in rows] == list(range(200_000))
+    answers = {row["review"]: row["answer (2)"] for row in rows}
+    assert all(answers[row["review"]] == row["answer (2)"] for row in rows)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_rows(trained: Trained, tmp_path: Path) -> None:
+    peaks = []
+    for rows in (50_000, 1_000_000, 3_000_000):
+        write_rows(tmp_path / "a.csv", rows)
+        run = background(tmp_path, trained[0])
+        _, status, used = os.wait4(run.pid, 0)
+        assert status == 0
+        peaks.append(used.ru_maxrss / 1024)
+        with (tmp_path / "b.csv").open() as out:
+            assert sum(1 for _ in out) == rows + 1
+        (tmp_path / "b.csv").unlink()
+    print(peaks)
+    assert max(peaks) < min(peaks) + 20
