@@ -273,6 +273,19 @@ def test_a_file_in_two_encodings_is_told(tmp_path: Path) -> None:
     assert mixed.lines == (62,)
 
 
+def test_lines_that_are_not_utf8_are_told_and_the_fixed_copy_is(cli: Cli, tmp_path: Path) -> None:
+    rows = [f"{text} naïve façade,{answer}\n" for text, answer in plain_rows(60)]
+    lines = [row.encode("cp1252" if number in (7, 30) else "utf-8") for number, row in enumerate(rows)]
+    (tmp_path / "r.csv").write_bytes(b"text,answer\n" + b"".join(lines))
+    told = cli("check", "r.csv", "--quick", "--json", "--fix", "clean.csv", cwd=tmp_path)
+    mixed = [found for found in json.loads(told.stdout)["findings"] if found["kind"] == "mixed_encoding"]
+    assert [(found["rows"], found["examples"]) for found in mixed] == [(2, [9, 32])]
+    assert "in UTF-8" in told.stderr
+    clean = (tmp_path / "clean.csv").read_text(encoding="utf-8")
+    assert clean == "text,answer\n" + "".join(rows)
+    assert "mixed_encoding" not in kinds(pt.check(tmp_path / "clean.csv", models=False))
+
+
 # --- the cleaned copy ---
 
 

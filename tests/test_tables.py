@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plaintune.core.errors import MissingExtra, UserError
+from plaintune.data.mixed import OddLines
 from plaintune.data.tables import Table, open_table
 
 ROWS = [["I loved it, truly", "good"], ["Dreadful; avoid", "bad"], ["Not | bad", "good"], ["So\tso", "bad"]]
@@ -259,8 +260,44 @@ def test_text_that_is_not_utf8_is_said_to_be_read_as_western_european(tmp_path: 
     assert any("not UTF-8" in note for note in table.notes)
 
 
-def test_one_broken_character_among_good_ones_is_refused_with_its_line(tmp_path: Path) -> None:
-    content = "text,label\ncafé,a\n".encode() + b"caf\xe9,b\n" + "très,a\n".encode()
+def test_lines_in_another_encoding_are_read_each_in_its_own_and_counted(tmp_path: Path) -> None:
+    content = (
+        "\ufefftext,label\ncafé,a\n".encode() + "“naïve” résumé,b\n".encode("cp1252") + "là,a\n".encode()
+    )
+    table = open_table(write(tmp_path, "data.csv", content))
+    assert values(table) == [["café", "a"], ["“naïve” résumé", "b"], ["là", "a"]]
+    assert table.columns == ("text", "label")
+    assert table.odd_lines == OddLines(1, (3,))
+    assert any("line 3" in note for note in table.notes)
+
+
+def test_one_stray_byte_in_a_line_of_utf8_costs_no_other_character(tmp_path: Path) -> None:
+    content = "text,label\nпривет, мир\n".encode() + "всё дорого ".encode() + b"\x80 9,b\nc,a\n"
+    assert values(open_table(write(tmp_path, "data.csv", content)))[1] == ["всё дорого € 9", "b"]
+
+
+ACCENTED = st.lists(st.sampled_from("éèàçüñ“”€ß"), max_size=6).map(
+    lambda accents: "nnn".join(["a", *accents, "b"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(ACCENTED, st.sampled_from(["utf-8", "cp1252"])), min_size=1, max_size=8),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_no_accent_is_lost_in_a_file_of_two_encodings(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, str]], end: str
+) -> None:
+    first = [("text,label", "utf-8"), ("öäü ÖÄÜ łąę" * 20 + ",x", "utf-8")]
+    rows = [*first, *((f"{text},y", how) for text, how in lines)]
+    content = b"".join((text + end).encode(how) for text, how in rows)
+    table = open_table(write(tmp_path_factory.mktemp("mixed"), "data.csv", content))
+    assert [row[0] for row in values(table)[1:]] == [text for text, _ in lines]
+
+
+def test_characters_cut_short_in_a_utf8_file_are_refused_with_their_line(tmp_path: Path) -> None:
+    content = "text,label\ncafé,a\n".encode() + "a “quotation”".encode()[:-1] + b",b\n"
     assert "line 3" in refused(write(tmp_path, "data.csv", content)).problem
 
 

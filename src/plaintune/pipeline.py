@@ -206,7 +206,8 @@ def check_up(
     fixed = write_fixed(source, examples, fix, replace_existing=replace_existing, listener=listener)
     note(
         listener,
-        f"Wrote {fixed.out} ({fixed.rows:,} rows). {fixed.removed:,} rows left out: {fixed.removed_file}; "
+        f"Wrote {fixed.out} ({fixed.rows:,} rows, in UTF-8). "
+        f"{fixed.removed:,} rows left out: {fixed.removed_file}; "
         f"{fixed.changed:,} cells changed: {fixed.changed_file}.",
     )
     return replace(found, fixed=fixed.as_json())

@@ -17,7 +17,7 @@ from .finding import DataCheck, Finding, Severity, share, worst_first
 from .label_check import label_findings
 from .leaks import leak_findings
 from .repeats import Repeats, overlap_finding, repeat_findings
-from .symptoms import text_findings
+from .symptoms import MEND, text_findings
 
 UNREADABLE = 0.01  # of the rows
 WESTERN = ("Windows-1252", "Latin-1")
@@ -77,6 +77,19 @@ def reading_findings(examples: Examples) -> list[Finding]:
                 "Nothing can be learned from them; if they are many, the file may not be what it seems.",
                 "They are left out.",
                 lines=tuple(rows[:5]),
+            )
+        )  # fmt: skip
+    odd = understood.odd_lines
+    if odd is not None:
+        told.append(
+            Finding(
+                "mixed_encoding", Severity.LOW, odd.count,
+                f"The file is in two encodings: {odd.count:,} of its lines "
+                f"{'are' if odd.count > 1 else 'is'} not UTF-8.",
+                "Files put together from several programs often are; read as one, accents are lost.",
+                "They were read as Western European text, each accent kept. "
+                f"{MEND}, all in UTF-8.",
+                lines=odd.first,
             )
         )  # fmt: skip
     return told

@@ -187,6 +187,7 @@ def _examples(
             notes=(*table.notes, *roles.notes, *notes, *target.notes),
             set_aside=tuple(found.set_aside),
             rows_in_file=profile.rows,
+            odd_lines=table.odd_lines,
         ),
         task=target.task,
     )

@@ -10,16 +10,17 @@ import re
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from ..core.errors import UserError, nearest
+from .mixed import LONGEST_LINE, MIXED, WANTED, AsUtf8, numbered_lines, too_long_a_line
 
 BLOCK = 1 << 20
 HEAD_BYTES = 1 << 16
-LONGEST_LINE = 64 << 20  # bytes; a longer stretch without a line end is not a table of texts
 
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARKS = (  # the longer ones first: UTF-16's is the beginning of UTF-32's
@@ -46,14 +47,14 @@ FOREIGN = {
     b"SQLite format 3": "a SQLite database",
     b"version https://git-lfs": "a Git LFS pointer, which stands for a file that was not fetched",
 }
-WANTED = "a table (CSV, TSV, JSON lines, Parquet or Excel)"
 SAVE_AS_TABLE = (
     "Give a CSV, TSV, JSON lines, Parquet or Excel file, or a folder with one sub-folder per answer."
 )
 SAVE_AS_UTF8 = "Save the file as UTF-8 (in a spreadsheet: Save as > CSV UTF-8) and try again."
 
 CONTROL = bytes([*range(9), *range(14, 27), *range(28, 32)])
-STRAY_BYTE = re.compile("[\udc80-\udcff]")  # how `surrogateescape` shows a byte that is not UTF-8
+STRAY_BYTES = re.compile("[\udc80-\udcff]+")  # how `surrogateescape` shows bytes that are not UTF-8
+NOT_ASCII, LETTER = re.compile(r"[^\x00-\x7f]"), re.compile("[A-Za-z]")
 NOT_IN_CP1252 = frozenset("\udc81\udc8d\udc8f\udc90\udc9d")
 
 
@@ -136,7 +137,10 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def open_text(path: Path, encoding: str, *, newline: str | None) -> IO[str]:
-    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+    file = open_bytes(path)
+    if encoding == MIXED:
+        return io.TextIOWrapper(io.BufferedReader(AsUtf8(file), BLOCK), encoding="utf-8-sig", newline=newline)
+    return io.TextIOWrapper(file, encoding=encoding, newline=newline)
 
 
 def head_of(path: Path) -> bytes:
@@ -160,7 +164,8 @@ def detect_encoding(path: Path) -> str:
     """The codec that reads the whole of the text file ``path``: it has been tried on every byte.
 
     UTF-8, UTF-16 and UTF-32 are recognised by their marks or their pattern; anything else that is
-    not UTF-8 is Western European single-byte text, or else a UserError naming the first bad line.
+    not UTF-8 is Western European single-byte text, wholly or in some lines (`MIXED`), or else a
+    UserError naming the first bad line.
     """
     head = head_of(path)
     if not head.strip():
@@ -209,9 +214,7 @@ def _decodes(path: Path, encoding: str) -> bool:
             last_end = max(block.rfind(b"\n"), block.rfind(b"\r"))
             line_bytes = line_bytes + len(block) if last_end < 0 else len(block) - last_end
             if line_bytes > LONGEST_LINE:
-                raise UserError(
-                    f"{path.name} has a line of more than 64 MiB.", f"Give {WANTED}: one text per row."
-                )
+                raise too_long_a_line(path.name)
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
@@ -224,28 +227,32 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 
 def _single_byte_or_broken(path: Path) -> str:
-    """ "cp1252" or "latin-1" for a file that is not UTF-8; UserError where it is broken UTF-8.
+    """ "cp1252", "latin-1" or `MIXED` for a file that is not UTF-8; UserError where it is broken UTF-8.
 
     In single-byte text a run of accents that happens to be valid UTF-8 (`É»`) is rare; in a UTF-8
-    file with a few bad bytes the valid characters are many. One in twenty decides for broken.
+    file with a few lines from elsewhere the valid characters are many. One in twenty decides.
     """
-    valid = stray = letters = lines = first_bad_line = 0
-    seen: set[str] = set()
-    ending = ""  # of the file
-    with io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="surrogateescape") as text:
-        while chunk := text.read(BLOCK):
-            found = STRAY_BYTE.findall(chunk)
-            if found and not first_bad_line:
-                first_bad_line = lines + chunk.count("\n", 0, chunk.index(found[0])) + 1
-            lines += chunk.count("\n")
-            stray += len(found)
-            valid += len(re.findall(r"[^\x00-\x7f]", chunk)) - len(found)
-            letters += len(re.findall(r"[A-Za-z]", chunk))
-            seen.update(found)
-            ending = chunk[-3:]
-    tail = ending[len(ending.rstrip("".join(seen))) :]
-    cut_off = len(tail) == stray and _begins_character(tail)
-    if valid * 20 >= stray or cut_off:
+    valid = letters = first_bad_line = 0
+    strays: Counter[str] = Counter()
+    runs = cut = 0  # of bytes that are not UTF-8; and those that are the beginning of a character
+    text = ""
+    with damage_told(path), open_bytes(path) as file:
+        for number, line in numbered_lines(file):
+            text = line.decode("utf-8", "surrogateescape")
+            if line.isascii():
+                continue
+            valid += len(NOT_ASCII.findall(text))
+            if found := STRAY_BYTES.findall(text):
+                first_bad_line = first_bad_line or number
+                letters += len(LETTER.findall(text))
+                runs += len(found)
+                cut += sum(map(_begins_character, found))
+                strays.update("".join(found))
+    stray = strays.total()
+    valid -= stray
+    tail = text[len(text.rstrip("".join(strays))) :]  # the end of the file, where it is not UTF-8
+    cut_off = len(tail) == stray and _ends_inside_character(tail)
+    if cut_off or (valid * 20 >= stray and 2 * cut > runs):
         raise UserError(
             f"{path.name} is UTF-8 with broken characters, the first in line {first_bad_line}.", SAVE_AS_UTF8
         )
@@ -254,14 +261,20 @@ def _single_byte_or_broken(path: Path) -> str:
             f"{path.name} is not UTF-8 (first seen in line {first_bad_line}), and I cannot tell what it is.",
             SAVE_AS_UTF8,
         )
-    return "latin-1" if seen & NOT_IN_CP1252 else "cp1252"
+    if valid * 20 >= stray:
+        return MIXED
+    return "latin-1" if set(strays) & NOT_IN_CP1252 else "cp1252"
 
 
-def _begins_character(tail: str) -> bool:
+def _begins_character(run: str) -> bool:
+    """Are these stray bytes, two or more, a UTF-8 character cut short? (`â€`, of a quotation mark.)"""
+    lead, *others = (ord(stray) - 0xDC00 for stray in run)  # the bytes behind the surrogates
+    return bool(others) and 0xE0 <= lead <= 0xF4 and all(0x80 <= byte <= 0xBF for byte in others)
+
+
+def _ends_inside_character(tail: str) -> bool:
     """Are the last bytes of a file, all there is beyond ASCII, a UTF-8 character cut short?
 
     A single one from 0xE0 on is not: more often it is the `é` of a text that ends in `café`.
     """
-    highest_lead = 0xDF if len(tail) == 1 else 0xF4
-    lead, *others = (ord(stray) - 0xDC00 for stray in tail)  # the bytes behind the surrogates
-    return 0xC2 <= lead <= highest_lead and all(0x80 <= byte <= 0xBF for byte in others)
+    return _begins_character(tail) or (len(tail) == 1 and 0xC2 <= ord(tail) - 0xDC00 <= 0xDF)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.tasks import Task
+from .mixed import OddLines
 
 LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")  # formats with line numbers
 TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
@@ -39,6 +40,7 @@ class Understood:
     notes: tuple[str, ...] = ()  # whole sentences, e.g. "`film` looks like a group: …"
     set_aside: tuple[SetAside, ...] = ()
     rows_in_file: int = 0
+    odd_lines: OddLines | None = None  # of a file in two encodings, those that are not UTF-8
 
     @property
     def counted_in(self) -> str:

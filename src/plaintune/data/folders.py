@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UserError
-from .encoding import LONGEST_LINE, detect_encoding, is_binary, open_text
+from .encoding import detect_encoding, is_binary, open_text
+from .mixed import LONGEST_LINE
 from .table import Row, Table
 from .tables import TABLE_SUFFIXES, open_table, suffix_of
 

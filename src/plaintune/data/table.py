@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any, NamedTuple
 
+from .mixed import OddLines
+
 
 class Row(NamedTuple):
     """One row: ``values`` are as many as the table's columns, "" where one is missing."""
@@ -31,6 +33,7 @@ class Table:
     has_header: bool = True
     counted_in: str = "row"  # what Row.line counts: "line", "row" or "file"
     notes: tuple[str, ...] = ()
+    odd_lines: OddLines | None = None  # of a file in two encodings, those that are not UTF-8
 
     def rows(self) -> Iterator[Row]:
         return self.read()

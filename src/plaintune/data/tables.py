@@ -9,8 +9,9 @@ from ..core.errors import UserError
 from ..core.events import Listener, silent
 from .delimited import text_table
 from .dialect import SAMPLE_CHARS
-from .encoding import checked_path, damage_told, detect_encoding, file_kind, open_text
+from .encoding import checked_path, damage_told, detect_encoding, file_kind, open_bytes, open_text
 from .jsonfile import JSON_SUFFIXES, json_table
+from .mixed import MIXED, odd_lines
 from .sheets import excel_table, parquet_table
 from .table import Row, Table, as_text
 
@@ -29,6 +30,7 @@ TABLE_SUFFIXES = (
     ".label",
 )
 ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
+ENCODING_NAMES[MIXED] = "UTF-8 and Windows-1252"
 
 
 def open_table(source: str | Path, *, listener: Listener = silent) -> Table:
@@ -65,7 +67,13 @@ def _open_text_table(path: Path) -> Table:
             "The file is not UTF-8; it was read as Western European text. "
             "If accents look wrong, save it as UTF-8.",
         )
-    return replace(table, encoding=ENCODING_NAMES.get(encoding, encoding.upper()), notes=notes)
+    odd = None
+    if encoding == MIXED:
+        with open_bytes(path) as lines:
+            odd = odd_lines(lines)
+        which = ", ".join(map(str, odd.first)) + (", …" if odd.count > len(odd.first) else "")
+        notes += (f"Not all of the file is UTF-8; read as Western European text: line {which}.",)
+    return replace(table, encoding=ENCODING_NAMES.get(encoding, encoding.upper()), notes=notes, odd_lines=odd)
 
 
 def suffix_of(path: Path) -> str:
