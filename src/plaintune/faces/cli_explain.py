@@ -107,7 +107,8 @@ mark {{ color: inherit; border-radius: .15rem; }}
   border-bottom: 2px dotted var(--against); }}
 </style></head><body><main>
 <h1>{answer}</h1><p class="how">{sure} sure. Words that pulled towards this answer are
-<mark class="for">underlined in blue</mark>, words against it <mark class="against">dotted in orange</mark>; the stronger, the darker.</p>
+<mark class="for">underlined in blue</mark>, words against it <mark class="against">dotted in orange</mark>;
+the stronger, the darker.</p>
 <p class="text">{text}</p>
 </main></body></html>
 """
