@@ -55,7 +55,7 @@ SAVE_AS_UTF8 = "Save the file as UTF-8 (in a spreadsheet: Save as > CSV UTF-8) a
 CONTROL = bytes([*range(9), *range(14, 27), *range(28, 32)])
 STRAY_BYTES = re.compile("[\udc80-\udcff]+")  # how `surrogateescape` shows bytes that are not UTF-8
 NOT_ASCII, LETTER = re.compile(r"[^\x00-\x7f]"), re.compile("[A-Za-z]")
-NOT_IN_CP1252 = frozenset("\udc81\udc8d\udc8f\udc90\udc9d")
+NOT_IN_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 
 
 def checked_path(source: str | Path) -> Path:
@@ -235,9 +235,10 @@ def _single_byte_or_broken(path: Path) -> str:
     valid = letters = first_bad_line = 0
     strays: Counter[str] = Counter()
     runs = cut = 0  # of bytes that are not UTF-8; and those that are the beginning of a character
-    text = ""
+    text, undefined = "", False  # undefined: of the bytes, those that Windows-1252 leaves open
     with damage_told(path), open_bytes(path) as file:
         for number, line in numbered_lines(file):
+            undefined = undefined or NOT_IN_CP1252.search(line) is not None
             text = line.decode("utf-8", "surrogateescape")
             if line.isascii():
                 continue
@@ -263,7 +264,7 @@ def _single_byte_or_broken(path: Path) -> str:
         )
     if valid * 20 >= stray:
         return MIXED
-    return "latin-1" if set(strays) & NOT_IN_CP1252 else "cp1252"
+    return "latin-1" if undefined else "cp1252"
 
 
 def _begins_character(run: str) -> bool:

@@ -1,0 +1,140 @@
+"""Explanations beside LIME's, faithfulness and time: `python benchmarks/explain.py --texts 200 MODEL=DATA …`.
+
+DATA are labelled texts in any form that train takes; texts the model learned from are left out. LIME is not a
+dependency of plaintune: `pip install lime` where this runs (BSD-2-Clause). Words are left out by their weight
+towards the answer given (DeYoung et al. 2020, ERASER, section 4): comprehensiveness is what the probability
+loses without the top 1, 5, 10, 20 and 50% of the words (more is better), sufficiency what it loses with these
+alone (less is better).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common import Results, code_version, parser, print_table, say
+
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
+LIME_SAMPLES = 5000  # its default
+
+
+def texts_of(model: Any, data: str, most: int) -> list[str]:
+    """Texts the model has not learned from, at random, without HTML line breaks."""
+    from plaintune.core.features import LINE_BREAK_TAG, text_hashes
+    from plaintune.data.read import read_examples
+
+    texts = read_examples(data).texts
+    new = np.flatnonzero(~np.isin(text_hashes(texts), model.manifest.training_text_hashes))
+    drawn = np.random.default_rng(0).permutation(new)
+    cleaned = (LINE_BREAK_TAG.sub(" ", str(texts[at])) for at in drawn)
+    return [text for text in cleaned if len(text.split()) >= 5][:most]
+
+
+def faithfulness(
+    model: Any, text: str, code: int, spans: list[tuple[int, int]], weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """(comprehensiveness, sufficiency) of the words at ``spans`` ordered by ``weights``."""
+    order = np.argsort(-weights, kind="stable")
+    asked = [text]
+    for share in SHARES:
+        top = np.isin(np.arange(len(spans)), order[: max(1, round(share * len(spans)))])
+        asked += [_without(text, spans, top), _without(text, spans, ~top)]
+    chance = model.outputs(asked)[:, code]
+    return float((chance[0] - chance[1::2]).mean()), float((chance[0] - chance[2::2]).mean())
+
+
+def _without(text: str, spans: list[tuple[int, int]], dropped: NDArray[np.bool_]) -> str:
+    kept, at = [], 0
+    for (start, end), gone in zip(spans, dropped, strict=True):
+        if gone:
+            kept.append(text[at:start])
+            at = end
+    return "".join([*kept, text[at:]])
+
+
+def ours(model: Any, text: str, spans: list[tuple[int, int]], code: int) -> NDArray[np.float64]:
+    """The weight of each word by `plaintune explain`."""
+    from plaintune.model.explain import explain
+
+    weight = {piece.start: piece.weight for piece in explain(model, text, answer=model.classes[code]).pieces}
+    return np.array([weight.get(start, 0.0) for start, _ in spans])
+
+
+def limes(model: Any, text: str, spans: list[tuple[int, int]], code: int) -> NDArray[np.float64]:
+    """The weight of each word by LIME at its defaults."""
+    from lime.lime_text import LimeTextExplainer
+
+    explainer = LimeTextExplainer(class_names=list(model.classes), random_state=0)
+    found = explainer.explain_instance(
+        text, model.outputs, labels=(code,), num_features=len(spans), num_samples=LIME_SAMPLES
+    )
+    weight = dict(found.as_list(label=code))
+    return np.array([weight.get(text[start:end], 0.0) for start, end in spans])
+
+
+def measure(model: Any, texts: list[str], results: Results, name: str) -> list[dict[str, Any]]:
+    """A row of figures for each text, put by as they come."""
+    from plaintune.model.explain import WORD
+
+    rows, code = [], code_version()
+    for number, text in enumerate(texts):
+        answer = int(model.outputs([text])[0].argmax())
+        spans = [found.span() for found in WORD.finditer(text)]
+
+        def work(text: str = text, answer: int = answer, spans: Any = spans) -> dict[str, Any]:
+            figures: dict[str, Any] = {"words": len(spans)}
+            for who, weigh in (("plaintune", ours), ("LIME", limes)):
+                started = time.perf_counter()
+                weights = weigh(model, text, spans, answer)
+                seconds = time.perf_counter() - started
+                comprehensive, sufficient = faithfulness(model, text, answer, spans, weights)
+                figures[who] = [comprehensive, sufficient, seconds]
+            return figures
+
+        graph = model.manifest.files["model.onnx"]["sha256"][:12]
+        rows.append(results.figures({"model": name, "graph": graph, "text": number, "code": code}, work))
+        say(f"{name} {number + 1}/{len(texts)}: {rows[-1]}")
+    return rows
+
+
+def main() -> int:
+    options = arguments()
+    from plaintune.model.predict import Model
+
+    results = Results(options.results, "explain", again=options.again, any_code=options.any_code)
+    table = []
+    for pair in options.pairs:
+        folder, _, data = pair.partition("=")
+        model = Model.load(Path(folder))
+        rows = measure(model, texts_of(model, data, options.texts), results, Path(folder).name)
+        for who in ("plaintune", "LIME"):
+            figures = np.array([row[who] for row in rows])
+            comprehensive, sufficient, seconds = figures.mean(axis=0)
+            words = np.median([row["words"] for row in rows])
+            table.append(
+                [
+                    Path(folder).name, str(len(rows)), f"{words:.0f}", who, f"{comprehensive:.3f}",
+                    f"{sufficient:.3f}", f"{seconds:.2f}", f"{np.median(figures[:, 2]):.2f}",
+                ]
+            )  # fmt: skip
+    print_table(
+        ["model", "texts", "words", "by", "comprehensiveness", "sufficiency", "mean s", "median s"], table
+    )
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    made = parser(__doc__, "python benchmarks/explain.py --texts 50 sms-model=sms-spam.tsv")
+    made.add_argument("pairs", nargs="+", metavar="MODEL=DATA")
+    made.add_argument("--texts", type=int, default=200)
+    return made.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
