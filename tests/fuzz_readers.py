@@ -1,8 +1,8 @@
 """A fuzzer for the readers and the structural check: `python tests/fuzz_readers.py -max_total_time=600`.
 
-It needs atheris (`pip install atheris`, Apache-2.0; Linux). The first byte chooses the kind of file, the rest
-is its content. What may come out is a table of examples or a UserError; anything else is a fault of ours, as is
-a file that takes more than `-timeout` seconds. What is found stays in `crash-*`, to be run again by name.
+It needs atheris (`pip install atheris`, Apache-2.0; Linux). The first byte chooses the kind of file, the
+rest is its content. What may come out is a table of examples or a UserError; anything else is a fault of
+ours, as is a file that takes more than `-timeout` seconds. Findings stay in `crash-*`, to be run by name.
 """
 
 from __future__ import annotations

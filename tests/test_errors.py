@@ -76,7 +76,7 @@ CASES: list[tuple[str, Callable[[Path], None], str, tuple[str, ...]]] = [
         "broken_utf8",
         bytes_in(
             "data.csv",
-            "review,sentiment\ncafé good,a\nna\xefve bad,b\n".encode().replace(b"\xc3\xaf", b"\xef"),
+            "review,sentiment\ncafé good,a\n“quite” bad,b\n".encode().replace(b"\x80\x9c", b"\x80"),
         ),
         "data.csv",
         ("3", "UTF-8"),

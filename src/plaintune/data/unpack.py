@@ -247,7 +247,7 @@ def _zip_members(raw: IO[bytes], name: str) -> Iterator[_Member]:
             yield _Member(
                 name=info.filename,
                 size=info.file_size,
-                kind="folder" if info.is_dir() else _KINDS.get(mode, "other"),
+                kind="folder" if info.filename.endswith("/") else _KINDS.get(mode, "other"),
                 open=partial(archive.open, info),
                 link_to=posixpath.join(posixpath.dirname(info.filename), link_to) if link_to else "",
             )
