@@ -59,6 +59,7 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     from plaintune.core.events import silent
     from plaintune.core.metrics import softmax
     from plaintune.core.settings import Settings
+    from plaintune.core.tasks import Task
     from plaintune.data.read import read_examples
     from plaintune.data.repeats import find_repeats
     from plaintune.learn.evidence import gather
@@ -77,8 +78,8 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     wrong = np.array([whole.classes[truth[row - 1]] for row in evidence.examples.rows]) != np.array(
         [evidence.examples.classes[label] for label in evidence.labels]
     )
-    suspects = find_suspects(evidence.probabilities, evidence.labels)
-    theirs = cleanlab_scores(evidence.labels, evidence.probabilities, softmax(evidence.ngram_logits))
+    suspects = find_suspects(Task.SINGLE, evidence.outputs, evidence.labels)
+    theirs = cleanlab_scores(evidence.labels, evidence.outputs, softmax(evidence.ngram_logits))
     first = np.argsort(-suspects.doubt, kind="stable")[: len(wrong) // 10]
     shown = suspects.shown
 

@@ -14,6 +14,7 @@ import pytest
 import plaintune as pt
 from conftest import Cli, write_csv
 from plaintune.core.metrics import softmax
+from plaintune.core.tasks import Task
 from plaintune.data.finding import DataCheck
 from plaintune.learn.curve import _plausible_curves
 from plaintune.learn.suspects import find_suspects
@@ -55,6 +56,61 @@ def test_planted_wrong_labels_are_listed_with_their_lines() -> None:
     assert {row["proposed"] for row in wrong.values["rows"] if row["line"] - 1 == 10} == {"good"}
 
 
+def parts(count: int, *, seed: int = 0) -> list[tuple[str, set[str]]]:
+    """Texts of one to three sentences, each about something of its own: several answers."""
+    topics = {
+        "kitchen": ["the oven burnt the bread", "salt the soup", "a knife for the onions"],
+        "garage": ["the engine lost oil", "the brakes squeal", "a new tyre for the van"],
+        "garden": ["the roses need water", "weeds in the lawn", "sow the seeds in spring"],
+    }
+    chance = random.Random(seed)
+    made = []
+    for number in range(count):
+        chosen = chance.sample(sorted(topics), chance.choice((1, 2, 2)))
+        told = [f"{chance.choice(topics[one])} on day {chance.randrange(400)}" for one in chosen]
+        made.append((f"{number}: " + ", and ".join(told), set(chosen)))
+    return made
+
+
+def test_of_several_answers_the_one_that_was_left_out_is_proposed() -> None:
+    rows, whole = parts(600), parts(600)
+    planted = [at for at, (_, answers) in enumerate(rows) if len(answers) == 2][::20]
+    for at in planted:
+        rows[at] = (rows[at][0], set(sorted(rows[at][1])[:1]))
+    found = pt.check([text for text, _ in rows], [sorted(answers) for _, answers in rows])
+    wrong = found.of("wrong_label")
+    assert wrong is not None
+    proposed = {row["line"] - 1: set(row["proposed"].split(";")) for row in wrong.values["rows"]}
+    assert len(set(planted) & set(proposed)) >= len(planted) / 2
+    assert len(proposed) <= 2 * len(planted)
+    assert all(proposed[at] == whole[at][1] for at in planted if at in proposed)
+    assert found.verdict is not None
+    assert found.measured is not None
+    assert found.measured["metric"] == "micro_f1"
+    assert "an F1 of 0.9" in (found.verdict_words or "")
+
+
+def test_a_number_from_anywhere_is_found_among_numbers_that_follow_from_the_text() -> None:
+    chance = random.Random(3)
+    texts, numbers = [], []
+    for number in range(300):
+        good = chance.randrange(6)
+        words = chance.choices(PRAISE, k=good) + chance.choices(BLAME, k=5 - good)
+        texts.append(f"{number}: " + ", ".join(words))
+        numbers.append(2.0 * good + chance.choice((-0.5, 0, 0.5)))
+    planted = {20, 90, 170, 240}
+    for at in planted:
+        numbers[at] = 10.0 if numbers[at] < 5 else 0.0
+    found = pt.check(texts, numbers, task="regression")
+    wrong = found.of("wrong_label")
+    assert wrong is not None
+    listed = {row["line"] - 1 for row in wrong.values["rows"]}
+    assert len(planted & listed) >= 3
+    assert len(listed) <= 8
+    assert found.measured is not None
+    assert found.measured["metric"] == "r2"
+
+
 def test_shuffled_answers_are_called_random() -> None:
     rows = reviews(300)
     answers = [answer for _, answer in rows]
@@ -79,13 +135,13 @@ def test_a_goal_that_the_answers_forbid_is_named() -> None:
 
 
 def test_a_gain_that_may_be_chance_is_not_said_to_pay() -> None:
-    measured = Measured(160, 0.5, 0.99, 0.988, 1.0, (0.98, 1.0), (-0.005, 0.03), 1.1, 0.1)
+    measured = Measured(Task.SINGLE, 160, 0.5, 0.99, 0.988, 1.0, (0.98, 1.0), (-0.005, 0.03), 1.1, 0.1)
     nothing = DataCheck("r.csv", 160, ())
-    assert judge(measured, nothing, None, noise=0.0, goal=None)[0] is Verdict.COUNTING
+    assert judge(measured, nothing, None, ceiling=1.0, goal=None)[0] is Verdict.COUNTING
     room = replace(measured, ngrams=0.9, both=0.91, interval=(0.86, 0.95))
-    assert judge(room, nothing, None, noise=0.0, goal=None)[0] is Verdict.MAY_PAY
+    assert judge(room, nothing, None, ceiling=1.0, goal=None)[0] is Verdict.MAY_PAY
     surely = replace(room, gain=(0.004, 0.02))
-    assert judge(surely, nothing, None, noise=0.0, goal=None)[0] is Verdict.PAYS
+    assert judge(surely, nothing, None, ceiling=1.0, goal=None)[0] is Verdict.PAYS
 
 
 def test_suspicion_follows_from_probability_and_noise() -> None:
@@ -93,7 +149,7 @@ def test_suspicion_follows_from_probability_and_noise() -> None:
     labels = np.zeros(100, dtype=np.int64)
     labels[:4] = 1
     labels[95] = 1
-    suspects = find_suspects(probabilities, labels)
+    suspects = find_suspects(Task.SINGLE, probabilities, labels)
     assert set(suspects.shown) == {0, 1, 2, 3}
     assert suspects.chance[95] < 0.5
     assert suspects.chance[50] == 0.0
@@ -102,7 +158,7 @@ def test_suspicion_follows_from_probability_and_noise() -> None:
 def test_the_learning_curve_draws_a_power_law_on() -> None:
     rng = np.random.default_rng(0)
     points = [
-        (size, float(2.0 * size**-0.4 + rng.normal(0, 0.003)), 1000)
+        (size, float(2.0 * size**-0.4 + rng.normal(0, 0.003)), 0.003)
         for size in (250, 500, 1000, 2000)
         for _ in "abc"
     ]

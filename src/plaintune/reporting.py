@@ -45,7 +45,7 @@ def cheap_curve(
 ) -> dict[str, Any] | None:
     """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
     rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
-    if examples.task is not Task.SINGLE or rows < FEWEST_CURVE_ROWS:
+    if rows < FEWEST_CURVE_ROWS:
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]
@@ -59,7 +59,7 @@ def cheap_curve(
         "gain": curve.gain,
         "interval": list(curve.gain_interval),
         "rows": curve.rows,
-        "percent": True,
+        "percent": examples.task is not Task.MULTI,
     }
 
 
@@ -67,21 +67,19 @@ def doubtful_rows(
     examples: Examples, learned: Learned, checked: Checked, blend: Blend, held: HeldBack
 ) -> list[Doubt]:
     """Rows with a doubtful answer among those that the models had not learned from when they were asked."""
-    if examples.task is not Task.SINGLE:
-        return []
     splits = learned.splits
     rows = splits.valid if learned.checked is None else splits.train
     outputs = blend.outputs(checked.network_logits, checked.ngram_logits)
     if len(splits.test) == len(held.outputs):  # else it was scored on the user's own test data
         rows, outputs = np.concatenate([rows, splits.test]), np.concatenate([outputs, held.outputs])
-    suspects = find_suspects(outputs, examples.labels[rows])
+    suspects = find_suspects(examples.task, outputs, examples.labels[rows])
     return [
         Doubt(
             line=int(examples.rows[rows[at]]),
             key=correction_key(str(examples.texts[rows[at]])),
             text=str(examples.texts[rows[at]]),
-            given=examples.classes[examples.labels[rows[at]]],
-            proposed=examples.classes[suspects.proposed[at]],
+            given=examples.say(examples.labels[rows[at]]),
+            proposed=examples.say(suspects.proposed[at]),
             chance=float(suspects.chance[at]),
         )
         for at in suspects.shown

@@ -60,6 +60,11 @@ def score_outputs(
     return _score_classes(truth, outputs, int(prior.argmax()), groups)
 
 
+def say_metric(task: Task, value: float) -> str:
+    """A value of the main metric as people write it: a percentage, F1 with three digits."""
+    return f"{value:.3f}" if task is Task.MULTI else f"{value:.1%}"
+
+
 def main_metric(
     task: Task,
     truth: NDArray[Any],

@@ -14,10 +14,9 @@ import numpy as np
 from ..core.errors import UserError, nearest
 from ..core.features import text_hash, text_hashes
 from ..core.tasks import Task
-from .examples import Examples
+from .examples import JOINED_BY, Examples
 
 COLUMNS = ("line", "key", "was", "answer")  # as the report saves them; `line` or `key` may be missing
-JOINED_BY = ";"  # several answers in one cell
 
 
 @dataclass(frozen=True)

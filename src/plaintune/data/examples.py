@@ -12,6 +12,7 @@ from ..core.tasks import Task
 from .mixed import OddLines
 
 LINES = ("CSV", "TSV", "JSON lines", "label-text lines", "text lines")  # formats with line numbers
+JOINED_BY = ";"  # several answers in one cell, where we write it
 TEXT_DTYPE = np.dtypes.StringDType()  # UTF-8 in one arena: a third of a list of str in memory
 
 
@@ -65,6 +66,14 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def say(self, label: Any) -> str:
+        """``label``, as in ``labels``, in words: the class, the classes joined by `JOINED_BY`, the number."""
+        if self.task is Task.NUMBER:
+            return f"{label:.6g}"
+        if self.task is Task.SINGLE:
+            return str(self.classes[label])
+        return JOINED_BY.join(self.classes[number] for number in np.flatnonzero(label))
 
     def take(self, chosen: NDArray[np.int64]) -> Examples:
         """The examples at positions ``chosen``, in that order."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener, note, stage
+from ..core.metrics import METRICS
 from ..core.settings import Settings
 from ..core.tasks import Task
 from ..data.examples import Examples
@@ -16,7 +17,7 @@ from .curve import LearningCurve, learning_curve
 from .evidence import Evidence, gather
 from .learner import prepare
 from .suspects import Suspects, find_suspects
-from .verdict import judge, measure
+from .verdict import Measured, judge, measure
 
 MANY_WRONG = 0.02  # of the labels
 
@@ -32,24 +33,20 @@ def audit(
 ) -> DataCheck:
     """``check`` with what models see beyond it; rows of nearly the same text share a number in ``clusters``.
 
-    Works on a sample of at most `AUDIT_ROWS` rows, which it says. Examples with several answers or a number
-    are left as they are.
+    Works on a sample of at most `AUDIT_ROWS` rows, which it says.
     """
-    if examples.task is not Task.SINGLE:
-        note(listener, "Wrong labels, learning curve and verdict are for data with one answer for each text.")
-        return check
     learner = prepare(settings, listener)
     evidence = gather(examples, clusters, learner, seed=settings.seed, listener=listener)
     if len(evidence.labels) < len(examples):
         note(listener, f"Models looked at a sample of {len(evidence.labels):,} of {len(examples):,} rows.")
-    suspects = find_suspects(evidence.probabilities, evidence.labels)
+    suspects = find_suspects(examples.task, evidence.outputs, evidence.labels)
     stage(listener, "Drawing the learning curve")
     curve = learning_curve(evidence, rows=len(examples), seed=settings.seed)
     measured = measure(evidence)
-    kind, sentences = judge(measured, check, curve, noise=suspects.noise, goal=goal)
+    kind, sentences = judge(measured, check, curve, ceiling=suspects.ceiling, goal=goal)
     wrong = _wrong_labels(evidence, suspects)
     findings = [*check.findings, *([] if wrong is None else [wrong])]
-    told = [sentences, *([] if goal is None else [_about_goal(goal, measured.both, suspects.noise, curve)])]
+    told = [sentences, *([] if goal is None else [_about_goal(goal, measured, suspects.ceiling, curve)])]
     return replace(
         check,
         findings=worst_first(findings),
@@ -57,6 +54,7 @@ def audit(
         verdict_words=" ".join(told),
         measured={
             "rows": measured.rows,
+            "metric": METRICS[examples.task],
             "majority": measured.majority,
             "counting_words": measured.ngrams,
             "frozen_encoder": measured.frozen,
@@ -74,8 +72,7 @@ def _wrong_labels(evidence: Evidence, suspects: Suspects) -> Finding | None:
         return None
     examples = evidence.examples
     pairs = [
-        f"`{examples.classes[examples.labels[at]]}` → `{examples.classes[suspects.proposed[at]]}`"
-        for at in shown
+        f"`{examples.say(examples.labels[at])}` → `{examples.say(suspects.proposed[at])}`" for at in shown
     ]
     return found(
         "wrong_label", Severity.HIGH if suspects.noise > MANY_WRONG else Severity.MEDIUM, shown, examples,
@@ -88,8 +85,8 @@ def _wrong_labels(evidence: Evidence, suspects: Suspects) -> Finding | None:
             "rows": [
                 {
                     "line": int(examples.rows[at]),
-                    "given": examples.classes[examples.labels[at]],
-                    "proposed": examples.classes[suspects.proposed[at]],
+                    "given": examples.say(examples.labels[at]),
+                    "proposed": examples.say(suspects.proposed[at]),
                     "chance": round(float(suspects.chance[at]), 3),
                 }
                 for at in shown
@@ -98,19 +95,20 @@ def _wrong_labels(evidence: Evidence, suspects: Suspects) -> Finding | None:
     )  # fmt: skip
 
 
-def _about_goal(goal: float, reached: float, noise: float, curve: LearningCurve | None) -> str:
+def _about_goal(goal: float, measured: Measured, ceiling: float, curve: LearningCurve | None) -> str:
     """Whether ``goal`` can be reached, and with how many examples; by what cheap models reach."""
-    if goal > 1 - noise:
-        return f"The goal of {goal:.0%} is beyond what these answers allow ({1 - noise:.1%})."
+    wanted, reached = f"{goal:.4g}" if measured.task is Task.MULTI else f"{goal:.0%}", measured.both
+    if goal > ceiling:
+        return f"The goal of {wanted} is beyond what these answers allow ({measured.say(ceiling)})."
     if goal <= reached:
-        return f"The goal of {goal:.0%} is within reach: cheap models get {reached:.1%} already."
+        return f"The goal of {wanted} is within reach: cheap models get {measured.say(reached)} already."
     needed = None if curve is None else curve.rows_for(goal - reached)
     if needed is None or curve is None:
-        return f"More examples like these would hardly bring {goal:.0%}; training may bring part of it."
+        return f"More examples like these would hardly bring {wanted}; training may bring part of it."
     more = max(0, round(needed - curve.rows, -2))
     return (
-        f"For the goal of {goal:.0%}, cheap models, which reach {reached:.1%}, would need about {more:,.0f} "
-        "more examples; full training needs fewer."
+        f"For the goal of {wanted}, cheap models, which reach {measured.say(reached)}, would need about "
+        f"{more:,.0f} more examples; full training needs fewer."
     )
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from ..core.blending import COVERED, Blend
 from ..core.events import Listener
-from ..core.metrics import METRICS, main_metric
+from ..core.metrics import METRICS, main_metric, say_metric
 from ..core.settings import Choice, choose
 from ..core.tasks import Task
 
@@ -113,5 +113,4 @@ def say_score(
     task: Task, labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64], blend: Blend
 ) -> str:
     """The main metric as people write it."""
-    value = main_metric(task, labels, outputs, prior=prior, threshold=blend.threshold)
-    return f"{value:.1%}" if task is Task.SINGLE else f"{value:.3f}"
+    return say_metric(task, main_metric(task, labels, outputs, prior=prior, threshold=blend.threshold))

@@ -1,18 +1,23 @@
 """Would more data help? A learning curve of cheap fits, drawn on to twice the data.
 
-The share of wrong answers falls as a power of the examples (Hestness et al. 2017, "Deep learning scaling is
-predictable, empirically"): measured at a few sizes with cheap models, it says what the next doubling brings.
+The error, which is what the main metric lacks to 1, falls as a power of the examples (Hestness et al. 2017,
+"Deep learning scaling is predictable, empirically"): measured at a few sizes with cheap models, it says what
+the next doubling brings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.metrics import main_metric
+from ..core.tasks import Task
 from .baseline import fit_baseline
 from .evidence import Evidence, frozen_opinion
+from .learner import standard_labels
 
 SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows that may be learned from
 REPEATS = 3
@@ -22,26 +27,27 @@ SLOPES = np.linspace(0.02, 1.0, 50)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
 USUAL_SLOPE, SLOPE_SPREAD = 0.3, 0.2  # what curves of texts look like, where these points leave it open
 LEAST_NOISE = 0.002
+SQUARES_SPREAD = 4.0  # variance of squared distances by their mean squared: 2 of a bell curve, 5 of Laplace's
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The share of wrong answers at several sizes, and what follows for more data."""
+    """The error at several sizes, and what follows for more data."""
 
     sizes: tuple[int, ...]  # examples learned from
-    errors: tuple[float, ...]  # share wrong, the mean of some repeats
-    gain: float  # in accuracy, from twice the data there is
+    errors: tuple[float, ...]  # the mean of some repeats
+    gain: float  # in the main metric, from twice the data there is
     gain_interval: tuple[float, float]  # nine of ten should lie within
     rows: int  # that there are
     draws: NDArray[np.float64]  # (draws, 3) plausible curves: scale, slope, what is left over
 
     def error_at(self, rows: float) -> NDArray[np.float64]:
-        """The share wrong with ``rows`` examples, by each plausible curve. Shape (draws,)."""
+        """The error with ``rows`` examples, by each plausible curve. Shape (draws,)."""
         scale, slope, rest = self.draws.T
         return np.asarray(scale * rows**-slope + rest)
 
     def rows_for(self, gain: float) -> float | None:
-        """The examples with which accuracy would be ``gain`` above what it is, None where it never would."""
+        """The examples with which the metric would be higher by ``gain``, None where it never would."""
         for factor in np.geomspace(1.0, 1000.0, 61):
             gained = self.error_at(self.rows) - self.error_at(self.rows * factor)
             if np.median(gained) >= gain:
@@ -54,23 +60,23 @@ def learning_curve(evidence: Evidence, *, rows: int, seed: int) -> LearningCurve
 
     None where there are too few rows to measure it.
     """
-    points = _measure(evidence, seed)
-    if len({size for size, _, _ in points}) < 3:
+    by_share = _measure(evidence, seed)
+    if len(by_share) < 3:
         return None
-    draws = _plausible_curves(points, np.random.default_rng(seed))
-    sizes = sorted({size for size, _, _ in points})
-    errors = tuple(float(np.mean([error for s, error, _ in points if s == size])) for size in sizes)
-    curve = LearningCurve(tuple(sizes), errors, 0.0, (0.0, 0.0), rows, draws)
+    draws = _plausible_curves(list(chain.from_iterable(by_share)), np.random.default_rng(seed))
+    means = [np.mean(points, axis=0) for points in by_share]
+    sizes, errors = tuple(int(mean[0]) for mean in means), tuple(float(mean[1]) for mean in means)
+    curve = LearningCurve(sizes, errors, 0.0, (0.0, 0.0), rows, draws)
     gained = curve.error_at(rows) - curve.error_at(2 * rows)
     low, middle, high = (float(np.quantile(gained, q)) for q in (0.05, 0.5, 0.95))
     return replace(curve, gain=middle, gain_interval=(low, high))
 
 
-def _measure(evidence: Evidence, seed: int) -> list[tuple[int, float, int]]:
-    """(examples learned from, share wrong, rows checked on) for each size and repeat."""
+def _measure(evidence: Evidence, seed: int) -> list[list[tuple[int, float, float]]]:
+    """(examples learned from, error, its standard error) of each repeat, by the share learned from."""
     rng = np.random.default_rng(seed)
     groups = np.unique(evidence.clusters)
-    points = []
+    points: dict[float, list[tuple[int, float, float]]] = {share: [] for share in SHARES}
     for _ in range(REPEATS):
         shuffled = rng.permutation(groups)
         checked_groups = shuffled[: int(CHECKED_SHARE * len(groups))]
@@ -78,30 +84,41 @@ def _measure(evidence: Evidence, seed: int) -> list[tuple[int, float, int]]:
         rest = rng.permutation(np.flatnonzero(~np.isin(evidence.clusters, checked_groups)))
         for part in SHARES:
             learned = rest[: int(part * len(rest))]
-            if len(learned) >= FEWEST_ROWS and len(np.unique(evidence.labels[learned])) > 1:
-                points.append((len(learned), _share_wrong(evidence, learned, checked, seed), len(checked)))
-    return points
+            if len(learned) >= FEWEST_ROWS and np.ptp(evidence.labels[learned], axis=0).any():
+                error = _error(evidence, learned, checked, seed)
+                doubt = _standard_error(evidence.task, error, len(checked))
+                points[part].append((len(learned), error, doubt))
+    return [of_share for of_share in points.values() if of_share]
 
 
-def _share_wrong(
-    evidence: Evidence, learned: NDArray[np.int64], checked: NDArray[np.int64], seed: int
-) -> float:
-    examples, labels = evidence.examples, evidence.labels
-    classes = len(examples.classes)
-    frozen = frozen_opinion(evidence.features[learned], labels[learned], evidence.features[checked], classes)
-    counted = fit_baseline(examples.texts[learned], labels[learned], classes, seed=seed)
+def _error(evidence: Evidence, learned: NDArray[np.int64], checked: NDArray[np.int64], seed: int) -> float:
+    """What the main metric of the blend lacks to 1 on ``checked`` when it has learned from ``learned``."""
+    examples, task, labels = evidence.examples, evidence.task, standard_labels(evidence.examples)
+    features, answers = evidence.features, evidence.frozen_logits.shape[1]
+    frozen = frozen_opinion(task, features[learned], labels[learned], features[checked], answers=answers)
+    counted = fit_baseline(
+        examples.texts[learned], labels[learned], len(examples.classes), task=task, seed=seed
+    )
     said = evidence.blend.outputs(frozen, counted.logits(examples.texts[checked]))
-    return float((said.argmax(axis=1) != labels[checked]).mean())
+    return 1.0 - main_metric(
+        task, evidence.labels[checked], said, prior=evidence.prior, threshold=evidence.blend.threshold
+    )
+
+
+def _standard_error(task: Task, error: float, rows: int) -> float:
+    """How far an error measured on ``rows`` rows may be off: of a share, or of a mean square."""
+    if task is Task.NUMBER:
+        return float(error * np.sqrt(SQUARES_SPREAD / rows))
+    return float(np.sqrt(max(error * (1 - error), LEAST_NOISE) / rows + LEAST_NOISE**2))
 
 
 def _plausible_curves(
-    points: list[tuple[int, float, int]], rng: np.random.Generator, draws: int = 400
+    points: list[tuple[int, float, float]], rng: np.random.Generator, draws: int = 400
 ) -> NDArray[np.float64]:
     """Curves drawn by how well they fit the points, over a grid of slopes and left-overs. (draws, 3)."""
     size = np.array([point[0] for point in points], dtype=np.float64)
     error = np.array([point[1] for point in points])
-    rows = np.array([point[2] for point in points])
-    spread = np.sqrt(np.maximum(error * (1 - error), LEAST_NOISE) / rows + LEAST_NOISE**2)
+    spread = np.array([point[2] for point in points])
     last = float(error[size == size.max()].mean())
     grid = [(slope, part * last) for slope in SLOPES for part in LEFT_OVER]
     scales, surprise = [], []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ..core.tasks import Task
 from ..data.examples import Examples
 from .blend import fit_blend
 from .crossval import counted_in_turns, folds_of
-from .learner import Learner, prior_of
+from .learner import Learner, prior_of, standard_labels
 from .network import text_features
 from .train import FROZEN_STRENGTH, fit_linear
 
@@ -26,31 +27,46 @@ FIRST_WORDS = 60
 
 @dataclass(frozen=True)
 class Evidence:
-    """Out-of-fold opinions about a sample of rows with one answer each."""
+    """Out-of-fold opinions about a sample of rows."""
 
     examples: Examples  # the sample
     chosen: NDArray[np.int64]  # (rows,) its positions among all examples
     clusters: NDArray[np.int64]  # (rows,) shared by rows that belong together
     features: NDArray[np.float32]  # (rows, hidden) of the frozen encoder
-    frozen_logits: NDArray[np.float32]  # (rows, classes)
-    ngram_logits: NDArray[np.float32]  # (rows, classes)
+    frozen_logits: NDArray[np.float32]  # (rows, answers)
+    ngram_logits: NDArray[np.float32]  # (rows, answers)
     blend: Blend
     pieces_per_word: float  # tokens of the pre-trained model; near 1 where it knows the words
 
     @property
-    def labels(self) -> NDArray[np.int64]:
-        """The answers as given. Shape (rows,)."""
+    def task(self) -> Task:
+        """What kind of answer the rows have."""
+        return self.examples.task
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The answers as given, shaped as in `Task`."""
         return np.asarray(self.examples.labels)
 
     @property
-    def probabilities(self) -> NDArray[np.float32]:
-        """Both opinions blended and calibrated. Shape (rows, classes)."""
+    def prior(self) -> NDArray[np.float64]:
+        """What is known without reading, as `score_outputs` takes it."""
+        return prior_of(self.examples)
+
+    @property
+    def outputs(self) -> NDArray[Any]:
+        """Both opinions blended and calibrated. Shape (rows, answers)."""
         return self.blend.outputs(self.frozen_logits, self.ngram_logits)
 
-    def right(self, which: str) -> NDArray[np.bool_]:
-        """Whether "frozen", "ngrams" or "both" give the row's answer. Shape (rows,)."""
-        told = {"frozen": self.frozen_logits, "ngrams": self.ngram_logits, "both": self.probabilities}
-        return np.asarray(told[which].argmax(axis=1) == self.labels)
+    @property
+    def frozen_outputs(self) -> NDArray[Any]:
+        """The frozen encoder alone. Shape (rows, answers)."""
+        return replace(self.blend, network=1.0, ngrams=0.0).outputs(self.frozen_logits, self.ngram_logits)
+
+    @property
+    def ngram_outputs(self) -> NDArray[Any]:
+        """Counted words alone. Shape (rows, answers)."""
+        return self.blend.of_ngrams().outputs(self.frozen_logits, self.ngram_logits)
 
 
 def gather(
@@ -66,14 +82,16 @@ def gather(
     tokens = learner.tokens(sample.texts, AUDIT_TOKENS)
     features = text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
     stage(listener, "Asking cheap models about rows they have not seen")
-    frozen = np.zeros((len(sample), len(sample.classes)), dtype=np.float32)
+    frozen = np.zeros((len(sample), sample.task.outputs(len(sample.classes))), dtype=np.float32)
+    labels = standard_labels(sample)
     parts = folds_of(sample, together, FOLDS, seed)
     for part in parts:
         rest = np.setdiff1d(np.arange(len(sample)), part)
-        answers = sample.labels[rest]
-        frozen[part] = frozen_opinion(features[rest], answers, features[part], len(sample.classes))
+        frozen[part] = frozen_opinion(
+            sample.task, features[rest], labels[rest], features[part], answers=frozen.shape[1]
+        )
     counted = counted_in_turns(sample, parts, seed=seed)
-    blend = fit_blend(Task.SINGLE, frozen, counted, sample.labels, prior=prior_of(sample))
+    blend = fit_blend(sample.task, frozen, counted, sample.labels, prior=prior_of(sample))
     pieces = _pieces_per_word(learner, sample)
     return Evidence(sample, chosen, together, features, frozen, counted, blend, pieces)
 
@@ -88,12 +106,12 @@ def _pieces_per_word(learner: Learner, sample: Examples) -> float:
 
 
 def frozen_opinion(
-    features: NDArray[np.float32], labels: NDArray[np.int64], of: NDArray[np.float32], classes: int
+    task: Task, features: NDArray[np.float32], labels: NDArray[Any], of: NDArray[np.float32], *, answers: int
 ) -> NDArray[np.float32]:
-    """Logits (rows of ``of``, classes) of a linear model on frozen features."""
-    fitted = fit_linear(Task.SINGLE, features, labels, answers=classes, strength=FROZEN_STRENGTH)
+    """Logits (rows of ``of``, answers) of a linear model on frozen features; labels in standard units."""
+    fitted = fit_linear(task, features, labels, answers=answers, strength=FROZEN_STRENGTH)
     if fitted is None:
-        same: NDArray[np.float32] = np.zeros((len(of), classes), dtype=np.float32)
+        same: NDArray[np.float32] = np.zeros((len(of), answers), dtype=np.float32)
         same[:, labels[0]] = 1.0
         return same
     weights, bias = fitted

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from ..core.events import Listener, progress, stage
 from ..core.tasks import Task
@@ -24,6 +24,7 @@ LAST_RATE_SHARE = 0.01
 HEAD_ROWS = 3000
 HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
+RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
 CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
 CHECKPOINT_SECONDS = 40.0
@@ -91,7 +92,7 @@ def fit_linear(
     """Weights (answers, features) and bias (answers,) of a linear model, None where labels are all alike."""
     weights, bias = np.zeros((answers, features.shape[1])), np.full(answers, UNSEEN_BIAS)
     if task is Task.NUMBER:
-        ridge = Ridge(alpha=1 / strength).fit(features, labels)
+        ridge = RidgeCV(alphas=RIDGE_ALPHAS).fit(features, labels)  # by leaving each row out in turn
         return ridge.coef_[None, :], np.array([ridge.intercept_])
     if task is Task.MULTI:
         for number in np.flatnonzero((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < len(labels))):

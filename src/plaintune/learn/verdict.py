@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..core.metrics import log_loss, wilson_interval
+from ..core.metrics import gain_over, main_metric, say_metric, score_outputs
+from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
+from .blend import loss_of
 from .curve import LearningCurve
 from .evidence import Evidence
 
@@ -39,8 +41,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Measured:
-    """Accuracies on rows not learned from, with their 95% intervals."""
+    """The main metric on rows not learned from, with 95% intervals."""
 
+    task: Task
     rows: int
     majority: float
     frozen: float
@@ -49,34 +52,45 @@ class Measured:
     interval: tuple[float, float]  # of both
     gain: tuple[float, float]  # of both over counted words, by rows on which they differ
     pieces_per_word: float  # tokens of the pre-trained model
-    worst_surprise: float  # log loss of both as a share of the guess's: 1 is no better than guessing
+    surprise: float  # the loss of both as a share of the guess's: 1 is no better than guessing
+
+    def say(self, value: float) -> str:
+        """A value of the metric, as people write it."""
+        return say_metric(self.task, value)
+
+    def does(self, value: float) -> str:
+        """The same as what a model does, to follow the model's name."""
+        if self.task is Task.NUMBER:
+            return f"explains {self.say(value)} of the differences"
+        return (
+            f"reaches an F1 of {self.say(value)}"
+            if self.task is Task.MULTI
+            else f"is right {self.say(value)} of the time"
+        )
 
 
 def measure(evidence: Evidence) -> Measured:
     """Summarise what the two cheap models say."""
-    labels, rows = evidence.labels, len(evidence.labels)
-    shares = np.bincount(labels, minlength=len(evidence.examples.classes)) / rows
-    both, counted = evidence.right("both"), evidence.right("ngrams")
-    guess = -float((shares[shares > 0] * np.log(shares[shares > 0])).sum())
+    task, labels, prior, blend = evidence.task, evidence.labels, evidence.prior, evidence.blend
+    outputs, counted = evidence.outputs, evidence.ngram_outputs
+    known = prior[:1] if task is Task.NUMBER else prior
+    guess = np.tile(known, (len(labels), 1)).astype(outputs.dtype)
+    metric = partial(main_metric, task, labels, prior=prior, threshold=blend.threshold)
+    both = score_outputs(task, labels, outputs, prior=prior, threshold=blend.threshold)
+    paired = gain_over(task, labels, outputs, counted, prior=prior, threshold=blend.threshold)
     return Measured(
-        rows=rows,
-        majority=float(shares.max()),
-        frozen=float(evidence.right("frozen").mean()),
-        ngrams=float(counted.mean()),
-        both=float(both.mean()),
-        interval=wilson_interval(int(both.sum()), rows),
-        gain=_paired(both, counted),
+        task=task,
+        rows=len(labels),
+        majority=both.majority,
+        frozen=metric(evidence.frozen_outputs),
+        ngrams=metric(counted),
+        both=both.value,
+        interval=both.interval,
+        gain=paired[1],
         pieces_per_word=evidence.pieces_per_word,
-        worst_surprise=log_loss(labels, evidence.probabilities) / max(guess, 1e-9),
+        surprise=loss_of(task, labels, outputs, blend.spread)
+        / max(1e-9, loss_of(task, labels, guess, blend.spread)),
     )
-
-
-def _paired(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[float, float]:
-    """The 95% interval of the difference of two shares on the same rows."""
-    difference = one.astype(np.float64) - other
-    half = 1.96 * float(difference.std()) / np.sqrt(len(difference))
-    middle = float(difference.mean())
-    return middle - half, middle + half
 
 
 def judge(
@@ -84,11 +98,14 @@ def judge(
     check: DataCheck,
     curve: LearningCurve | None,
     *,
-    noise: float,
+    ceiling: float,
     goal: float | None,
 ) -> tuple[Verdict, str]:
-    """The verdict and the sentences for it; what makes all else pointless comes first."""
-    m = measured
+    """The verdict and the sentences for it; what makes all else pointless comes first.
+
+    ``ceiling`` is what answers as inconsistent as these allow; ``goal`` what one would like.
+    """
+    m, noise = measured, 1 - ceiling
     telling = [f for f in check.findings if f.kind in LEAKS and f.severity is Severity.HIGH]
     language = check.of("language")
     foreign = language is not None and language.rows > FOREIGN_SHARE * check.rows
@@ -100,50 +117,56 @@ def judge(
         )
     if m.rows < FEWEST_ROWS or high - low > WIDEST:
         return Verdict.TOO_FEW, (
-            f"{m.rows:,} examples are too few to tell: the score could be anything from {low:.0%} to "
-            f"{high:.0%}. Collect some hundred before you trust any figure."
+            f"{m.rows:,} examples are too few to tell: the score could be anything from {m.say(low)} to "
+            f"{m.say(high)}. Collect some hundred before you trust any figure."
         )
-    if low <= m.majority + 0.01 and m.worst_surprise > 0.98:
+    if low <= m.majority + 0.01 and m.surprise > 0.98:
         return Verdict.RANDOM, (
-            f"The answers look random: after learning from most of the texts, the others are guessed right "
-            f"{m.both:.0%} of the time, and always saying the most frequent answer gives {m.majority:.0%}. "
-            "Either they do not follow from the text, or rows were mixed up."
+            f"The answers look random: after learning from most of the texts, a model {m.does(m.both)} on "
+            f"the others; answering without reading {m.does(m.majority)}. Either they do not follow from "
+            "the text, or rows were mixed up."
         )
     silent = m.frozen - m.majority < KNOWS_NOTHING * (m.ngrams - m.majority)
     if foreign or silent or m.pieces_per_word > PIECES_OF_CODES:
         return Verdict.FOREIGN, (
-            f"The pre-trained model has nothing to say about these texts: on its own it is right "
-            f"{m.frozen:.0%} of the time, counting words {m.ngrams:.0%}, guessing {m.majority:.0%}. "
-            "They may be codes or another language; there is nothing to transfer from."
+            f"The pre-trained model has nothing to say about these texts: on its own it {m.does(m.frozen)}; "
+            f"counting words reaches {m.say(m.ngrams)}, guessing {m.say(m.majority)}. They may be codes or "
+            "another language; there is nothing to transfer from."
         )
-    if goal is not None and goal > 1 - noise:
+    if goal is not None and goal > ceiling:
         return Verdict.FORBIDDEN_GOAL, (
-            f"{goal:.0%} cannot be reached with these answers: about {noise:.1%} of them look wrong or "
-            f"inconsistent, so no model can be right more than {1 - noise:.1%} of the time on them. "
-            "Mend the answers first."
+            f"{m.say(goal)} cannot be reached with these answers: about {noise:.1%} of them look wrong or "
+            f"inconsistent, so no model can reach more than {m.say(ceiling)} on them. Mend the answers first."
         )
     if m.both >= TOO_PERFECT and m.ngrams >= TOO_PERFECT and m.majority < 0.9:
         return Verdict.LEAK, (
-            f"Counting words alone is right {m.ngrams:.1%} of the time, which is too good to be true. "
+            f"Counting words alone {m.does(m.ngrams)}, which is too good to be true. "
             "Look for something in the texts that was written after the answer was known."
         )
     no_gain = m.gain[0] <= 0 or m.gain[1] < HARDLY_MORE
     if no_gain and 1 - m.ngrams > noise + HEADROOM:
         return Verdict.MAY_PAY, (
-            f"Deep learning may pay: counting words is right {m.ngrams:.1%} of the time, and a pre-trained "
-            "model that has not learned your texts does not clearly add to that; but only about "
-            f"{noise:.1%} of the answers look wrong, so there is room. Training will tell: it prints both."
+            f"Deep learning may pay: counting words {m.does(m.ngrams)}, and a pre-trained model that has not "
+            f"learned your texts does not clearly add to that; but {_room(m, noise)}, so there is room. "
+            "Training will tell: it prints both."
         )
     if no_gain:
         return Verdict.COUNTING, (
-            f"Counting words is as good here: {m.ngrams:.1%}, and {m.both:.1%} with a pre-trained model "
-            "beside it. Do not bother with more; train --minutes 2 is enough."
+            f"Counting words is as good here: it {m.does(m.ngrams)}, and with a pre-trained model beside it "
+            f"{m.say(m.both)}. Do not bother with more; train --minutes 2 is enough."
         )
     more = "" if curve is None else f" Twice as many examples should bring {_points(curve)}."
     return Verdict.PAYS, (
-        f"Deep learning pays: even a cheap pre-trained model lifts counting words from {m.ngrams:.1%} to "
-        f"{m.both:.1%}, and training goes further.{more}"
+        f"Deep learning pays: counting words {m.does(m.ngrams)}, with even a cheap pre-trained model beside "
+        f"it {m.say(m.both)}, and training goes further.{more}"
     )
+
+
+def _room(measured: Measured, noise: float) -> str:
+    """Why there may be more to find than cheap models found."""
+    if measured.task is Task.NUMBER:
+        return f"{1 - measured.both:.0%} of the differences are unexplained"
+    return f"only about {noise:.1%} of the answers look wrong"
 
 
 def _points(curve: LearningCurve) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from ..core.metrics import say_metric
 from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
 
@@ -43,8 +44,8 @@ def outcome(
         )
     if high - low > WIDEST:
         return Outcome.TOO_FEW, (
-            f"The score could be anything from {told(task, low)} to {told(task, high)}: it was measured on "
-            "too few examples. Collect more before you rely on it."
+            f"The score could be anything from {say_metric(task, low)} to {say_metric(task, high)}: it was "
+            "measured on too few examples. Collect more before you rely on it."
         )
     if least <= 0 or most < HARDLY_MORE:
         return Outcome.COUNTING, (
@@ -52,8 +53,3 @@ def outcome(
             "A run with --minutes 2 is enough for such data."
         )
     return Outcome.PAID, f"Deep learning paid: it adds {points} to what counting words can do."
-
-
-def told(task: Task, value: float) -> str:
-    """A value of the task's main metric as people write it."""
-    return f"{value:.3f}" if task is Task.MULTI else f"{value:.1%}"
