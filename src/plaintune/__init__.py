@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import check, load, train
+    from .api import check, load, quote, train
     from .core.errors import UserError
     from .estimator import TextClassifier
     from .model.predict import Model, Prediction
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Prediction", "TextClassifier", "UserError", "check", "load", "train"]
+__all__ = ["Model", "Prediction", "TextClassifier", "UserError", "check", "load", "quote", "train"]
 
 _HOME = {
     "Model": "model.predict",
@@ -27,6 +27,7 @@ _HOME = {
     "UserError": "core.errors",
     "check": "api",
     "load": "api",
+    "quote": "api",
     "train": "api",
 }
 

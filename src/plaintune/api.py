@@ -1,4 +1,4 @@
-"""The Python face: `train`, `check` and `load`."""
+"""The Python face: `train`, `check`, `quote` and `load`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from .core.settings import DEFAULT_MINUTES, Settings
 from .core.tasks import as_task
 
 if TYPE_CHECKING:
+    from .compute.quote import Quote
     from .data.finding import DataCheck
     from .model.predict import Model
 
@@ -124,6 +125,35 @@ def check(
         source, labels, settings,
         test=test, models=models, goal=goal, fix=out, replace_existing=overwrite, listener=listener,
     )  # fmt: skip
+
+
+def quote(
+    source: Any,
+    labels: Iterable[Any] | None = None,
+    *,
+    test: Any = None,
+    text: str | Sequence[str] = (),
+    label: str | Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    task: str | None = None,
+    separator: str | None = None,
+    backbone: str | None = None,
+    seed: int = 0,
+    listener: Listener = silent,
+) -> Quote:
+    """How long training on ``source`` would take here and how good it would get; takes about 20 seconds.
+
+    ``source`` and the other arguments are as for `train`. Raises UserError and MissingExtra.
+    """
+    require_training()
+    from .compute.quote import quote as quote_for
+
+    settings = Settings(
+        text=_several(text), label=_several(label), group=group, time=time,
+        task=None if task is None else as_task(task), separator=separator, backbone=backbone, seed=seed,
+    )  # fmt: skip
+    return quote_for(source, labels, settings=settings, test=test, listener=listener)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -63,11 +63,11 @@ def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int
     work = Work(rows, 0, seconds)
     batch_rows = steps_for(rows, work.wanted_passes) * rows_per_batch(rows)
     one = batch_rows * measured.mean_tokens(length) / measured.tokens_per_second
-    one += _turn_seconds(measured, length)
+    one += turn_seconds(measured, length)
     return next((folds for folds in (4, 3, 2) if folds * one <= FOLDS_SHARE * seconds), 0)
 
 
-def _turn_seconds(measured: Probe, length: int) -> float:
+def turn_seconds(measured: Probe, length: int) -> float:
     """For trying one part of the examples, beside fine-tuning on the others."""
     tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
     contrasted = CONTRASTIVE_STEPS * CONTRASTED_ROWS * tokens
@@ -111,7 +111,7 @@ class Work:
         head_seconds = min(self.rows, HEAD_ROWS) * tokens / (measured.tokens_per_second * 2)
         runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
         left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
-        left -= self.folds * _turn_seconds(measured, length)
+        left -= self.folds * turn_seconds(measured, length)
         return max(0.0, left * measured.tokens_per_second / (runs * self.rows * tokens))
 
     @property

@@ -85,13 +85,13 @@ def _measure(evidence: Evidence, seed: int) -> list[list[tuple[int, float, float
         for part in SHARES:
             learned = rest[: int(part * len(rest))]
             if len(learned) >= FEWEST_ROWS and np.ptp(evidence.labels[learned], axis=0).any():
-                error = _error(evidence, learned, checked, seed)
-                doubt = _standard_error(evidence.task, error, len(checked))
+                error = error_of(evidence, learned, checked, seed)
+                doubt = standard_error(evidence.task, error, len(checked))
                 points[part].append((len(learned), error, doubt))
     return [of_share for of_share in points.values() if of_share]
 
 
-def _error(evidence: Evidence, learned: NDArray[np.int64], checked: NDArray[np.int64], seed: int) -> float:
+def error_of(evidence: Evidence, learned: NDArray[np.int64], checked: NDArray[np.int64], seed: int) -> float:
     """What the main metric of the blend lacks to 1 on ``checked`` when it has learned from ``learned``."""
     examples, task, labels = evidence.examples, evidence.task, standard_labels(evidence.examples)
     features, answers = evidence.features, evidence.frozen_logits.shape[1]
@@ -105,7 +105,7 @@ def _error(evidence: Evidence, learned: NDArray[np.int64], checked: NDArray[np.i
     )
 
 
-def _standard_error(task: Task, error: float, rows: int) -> float:
+def standard_error(task: Task, error: float, rows: int) -> float:
     """How far an error measured on ``rows`` rows may be off: of a share, or of a mean square."""
     if task is Task.NUMBER:
         return float(error * np.sqrt(SQUARES_SPREAD / rows))

@@ -23,7 +23,8 @@ from .crossval import Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
-from .plan import Plan, divide, make_or_resume_plan
+from .outline import divide
+from .plan import Plan, make_or_resume_plan
 from .train import Trained
 
 TURNS_SHARE = 0.5  # of the time, at most, goes into checking by turns where it was planned to take a quarter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +17,17 @@ from ..core.events import Listener, note, stage
 from ..core.features import text_hashes
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
-from ..data.split import Splits, split
-from .baseline import MAX_FIT_ROWS
-from .budget import (
-    CHECKED_IN_TURNS,
-    PROBE_ROWS,
-    Work,
-    choose_folds,
-    choose_length,
-    choose_passes,
-    longest_useful,
-    probe,
-    rows_per_batch,
-    steps_for,
-    sweep_seconds,
-    test_rows_affordable,
-)
+from ..data.split import Splits
+from .budget import rows_per_batch, sweep_seconds
 from .checkpoint import Checkpoint
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
+from .outline import look_at, outline
 from .train import Schedule
+from .trial import TRIAL_SECONDS, TRIAL_SHARE, Forecast, foresee, try_out
 
 SWEEP_ROWS = 4000
-COUNTING_SECONDS_PER_MEGABYTE = 0.7
-COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
-COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
 
 
 @dataclass(frozen=True)
@@ -57,6 +42,7 @@ class Plan:
     reserve_seconds: float  # for what comes after training
     choices: tuple[Choice, ...]
     sweep: LearningRateCurve | None = None
+    forecast: Forecast | None = None
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -66,6 +52,8 @@ class Plan:
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
         if parts.get("sweep"):
             parts["sweep"] = LearningRateCurve(**parts["sweep"])
+        if parts.get("forecast"):
+            parts["forecast"] = Forecast(**parts["forecast"])
         return cls(**parts)
 
 
@@ -137,75 +125,39 @@ def make_plan(
     listener: Listener,
 ) -> Plan:
     """Probe this machine with this data, then decide split, length, passes and learning rate."""
-    rng = np.random.default_rng(settings.seed)
-    sample = np.sort(rng.choice(len(examples), min(len(examples), PROBE_ROWS), replace=False))
-    lengths = learner.tokens(examples.texts[sample], learner.backbone.max_tokens).lengths
-    wanted_length = longest_useful(lengths, settings.max_length_tokens, learner.backbone.max_tokens)
-    network = learner.network(examples)
-    sample_tokens = learner.tokens(examples.texts[sample], wanted_length)
-    labels = standard_labels(examples)
-    stepper = learner.stepper(sample_tokens, labels[sample], examples.task)
-    measured = probe(network, stepper, lengths)
-
-    max_test_rows = test_rows_affordable(measured, max_length=wanted_length, seconds=60 * settings.minutes)
-    counted_rows, counting_seconds = _counting(examples, seconds_left())
-    few = examples.times is None and len(examples) <= CHECKED_IN_TURNS
-    folds = 0
-    if few:
-        folds = choose_folds(measured, len(examples), wanted_length, seconds_left() - counting_seconds)
-    splits = divide(examples, clusters, test, seed=settings.seed, max_test_rows=max_test_rows, folds=folds)
-
-    def work() -> Work:
-        scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
-        return Work(len(splits.train), scored_rows, seconds_left() - counting_seconds, folds)
-
-    fixed = settings.max_length_tokens is not None
-    first_guess, _ = choose_length(measured, work(), longest=wanted_length, fixed=fixed)
+    network, measured, longest = look_at(examples, learner, settings)
+    first = outline(
+        examples, clusters, test, settings, measured=measured, longest=longest, seconds_left=seconds_left()
+    )
+    trial_seconds = min(TRIAL_SECONDS, TRIAL_SHARE * 60 * settings.minutes)
+    trial = try_out(
+        examples, clusters, learner, measured, seconds=trial_seconds, seed=settings.seed, listener=listener
+    )
     curve = _learning_rate(
-        network, learner, examples, splits,
-        length=first_guess, seconds=sweep_seconds(work()), listener=listener,
+        network, learner, examples, first.splits,
+        length=first.length[0], seconds=sweep_seconds(first.work), listener=listener,
     )  # fmt: skip
     rate_choice = choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason)
     faster = max(measured.tokens_per_second, curve.tokens_per_second)  # a short probe may meet a busy moment
-    measured = replace(measured, tokens_per_second=faster)
-    length, reason = choose_length(measured, work(), longest=wanted_length, fixed=fixed)
+    final = first.later(seconds_left(), faster)
+    length, reason = final.length
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
-    passes, reason = choose_passes(measured, work(), length)
+    passes, reason = final.passes
     passes_choice = choose(listener, "passes over the data", f"{passes:.1f}", reason)
-    rows = rows_per_batch(len(splits.train))
+    spent = 60 * settings.minutes - seconds_left() - sweep_seconds(first.work)
+    judged_rows = len(final.splits.test) if test is None else len(test)
+    forecast = foresee(final, trial, spent=spent, judged_rows=judged_rows)
+    note(listener, forecast.say(examples.task))
     return Plan(
-        max_test_rows,
-        counted_rows,
-        folds,
+        final.max_test_rows,
+        final.counted_rows,
+        final.work.folds,
         length,
-        Schedule(steps_for(len(splits.train), passes), rows, curve.pick, settings.seed),
-        1.2 * work().scoring_seconds(measured, length),
+        Schedule(final.steps, rows_per_batch(len(final.splits.train)), curve.pick, settings.seed),
+        final.reserve_seconds(),
         (*learner.choices, rate_choice, length_choice, passes_choice),
         curve,
-    )
-
-
-def divide(
-    examples: Examples,
-    clusters: NDArray[np.int64],
-    test: Examples | None,
-    *,
-    seed: int,
-    max_test_rows: int,
-    folds: int,
-) -> Splits:
-    """Training, validation and (unless there is ``test``) test parts, the same for the same seed.
-
-    With ``folds`` there is no validation part: the training rows are checked on by turns.
-    """
-    return split(
-        examples,
-        clusters,
-        seed=seed,
-        max_test_rows=max_test_rows,
-        own_test=test is not None,
-        no_validation=folds > 0,
-        by_time=examples.times is not None,
+        forecast,
     )
 
 
@@ -232,18 +184,6 @@ def _learning_rate(
         seed=7,
         listener=listener,
     )
-
-
-def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
-    """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
-    rows = min(len(examples), MAX_FIT_ROWS)
-    step = max(1, len(examples) // 1000)
-    sample = examples.texts[::step]
-    megabytes_per_row = sum(map(len, sample)) / len(sample) / 1e6
-    answers = len(examples.classes) if len(examples.classes) > 2 else 0
-    per_row = COUNTING_SECONDS_PER_MEGABYTE * megabytes_per_row + COUNTING_SECONDS_PER_ANSWER * answers
-    affordable = int(max(1000, COUNTING_SHARE * seconds / max(per_row, 1e-9)))
-    return min(rows, affordable), min(rows, affordable) * per_row
 
 
 def _run_key(data: str, learner: Learner, settings: Settings) -> str:

@@ -1,0 +1,172 @@
+"""How good would it get? Two small trainings, drawn on to all the data there are.
+
+The error, which is what the main metric lacks to 1, falls as a power of the examples (Hestness et al. 2017);
+two sizes say how fast, where they can, and what curves of texts usually look like says the rest.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.blending import Blend
+from ..core.events import Listener, silent, stage
+from ..core.metrics import main_metric, score_outputs
+from ..core.tasks import Task
+from ..data.examples import Examples
+from .baseline import fit_baseline
+from .blend import PRIOR, PRIOR_OF_NUMBERS
+from .budget import Probe, rows_per_batch
+from .crossval import Technique, teach
+from .curve import standard_error
+from .learner import Learner, prior_of, standard_labels
+from .network import logits_of
+from .outline import Outline
+from .train import Schedule
+
+TOKENS = 128
+PASSES, RATE = 4.0, 3e-4  # of the small trainings
+SMALLER = 4  # times: the first of the two sizes
+HELD_ROWS, HELD_SHARE = 800, 0.3
+FEWEST_ROWS, FEWEST_STEPS = 64, 20
+USUAL_SLOPE, SLOPE_SPREAD = 0.25, 0.1
+WHOLE_RECIPE, RECIPE_SPREAD = 0.9, 0.1  # of the error is left by longer texts and a rate found for them
+HURRY = 0.1  # the error grows as this power of how many passes are left out
+REPORT_SECONDS = 12.0  # for the learning curve, the explanations and the drawings
+TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into the two, and at most
+SURE = 1.28  # standard errors on either side, for four of five
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What two small trainings reached on rows held back."""
+
+    task: Task
+    sizes: tuple[float, float]  # examples learned from, the smaller first
+    errors: tuple[float, float]
+    held_rows: int
+    guess: float  # the error of the best answer that does not read the text
+
+    def expected(self, rows: int, *, passes_share: float, judged_rows: int) -> tuple[float, float]:
+        """Between which values the metric should be, four times of five.
+
+        After learning ``rows`` examples in ``passes_share`` of the passes they need; on ``judged_rows``.
+        """
+        small, large = (max(error, 0.5 / self.held_rows) for error in self.errors)
+        doubts = [standard_error(self.task, error, self.held_rows) / error for error in (small, large)]
+        steps = math.log(self.sizes[1] / self.sizes[0])
+        weights = np.array([1 / SLOPE_SPREAD**2, steps**2 / (doubts[0] ** 2 + doubts[1] ** 2)])
+        slope = float(weights @ [USUAL_SLOPE, math.log(small / large) / steps] / weights.sum())
+        further = max(0.0, math.log(rows / self.sizes[1]))
+        hurry = max(1.0, 1 / max(passes_share, 0.05)) ** HURRY
+        error = min(self.guess, large * math.exp(-max(0.0, slope) * further) * WHOLE_RECIPE * hurry)
+        spread = math.sqrt(doubts[1] ** 2 + further**2 / weights.sum() + RECIPE_SPREAD**2)
+        judged = standard_error(self.task, error, judged_rows)
+        away = SURE * math.sqrt((spread * error) ** 2 + judged**2)
+        return 1 - error - away, min(1.0, 1 - error + away)
+
+
+def try_out(
+    examples: Examples,
+    clusters: NDArray[np.int64],
+    learner: Learner,
+    measured: Probe,
+    *,
+    seconds: float,
+    seed: int,
+    listener: Listener = silent,
+) -> Trial | None:
+    """Train on a small part, and on a quarter of it, in about ``seconds``; None where even that is too long.
+
+    Rows that share a number in ``clusters`` (rows,) are on one side.
+    """
+    learned, held = _parts(examples, clusters, measured, seconds, np.random.default_rng(seed))
+    sizes = (len(learned) // SMALLER, len(learned))
+    labels = examples.labels
+    if sizes[0] < FEWEST_ROWS // SMALLER or not np.ptp(labels[learned[: sizes[0]]], axis=0).any():
+        return None
+    stage(listener, "Training twice on a few examples, to foresee the score")
+    errors = [_error(examples, learned[:size], held, learner, seed=seed) for size in sizes]
+    lesson, judges = examples.take(learned), examples.take(held)
+    guess = np.zeros((len(held), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
+    majority = score_outputs(lesson.task, judges.labels, guess, prior=prior_of(lesson)).majority
+    return Trial(lesson.task, sizes, (errors[0], errors[1]), len(held), 1 - majority)
+
+
+def _parts(
+    examples: Examples, clusters: NDArray[np.int64], measured: Probe, seconds: float, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions to learn from, in random order, and others to judge by."""
+    tokens = measured.mean_tokens(TOKENS)
+    affordable = int(seconds * measured.tokens_per_second / (PASSES * (1 + 1 / SMALLER) * tokens))
+    groups = rng.permutation(np.unique(clusters))
+    aside = np.isin(clusters, groups[: int(HELD_SHARE * len(groups))])
+    held = rng.permutation(np.flatnonzero(aside))[: min(HELD_ROWS, affordable)]
+    return rng.permutation(np.flatnonzero(~aside))[:affordable], held
+
+
+def _error(
+    examples: Examples,
+    learned: NDArray[np.int64],
+    held: NDArray[np.int64],
+    learner: Learner,
+    *,
+    seed: int,
+) -> float:
+    lesson, judges = examples.take(learned), examples.take(held)
+    labels = standard_labels(lesson)
+    rows = rows_per_batch(len(learned))
+    schedule = Schedule(max(FEWEST_STEPS, round(PASSES * len(learned) / rows)), rows, RATE, seed)
+    network, _ = teach(
+        lesson, learner.tokens(lesson.texts, TOKENS), labels, learner, Technique.FINE_TUNED, schedule,
+        deadline=time.monotonic() + 60,
+    )  # fmt: skip
+    tokens = learner.tokens(judges.texts, TOKENS)
+    said = logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
+    counted = fit_baseline(lesson.texts, labels, len(lesson.classes), task=lesson.task, seed=seed)
+    prior = prior_of(lesson)
+    usual = PRIOR_OF_NUMBERS if lesson.task is Task.NUMBER else PRIOR
+    centre, spread = (float(prior[0]), float(prior[1])) if lesson.task is Task.NUMBER else (0.0, 1.0)
+    blend = Blend(lesson.task, *usual, centre=centre, spread=spread)
+    outputs = blend.outputs(said, counted.logits(judges.texts))
+    return 1 - main_metric(lesson.task, judges.labels, outputs, prior=prior, threshold=blend.threshold)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What to expect of a run before it starts."""
+
+    seconds: float  # of the whole command
+    low: float | None  # the main metric lies between these four times of five; None without a trial
+    high: float | None
+
+    def say(self, task: Task) -> str:
+        """In a sentence."""
+        short = self.seconds < 100
+        took = f"about {self.seconds:.0f} seconds" if short else f"about {self.seconds / 60:.0f} minutes"
+        if self.low is None or self.high is None:
+            return f"This should take {took}."
+        return f"This should take {took}, and the model should {should(task, self.low, self.high)}."
+
+
+def should(task: Task, low: float, high: float) -> str:
+    """What a model should do, to follow "should"."""
+    if task is Task.MULTI:
+        return f"reach an F1 of {low:.2f} to {high:.2f}"
+    if task is Task.NUMBER:
+        return f"explain {max(0.0, low):.0%} to {high:.0%} of the differences"
+    return f"be right {low:.0%} to {high:.0%} of the time"
+
+
+def foresee(outlined: Outline, trial: Trial | None, *, spent: float, judged_rows: int) -> Forecast:
+    """What a run as ``outlined`` takes, after ``spent`` seconds, and how good the model gets."""
+    seconds = spent + outlined.seconds() + REPORT_SECONDS
+    if trial is None:
+        return Forecast(seconds, None, None)
+    share = outlined.passes[0] / outlined.work.wanted_passes
+    low, high = trial.expected(outlined.work.rows, passes_share=share, judged_rows=judged_rows)
+    return Forecast(seconds, low, high)
