@@ -20,6 +20,7 @@ from ..core.metrics import wilson_interval
 from ..core.settings import Settings
 from ..data.examples import TEXT_DTYPE
 from .learner import prepare
+from .logistic import fit_logistic
 from .network import load_network, text_features
 from .train import FROZEN_STRENGTH
 
@@ -97,7 +98,8 @@ def next_text(
         if not asked:
             return int(rng.choice(left))
         return int(left[(features[left] @ features[asked].T).max(axis=1).argmin()])
-    model = _linear().fit(features[[row for row, _ in given]], [answer for _, answer in given])
+    rows, said = [row for row, _ in given], np.array([answer for _, answer in given])
+    model = fit_logistic(features[rows], said, strength=FROZEN_STRENGTH, steps=200)
     shares = np.sort(model.predict_proba(features[left]), axis=1)
     return int(left[(shares[:, -1] - shares[:, -2]).argmin()])
 

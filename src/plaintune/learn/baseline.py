@@ -8,7 +8,6 @@ Banking77, +0.2 on TREC (docs/experiments.md).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -16,16 +15,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 
 from ..core.features import HashedTexts, NgramHasher, NgramShape, Texts
 from ..core.linear import MAX_BYTES, NgramModel, known_ngrams
 from ..core.tasks import Task
+from .logistic import fit_logistic
 
 SHORT_TEXT_CHARACTERS = 300  # on average; below, letters inside words are counted too
 MAX_FIT_ROWS = 200_000
 RIDGE_STRENGTH = 1.0
+STEPS = 100  # of a logistic regression
 ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
 MAX_FEATURES = 1_500_000
 
@@ -92,7 +92,8 @@ def _fit_two(
     if _only_one(labels):
         nothing = np.zeros((table.shape[1], 1), dtype=np.float32)
         return ratio, nothing, np.array([ALWAYS if second[0] else -ALWAYS], dtype=np.float32)
-    model = _logistic(_unit_rows(table @ sparse.diags(ratio)), second.astype(np.int64), strength=10.0)
+    weighted = _unit_rows(table @ sparse.diags(ratio))
+    model = fit_logistic(weighted, second.astype(np.int64), strength=10.0, steps=STEPS)
     weight, bias = model.coef_[0].astype(np.float32), np.float32(model.intercept_[0])
     # one column of evidence for the second answer is stored; the first's is its negative
     return ratio, weight[:, None], np.array([bias], dtype=np.float32)
@@ -110,7 +111,7 @@ def _fit_many(
     if _only_one(labels):
         bias[labels[0]] = 0.0
         return weights, bias
-    model = _logistic(table, labels, strength=30.0)
+    model = fit_logistic(table, labels, strength=30.0, steps=STEPS)
     if len(model.classes_) == 2:
         weights[:, model.classes_[1]] = model.coef_[0]
         bias[model.classes_] = [0.0, model.intercept_[0]]
@@ -129,7 +130,7 @@ def _fit_sets(
     bias = np.full(classes, -ALWAYS, dtype=np.float32)  # a class that is never seen is never given
     for number in range(classes):
         if 0 < labels[:, number].sum() < len(labels):
-            model = _logistic(table, labels[:, number], strength=30.0)
+            model = fit_logistic(table, labels[:, number], strength=30.0, steps=STEPS)
             weights[:, number], bias[number] = model.coef_[0], model.intercept_[0]
         elif labels[:, number].any():
             bias[number] = ALWAYS
@@ -141,12 +142,6 @@ def _fit_numbers(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     model = Ridge(alpha=RIDGE_STRENGTH, solver="sparse_cg", tol=1e-3).fit(table, labels)
     return model.coef_[:, None].astype(np.float32), np.array([model.intercept_], dtype=np.float32)
-
-
-def _logistic(table: sparse.csr_matrix, labels: NDArray[np.int64], *, strength: float) -> LogisticRegression:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 steps are enough for ranking answers
-        return LogisticRegression(C=strength, max_iter=100, tol=1e-3).fit(table, labels)
 
 
 def _vocabulary(

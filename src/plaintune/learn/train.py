@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import RidgeCV
 
 from ..core.events import Listener, progress, stage
 from ..core.tasks import Task
 from .checkpoint import Checkpoint
+from .logistic import fit_logistic
 from .network import Network, text_features
 from .steps import CONTRASTED_TOKENS, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
-HEAD_ROWS = 3000
+HEAD_ROWS, HEAD_STEPS = 3000, 200
 HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
 RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
@@ -96,22 +97,18 @@ def fit_linear(
         return ridge.coef_[None, :], np.array([ridge.intercept_])
     if task is Task.MULTI:
         for number in np.flatnonzero((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < len(labels))):
-            one = _logistic(features, labels[:, number], strength)
+            one = fit_logistic(features, labels[:, number], strength=strength, steps=HEAD_STEPS)
             weights[number], bias[number] = one.coef_[0], one.intercept_[0]
         return weights, bias
     if len(np.unique(labels)) < 2:
         return None
-    model = _logistic(features, labels, strength)
+    model = fit_logistic(features, labels, strength=strength, steps=HEAD_STEPS)
     if len(model.classes_) == 2:
         weights[model.classes_] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
         bias[model.classes_] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
     else:
         weights[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
     return weights, bias
-
-
-def _logistic(features: NDArray[np.float32], labels: NDArray[Any], strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=200, tol=1e-3).fit(features, labels)
 
 
 def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:

@@ -1,0 +1,23 @@
+"""Logistic regression, as scikit-learn does it, without what it has to say to statisticians."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+
+def fit_logistic(features: Any, labels: NDArray[Any], *, strength: float, steps: int) -> LogisticRegression:
+    """A fitted model of ``labels`` (rows,) by ``features`` (rows, columns), dense or sparse.
+
+    ``strength`` is how far weights may go, scikit-learn's C.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # so many steps are enough for ranking answers
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes", UserWarning
+        )  # few rows, many answers
+        return LogisticRegression(C=strength, max_iter=steps, tol=1e-3).fit(features, labels)

@@ -1,0 +1,85 @@
+"""The quote: what a run would take and reach, said before it starts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from conftest import Cli, review_rows, write_csv
+from plaintune.core.tasks import Task
+from plaintune.learn.trial import Forecast, Trial
+
+
+@pytest.fixture
+def trial() -> Trial:
+    return Trial(Task.SINGLE, (100, 400), (0.2, 0.15), 600, 0.5)
+
+
+def test_more_examples_promise_more(trial: Trial) -> None:
+    few = trial.expected(400, passes_share=1, judged_rows=1000)
+    many = trial.expected(10_000, passes_share=1, judged_rows=1000)
+    assert many[0] > few[0]
+    assert many[1] > few[1]
+
+
+def test_less_time_promises_less(trial: Trial) -> None:
+    hurried = trial.expected(2000, passes_share=0.1, judged_rows=1000)
+    assert hurried[1] < trial.expected(2000, passes_share=1, judged_rows=1000)[1]
+
+
+def test_fewer_judges_leave_more_open(trial: Trial) -> None:
+    low, high = trial.expected(2000, passes_share=1, judged_rows=50)
+    narrow = trial.expected(2000, passes_share=1, judged_rows=5000)
+    assert high - low > narrow[1] - narrow[0]
+
+
+def test_texts_that_teach_nothing_promise_the_guess() -> None:
+    nothing = Trial(Task.SINGLE, (100, 400), (0.5, 0.5), 600, 0.5)
+    low, high = nothing.expected(10_000, passes_share=1, judged_rows=1000)
+    assert low < 0.6
+    assert high < 0.75
+
+
+def test_a_forecast_is_said_in_the_terms_of_the_task() -> None:
+    assert "be right 90% to 94% of the time" in Forecast(360, 0.9, 0.94).say(Task.SINGLE)
+    assert "reach an F1 of 0.90 to 0.94" in Forecast(360, 0.9, 0.94).say(Task.MULTI)
+    assert "explain 0% to 30% of the differences" in Forecast(360, -0.1, 0.3).say(Task.NUMBER)
+    assert Forecast(50, None, None).say(Task.SINGLE) == "This should take about 50 seconds."
+
+
+def test_a_quote_has_ways_whose_commands_train_and_say_the_same(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "my reviews.csv", ["review", "sentiment"], review_rows())
+    done = cli("quote", "my reviews.csv", "--label", "sentiment", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert told["rows"] == 120
+    minutes = [way["minutes"] for way in told["ways"]]
+    assert minutes == sorted(set(minutes))
+    assert told["ways"][-1]["name"] == "thorough"
+    assert all(0 < way["expected_minutes"] <= way["minutes"] for way in told["ways"])
+    command = shlex.split(told["ways"][0]["command"])
+    assert command[:5] == ["plaintune", "train", "my reviews.csv", "--label", "sentiment"]
+    command[command.index("--minutes") + 1] = "0.5"
+    run = cli(*command[1:], "--backbone", tiny_backbone, cwd=tmp_path)
+    assert "This should take about" in run.stderr
+    plan = json.loads((tmp_path / "my reviews-model" / "plan.json").read_text())
+    assert plan["forecast"]["seconds"] > 0
+
+
+def test_a_quote_reads_well_and_leaves_nothing_behind(cli: Cli, tmp_path: Path) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    done = cli("quote", "reviews.csv", cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("On this machine (")
+    assert any("plaintune train reviews.csv --minutes" in line for line in lines)
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+
+
+def test_what_cannot_be_quoted_is_refused_in_words(cli: Cli, tmp_path: Path) -> None:
+    done = cli("quote", "nothing.csv", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no file nothing.csv" in done.stderr
