@@ -27,6 +27,9 @@ SLOPES = np.linspace(0.02, 1.0, 50)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
 USUAL_SLOPE, SLOPE_SPREAD = 0.3, 0.2  # what curves of texts look like, where these points leave it open
 LEAST_NOISE = 0.002
+MISFIT = (
+    0.2  # how far, in logarithms, real gains lie from those of a power law (benchmarks/learning_curve.py)
+)
 SQUARES_SPREAD = 4.0  # variance of squared distances by their mean squared: 2 of a bell curve, 5 of Laplace's
 
 
@@ -63,11 +66,13 @@ def learning_curve(evidence: Evidence, *, rows: int, seed: int) -> LearningCurve
     by_share = _measure(evidence, seed)
     if len(by_share) < 3:
         return None
-    draws = _plausible_curves(list(chain.from_iterable(by_share)), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    draws = _plausible_curves(list(chain.from_iterable(by_share)), rng)
     means = [np.mean(points, axis=0) for points in by_share]
     sizes, errors = tuple(int(mean[0]) for mean in means), tuple(float(mean[1]) for mean in means)
     curve = LearningCurve(sizes, errors, 0.0, (0.0, 0.0), rows, draws)
     gained = curve.error_at(rows) - curve.error_at(2 * rows)
+    gained *= np.exp(MISFIT * rng.standard_normal(len(gained)))
     low, middle, high = (float(np.quantile(gained, q)) for q in (0.05, 0.5, 0.95))
     return replace(curve, gain=middle, gain_interval=(low, high))
 
