@@ -35,6 +35,11 @@ class RentedQuote:
         """Dollars an hour."""
         return self.offer.price_usd(spot=self.spot) or self.offer.on_demand_usd
 
+    @property
+    def most_usd(self) -> float:
+        """What it costs where the price of spot has risen to that on demand, which it never exceeds."""
+        return self.offer.on_demand_usd * self.minutes / 60
+
     def __str__(self) -> str:
         kind = "spot" if self.spot else "on demand"
         where = f"{self.offer.cloud} {self.offer.place}"

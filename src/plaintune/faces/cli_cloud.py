@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import Json, app, print_json
+from .app import Json, Quiet, app, print_json, terminal
 
 if TYPE_CHECKING:
+    from ..compute.cloud import Wish
+    from ..compute.doctor import Examined
+    from ..compute.errand import Errand
     from ..compute.prices import Offer, PriceList
+    from ..core.settings import Settings
+    from ..model.predict import Model
 
 cloud_app = typer.Typer(
     name="cloud",
@@ -73,3 +80,72 @@ def _table(offers: list[Offer]) -> list[str]:
         price = f"${offer.on_demand_usd:.3f}/h"
         lines.append(f"{offer.gpu:<6} {memory:>7}  {offer.cloud:<7} {offer.place:<16} {spot:>9} {price:>11}")
     return lines
+
+
+@cloud_app.command(epilog="Example: plaintune cloud doctor --end")
+def doctor(
+    end: Annotated[bool, typer.Option("--end", help="End what should not be running.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What is rented right now, what it has cost, and what should not be there."""
+    from ..compute.doctor import end_wrong, examine
+    from ..compute.engine import CloudAway, engine
+    from ..core.errors import UserError
+
+    try:
+        with terminal(quiet) as listener:
+            rented = engine(listener)
+            examined = examine(rented)
+            if end:
+                examined = end_wrong(rented, examined)
+    except CloudAway as away:
+        raise UserError(
+            f"The cloud does not answer ({away}).", "Look whether the network is there, then try again."
+        ) from away
+    if as_json:
+        print_json({"machines": [asdict(one) for one in examined.machines], "disks": list(examined.disks)})
+        return
+    for line in _told(examined, ended=end):
+        typer.echo(line)
+
+
+def _told(examined: Examined, *, ended: bool) -> list[str]:
+    lines = [str(machine) for machine in examined.machines]
+    lines += [f"{disk['id']} in {disk['region']}: a disk without a machine" for disk in examined.disks]
+    if not lines:
+        return ["Nothing is rented."]
+    if not ended and (examined.wrong or examined.disks):
+        lines.append("To end what should not be there: plaintune cloud doctor --end")
+    return lines
+
+
+def train_there(
+    prepare: Callable[[Callable[[Settings], Errand]], Errand],
+    *,
+    out: Path,
+    test: str | None,
+    source: str,
+    wish: Wish,
+    quiet: bool,
+    yes: bool,
+) -> Model:
+    """`train --on cloud`: read here, ask, then rent."""
+    from ..compute.cloud import train_on_cloud
+    from ..compute.errand import prepare as read_errand
+    from ..compute.prices import price_list
+    from ..data.fetch import cache_folder
+    from .terminal import confirm
+
+    with terminal(quiet) as listener:
+        errand = prepare(lambda settings: read_errand(source, test, settings, listener))
+
+    def agree(question: str) -> bool:
+        return yes or confirm(question)
+
+    with terminal(quiet) as listener:
+        return train_on_cloud(
+            errand,
+            out=out, wish=wish, prices=price_list(cache_folder() / "prices.csv"), agree=agree,
+            replace_existing=yes, listener=listener,
+        )  # fmt: skip
