@@ -190,3 +190,41 @@ def test_the_machine_ends_itself_when_we_are_dead_and_the_metadata_service_is_br
         broken.wait(lambda: set(broken.states()) == {"terminated"}, 300, "it is still there")
     finally:
         broken.stop()
+
+
+def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off(lab: Lab, here: Path) -> None:
+    def cloud(*args: object) -> tuple[str, str]:
+        status, said, errors = Command(lab, here, "cloud", *args).finish()
+        assert status == 0, errors
+        return said, errors
+
+    cloud("create", "--gpu", "T4", "--region", "us-east-1", "--yes")
+    assert lab.states() == ["running"]
+    cloud("ssh", "--", "echo kept > note; ls -a; test ! -e .aws")
+    assert "running" in cloud("status")[0]
+    assert "in use" in cloud("doctor")[0]
+    assert "Its disk costs $0.0055 an hour" in cloud("stop")[0]
+    assert lab.states() == ["stopped"]
+    cloud("doctor", "--end")
+    assert lab.states() == ["stopped"]
+    cloud("start", "--gpu", "L4")
+    assert "L4 in us-east-1" in cloud("status")[0]
+    assert cloud("ssh", "--", "cat note")[0] == "kept\n"
+    said, _ = cloud("destroy", "--yes")
+    assert "Your machine is gone." in said
+    assert lab.states() == ["terminated"]
+
+
+def test_what_stops_beginners_is_said_before_anything_is_rented(lab: Lab, here: Path) -> None:
+    status, said, errors = Command(lab, here, "cloud", "ready").finish()
+    assert status == 0, errors
+    assert "aws: credentials (account 123456789012): ok" in said
+    assert "'All G and VT Spot Instance Requests' in us-east-1" in said
+    assert "GPUS_ALL_REGIONS" in said
+
+
+def test_a_zone_without_the_gpu_is_refused_with_the_nearest_name(lab: Lab, here: Path) -> None:
+    status, said, errors = Command(lab, here, "cloud", "test-zone", "use1-az1", "T4").finish()
+    assert (status, "Amazon has the T4" in said) == (0, True), errors
+    status, _, errors = Command(lab, here, "cloud", "test-zone", "us1-az1", "T4").finish()
+    assert (status, "Did you mean 'use1-az1'?" in errors) == (2, True)

@@ -23,7 +23,7 @@ from .follow import Finished, OutOfTime, Preempted, bring_checkpoint, bring_mode
 from .machine import NoCapacity, end, is_running, launch
 from .parcel import pack
 from .prices import PriceList
-from .records import Rental, is_looked_after, looking_after, rentals, write_rental
+from .records import RUN, Rental, is_looked_after, looking_after, rentals, write_rental
 from .rented import RentedQuote, rented_quotes
 
 RENTABLE = ("aws",)  # where ending a machine by its tags is tested; elsewhere only quotes
@@ -185,7 +185,7 @@ class Run:
         name = f"plaintune-{secrets.token_hex(4)}" if rental is None else rental.name
         started = now if rental is None else rental.started
         return Rental(
-            name, "run", quote.offer.cloud, quote.offer.gpu, quote.spot, quote.price_usd, most_usd, started,
+            name, RUN, quote.offer.cloud, quote.offer.gpu, quote.spot, quote.price_usd, most_usd, started,
             deadline, str(self.out.absolute()), spent_usd=spent,
         )  # fmt: skip
 

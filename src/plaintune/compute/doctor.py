@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .engine import Engine
-from .machine import DEADLINE_TAG, TAG
-from .records import Rental, close, cloud_folder, is_looked_after, rentals
+from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG
+from .records import OWN, Rental, close, cloud_folder, is_looked_after, rentals
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Found:
     hours: float
     cost_usd: float | None  # None where its price is not on record here
     deadline: float | None
+    own: bool  # the user's own machine: its disk is kept
     why_not: str  # why it should not be there; empty where all is well
 
     def __str__(self) -> str:
@@ -63,19 +64,21 @@ def examine(engine: Engine) -> Examined:
 def _found(instance: dict[str, Any], known: dict[str, Rental], now: float) -> Found:
     name, written = instance["tags"][TAG], instance["tags"].get(DEADLINE_TAG, "")
     rental = known.get(name)
+    own = instance["tags"].get(PURPOSE_TAG) == OWN and not instance["spot"]
     hours = (now - instance["since"]) / 3600
     deadline = float(written) if written.isdigit() else None
     return Found(
         id=instance["id"], region=instance["region"], zone=instance["zone"], state=instance["state"],
         rental=name, hours=hours, cost_usd=None if rental is None else hours * rental.price_usd,
-        deadline=deadline, why_not=_why_not(rental, deadline, now),
+        deadline=deadline, own=own, why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
 
 
-def _why_not(rental: Rental | None, deadline: float | None, now: float) -> str:
-    if deadline is not None and now > deadline:
+def _why_not(rental: Rental | None, own: bool, state: str, deadline: float | None, now: float) -> str:
+    stopped_by_choice = own and state in ("stopping", "stopped")
+    if deadline is not None and now > deadline and not stopped_by_choice:
         return "past its deadline"
-    if rental is None or rental.purpose != "run":
+    if rental is None or own:
         return ""
     if rental.ended is not None:
         return "should have ended"
@@ -83,10 +86,14 @@ def _why_not(rental: Rental | None, deadline: float | None, now: float) -> str:
 
 
 def end_wrong(engine: Engine, examined: Examined) -> Examined:
-    """End the machines that should not be there and delete disks that belong to none; gives what is left."""
-    wrong = [{"id": one.id, "region": one.region} for one in examined.wrong]
-    if wrong:
-        engine.ask_aws("terminate", instances=wrong)
+    """End the machines that should not be there and delete disks that belong to none; gives what is left.
+
+    A machine of the user's own is stopped only: what is on its disk may be dear to them.
+    """
+    for what, own in (("terminate", False), ("stop", True)):
+        wrong = [{"id": one.id, "region": one.region} for one in examined.wrong if one.own is own]
+        if wrong:
+            engine.ask_aws(what, instances=wrong)
     if examined.disks:
         engine.ask_aws("delete_volumes", volumes=list(examined.disks))
     engine.stop_server(log=cloud_folder() / "doctor.log")  # a command that was killed may have left it

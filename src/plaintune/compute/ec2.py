@@ -77,6 +77,37 @@ def die_on_shutdown(instances: list[dict[str, str]]) -> list[str]:
     return [each["id"] for each in instances]
 
 
+def stop(instances: list[dict[str, str]]) -> list[str]:
+    for each in instances:
+        ec2(each["region"]).stop_instances(InstanceIds=[each["id"]])
+    return [each["id"] for each in instances]
+
+
+def change_type(instances: list[dict[str, str]], type: str) -> list[str]:
+    """Another kind of machine for a stopped instance; the disk stays."""
+    for each in instances:
+        changed = {"InstanceId": each["id"], "InstanceType": {"Value": type}}
+        ec2(each["region"]).modify_instance_attribute(**changed)
+    return [each["id"] for each in instances]
+
+
+def tag(instances: list[dict[str, str]], tags: dict[str, str]) -> list[str]:
+    written = [{"Key": key, "Value": value} for key, value in tags.items()]
+    for each in instances:
+        ec2(each["region"]).create_tags(Resources=[each["id"]], Tags=written)
+    return [each["id"] for each in instances]
+
+
+def sold_in(region: str, zone: str, type: str) -> bool:
+    """Whether a zone (by name or by number) has this kind of machine at all."""
+    for kind, value in (("availability-zone", zone), ("availability-zone-id", zone)):
+        wanted = [{"Name": "location", "Values": [value]}, {"Name": "instance-type", "Values": [type]}]
+        offers = ec2(region).describe_instance_type_offerings(LocationType=kind, Filters=wanted)
+        if offers["InstanceTypeOfferings"]:
+            return True
+    return False
+
+
 def leftover_volumes(regions: list[str] | None) -> list[dict[str, Any]]:
     """Disks of ours that belong to no machine."""
     wanted = [{"Name": "tag-key", "Values": [TAG]}, {"Name": "status", "Values": ["available"]}]
@@ -120,6 +151,10 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "list": list_instances,
     "terminate": terminate,
     "die_on_shutdown": die_on_shutdown,
+    "stop": stop,
+    "change_type": change_type,
+    "tag": tag,
+    "sold_in": sold_in,
     "leftover_volumes": leftover_volumes,
     "delete_volumes": delete_volumes,
     "spot_price": spot_price,

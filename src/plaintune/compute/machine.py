@@ -17,10 +17,10 @@ from ..core.errors import UserError
 from ..core.events import Listener, note, stage, warn
 from .engine import CloudAway, Engine, SkyFailed, settings_file
 from .parcel import SETUP
-from .records import Rental, close, write_rental
+from .records import OWN, Rental, close, write_rental
 
-TAG, DEADLINE_TAG = "plaintune-rental", "plaintune-deadline"
-IDLE_MINUTES = 10  # SkyPilot's own timer, beside ours
+TAG, DEADLINE_TAG, PURPOSE_TAG = "plaintune-rental", "plaintune-deadline", "plaintune-purpose"
+IDLE_MINUTES, OWN_IDLE_MINUTES = 10, 60  # SkyPilot's own timer, beside ours
 LAUNCH_SECONDS = 1500
 DOWN_SECONDS = 300
 END_TRIES = 3
@@ -61,21 +61,26 @@ def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     instances = instances_of(engine, rental)
     if not instances:
         raise NoCapacity("the machine was taken back at once")
-    engine.ask_aws("die_on_shutdown", instances=instances)
+    if not rental.keeps_disk:
+        engine.ask_aws("die_on_shutdown", instances=instances)
     first = instances[0]
-    note(listener, f"The machine is {first['id']} in {first['zone']}; it ends itself at the latest "
-         f"{clock(rental.deadline)}, whatever happens here.")  # fmt: skip
-    price = (
-        engine.ask_aws("spot_price", **{n: first[n] for n in ("region", "zone", "type")})
-        if rental.spot
-        else None
+    verb = "stops" if rental.keeps_disk else "ends"
+    note(
+        listener,
+        f"The machine is {first['id']} in {first['zone']}; it {verb} itself at the latest "
+        f"{clock(rental.deadline)}, whatever happens here.",
     )
+    price = None
+    if rental.spot:
+        price = engine.ask_aws("spot_price", region=first["region"], zone=first["zone"], type=first["type"])
     return write_rental(replace(rental, region=first["region"], price_usd=price or rental.price_usd))
 
 
 def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
     """The machine and its work, as SkyPilot wants it told."""
-    return {
+    own = rental.purpose == OWN
+    idle = OWN_IDLE_MINUTES if own else IDLE_MINUTES
+    task: dict[str, Any] = {
         "name": rental.name,
         "workdir": str(parcel),
         "resources": {
@@ -83,12 +88,14 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
             "accelerators": f"{rental.gpu}:1",
             "use_spot": rental.spot,
             "disk_size": DISK_GIB,
-            "labels": {TAG: rental.name, DEADLINE_TAG: str(int(rental.deadline))},
-            "autostop": {"idle_minutes": IDLE_MINUTES, "down": True},
+            "labels": {
+                TAG: rental.name, PURPOSE_TAG: rental.purpose, DEADLINE_TAG: str(int(rental.deadline))
+            },
+            "autostop": {"idle_minutes": idle, "down": not rental.keeps_disk},
         },
         "setup": f"bash {SETUP}",
-        "run": RUN,
-    }
+    }  # fmt: skip
+    return task if own else {**task, "run": RUN}
 
 
 def config_of(rental: Rental, now: float) -> dict[str, Any]:

@@ -66,11 +66,7 @@ def pack(
 
     Raises UserError for what cannot be sent.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    wheel(folder)
-    (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
-    (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
+    pack_plaintune(folder)
     settings = replace(
         settings,
         backbone=_sent_model(folder, settings.backbone),
@@ -85,6 +81,16 @@ def pack(
     (folder / JOB).write_text(json.dumps(job, ensure_ascii=False, indent=1), encoding="utf-8")
     if checkpoint is not None and checkpoint.is_dir():
         shutil.copytree(checkpoint, folder / f"{MODEL}.plaintune-checkpoint")
+    return folder
+
+
+def pack_plaintune(folder: Path) -> Path:
+    """Only what sets plaintune up on a machine; gives the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    wheel(folder)
+    (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
+    (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
     return folder
 
 

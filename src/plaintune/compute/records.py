@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+RUN, OWN = "run", "machine"  # what a machine is rented for: one training, or to be kept by the user
 RECORD, LOCK = "rental.json", "lock"
 
 
@@ -23,7 +24,7 @@ class Rental:
     """A machine that may be running and cost money."""
 
     name: str  # the tag on everything that belongs to it
-    purpose: str  # "run": one training; "machine": the user's own, kept until they end it
+    purpose: str  # RUN or OWN
     cloud: str
     gpu: str
     spot: bool
@@ -42,6 +43,11 @@ class Rental:
         """What it has cost so far, about."""
         running = 0.0 if self.since is None else (self.ended or now) - self.since
         return self.spent_usd + self.price_usd * max(0.0, running) / 3600
+
+    @property
+    def keeps_disk(self) -> bool:
+        """Whether switching it off leaves its disk; Amazon's spot machines cannot be stopped."""
+        return self.purpose == OWN and not self.spot
 
     @property
     def folder(self) -> Path:
@@ -123,5 +129,5 @@ def forgotten() -> list[Rental]:
     """Rentals that may be running although no process looks after them."""
     if not rentals_folder().is_dir():
         return []
-    open_ones = [rental for rental in rentals() if rental.ended is None and rental.purpose == "run"]
+    open_ones = [rental for rental in rentals() if rental.ended is None and rental.purpose == RUN]
     return [rental for rental in open_ones if not is_looked_after(rental)]

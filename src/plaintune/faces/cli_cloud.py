@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .app import Json, Quiet, app, print_json, terminal
+from ..core.settings import DEFAULT_MINUTES
+from .app import (
+    Json,
+    LabelColumns,
+    Minutes,
+    Quiet,
+    TextColumns,
+    Yes,
+    app,
+    default_name,
+    print_json,
+    terminal,
+)
 
 if TYPE_CHECKING:
     from ..compute.cloud import Wish
@@ -149,3 +161,96 @@ def train_there(
             out=out, wish=wish, prices=price_list(cache_folder() / "prices.csv"), agree=agree,
             replace_existing=yes, listener=listener,
         )  # fmt: skip
+
+
+@cloud_app.command(epilog="Example: plaintune cloud ready --cloud aws")
+def ready(
+    cloud: CloudOption = None,
+    region: Annotated[str, typer.Option(metavar="NAME", help="Where to look up quotas.")] = "us-east-1",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Whether you may rent a GPU: credentials, quotas, billing; and what to click or type where not."""
+    from ..compute.engine import engine
+    from ..compute.ready import aws_steps, gcp_steps
+    from ..core.errors import UserError
+
+    if cloud not in (None, "aws", "gcp"):
+        raise UserError(f"plaintune cannot look into '{cloud}'.", "Those it can: --cloud aws, --cloud gcp")
+    steps = []
+    if cloud != "gcp":
+        with terminal(quiet) as listener:
+            steps += aws_steps(engine(listener), region)
+    if cloud != "aws":
+        steps += gcp_steps()
+    if as_json:
+        print_json({"steps": [asdict(step) for step in steps]})
+        return
+    for step in steps:
+        typer.echo(str(step))
+
+
+@cloud_app.command(epilog="Example: plaintune cloud zones --gpu L4")
+def zones(
+    gpu: Annotated[str, typer.Option(metavar="NAME", help="The GPU.")] = "T4",
+    cloud: CloudOption = None,
+    as_json: Json = False,
+) -> None:
+    """Where a GPU is sold, the cheapest zone first."""
+    gpus(gpu=gpu, cloud=cloud, refresh=False, as_json=as_json)
+
+
+@cloud_app.command(name="test-zone", epilog="Example: plaintune cloud test-zone use1-az1 T4")
+def zone_test(
+    zone: Annotated[str, typer.Argument(help="As `plaintune cloud zones` names it.")],
+    gpu: Annotated[str, typer.Argument(help="The GPU.")],
+    quiet: Quiet = False,
+) -> None:
+    """Ask Amazon whether a zone has a GPU at all; only renting shows whether one is free."""
+    from ..compute.engine import engine
+    from ..compute.prices import price_list
+    from ..core.errors import UserError, nearest
+    from ..data.fetch import cache_folder
+
+    offers = [offer for offer, _ in price_list(cache_folder() / "prices.csv").cheapest(cloud="aws", gpu=gpu)]
+    offer = next((offer for offer in offers if offer.zone == zone), None)
+    if offer is None:
+        known = {offer.zone for offer in offers}
+        raise UserError(
+            f"The price list has no {gpu} in a zone called '{zone}'.{nearest(zone, known)}",
+            f"Where there are: plaintune cloud zones --gpu {gpu}",
+        )
+    with terminal(quiet) as listener:
+        sold = engine(listener).ask_aws("sold_in", region=offer.region, zone=zone, type=offer.machine)
+    if not sold:
+        raise UserError(
+            f"Amazon does not have the {gpu} ({offer.machine}) in {zone}.",
+            f"Where there are: plaintune cloud zones --gpu {gpu}",
+        )
+    typer.echo(f"Amazon has the {gpu} ({offer.machine}) in {zone}. Whether one is free, only renting shows.")
+
+
+@app.command(epilog="Example: plaintune colab reviews.csv")
+def colab(
+    data: Annotated[str, typer.Argument(help="One file of labelled texts.")],
+    text: TextColumns = None,
+    label: LabelColumns = None,
+    minutes: Minutes = DEFAULT_MINUTES,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where it goes. [default: NAME-colab]")
+    ] = None,
+    as_json: Json = False,
+    yes: Yes = False,
+) -> None:
+    """Write a notebook that trains on a free GPU of Google's Colab."""
+    from ..compute.colab import write_colab
+
+    folder = out or Path(default_name(data).removesuffix("-model") + "-colab")
+    packed = write_colab(
+        data, folder, replace_existing=yes, text=tuple(text or ()), label=tuple(label or ()), minutes=minutes
+    )
+    if as_json:
+        print_json({name: str(path) for name, path in asdict(packed).items()})
+        return
+    typer.echo(f"Open https://colab.research.google.com, choose Upload, and give it {packed.notebook}.")
+    typer.echo(f"Its first cell then asks for two files: {packed.wheel} and {data}.")
