@@ -126,12 +126,13 @@ def _say_prices(quotes: list[RentedQuote], prices: PriceList, listener: Listener
 
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
-    """A closed terminal and a polite kill end the machine as Ctrl-C does."""
+    """A closed terminal and a polite kill end the machine as Ctrl-C does; what nohup ignores stays so."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
