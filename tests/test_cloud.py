@@ -192,7 +192,7 @@ def test_the_machine_ends_itself_when_we_are_dead_and_the_metadata_service_is_br
         broken.stop()
 
 
-def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off(lab: Lab, here: Path) -> None:
+def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off_and_can_move(lab: Lab, here: Path) -> None:
     def cloud(*args: object) -> tuple[str, str]:
         status, said, errors = Command(lab, here, "cloud", *args).finish()
         assert status == 0, errors
@@ -210,9 +210,13 @@ def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off(lab: Lab, here: Pa
     cloud("start", "--gpu", "L4")
     assert "L4 in us-east-1" in cloud("status")[0]
     assert cloud("ssh", "--", "cat note")[0] == "kept\n"
+    cloud("move", "usw2-az1", "--yes")
+    assert cloud("ssh", "--", "cat note")[0] == "kept\n"
+    assert "L4 in us-west-2" in cloud("status")[0]
+    assert sorted(lab.states()) == ["running", "terminated"]
     said, _ = cloud("destroy", "--yes")
     assert "Your machine is gone." in said
-    assert lab.states() == ["terminated"]
+    assert set(lab.states()) == {"terminated"}
 
 
 def test_what_stops_beginners_is_said_before_anything_is_rented(lab: Lab, here: Path) -> None:

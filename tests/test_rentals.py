@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Cli, review_rows, write_csv
 from plaintune.compute import doctor
-from plaintune.compute.cloud import Wish, affordable
+from plaintune.compute.cloud import Wish, affordable, unfinished
 from plaintune.compute.errand import Errand, prepare
 from plaintune.compute.machine import NoCapacity, config_of, explain_failure, task_of
 from plaintune.compute.parcel import JOB, pack, requirements
@@ -69,6 +69,21 @@ def test_the_next_command_says_that_a_machine_may_be_running(cli: Cli, tmp_path:
 def test_a_machine_of_ones_own_that_is_kept_is_not_forgotten() -> None:
     write_rental(replace(RENTAL, purpose=OWN))
     assert forgotten() == []
+
+
+def test_a_second_run_waits_for_the_first() -> None:
+    write_rental(RENTAL)
+    with looking_after(RENTAL), pytest.raises(UserError, match="Another plaintune is training /here/model"):
+        unfinished(Path("/elsewhere"))
+    assert unfinished(Path("/elsewhere")) is None
+    assert unfinished(Path("/here/model")) == RENTAL
+
+
+def test_no_copy_of_the_data_outlives_the_machine() -> None:
+    write_rental(RENTAL)
+    (RENTAL.folder / "parcel").mkdir()
+    close(RENTAL)
+    assert not (RENTAL.folder / "parcel").exists()
 
 
 def test_what_a_rental_costs_is_counted_over_all_its_machines() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -76,15 +75,17 @@ def train_on_cloud(
 def unfinished(out: Path) -> Rental | None:
     """A rental of an earlier command for the same model that may still be at work.
 
-    Raises UserError where another process is looking after it at this moment.
+    Raises UserError where another process is at work on a rented machine: the two would share SkyPilot.
     """
     for rental in rentals():
-        if rental.ended is None and rental.out == str(out.absolute()):
-            if is_looked_after(rental):
-                raise UserError(
-                    f"Another plaintune is training {out} on a rented machine right now.",
-                    "Wait for it, or choose another place: --out DIR",
-                )
+        if rental.ended is not None or rental.purpose != RUN:
+            continue
+        if is_looked_after(rental):
+            raise UserError(
+                f"Another plaintune is training {rental.out} on a rented machine right now.",
+                "Wait until it has ended; plaintune cloud doctor shows the machine.",
+            )
+        if rental.out == str(out.absolute()):
             return rental
     return None
 
@@ -156,8 +157,7 @@ class Run:
         rental = write_rental(self._order(quotes[0]))  # before anything costs money
         with looking_after(rental):
             try:
-                rental, started = self._first_to_be_had(rental, quotes)
-                return self._finish(started)
+                return self._finish(self._first_to_be_had(rental, quotes))
             finally:
                 self._end(rental)
 
@@ -175,31 +175,32 @@ class Run:
             finally:
                 self._end(rental)
 
-    def _order(self, quote: RentedQuote, *, rental: Rental | None = None) -> Rental:
+    def _order(self, quote: RentedQuote, *, earlier: Rental | None = None) -> Rental:
         """The record of a machine to be rented; its deadline is what time and money allow at worst."""
         now = time.time()
         most_usd = self._dearest(quote)
-        spent = 0.0 if rental is None else rental.cost_usd(now)
+        spent = 0.0 if earlier is None else earlier.spent_usd
         affordable_seconds = 3600 * (self.wish.max_cost_usd - spent) / most_usd
         wanted_seconds = 60 * (self.errand.settings.minutes + MARGIN_MINUTES + quote.minutes)
-        deadline = now + min(affordable_seconds, wanted_seconds)
-        name = f"plaintune-{secrets.token_hex(4)}" if rental is None else rental.name
-        started = now if rental is None else rental.started
-        return Rental(
-            name, RUN, quote.offer.cloud, quote.offer.gpu, quote.spot, quote.price_usd, most_usd, started,
-            deadline, str(self.out.absolute()), spent_usd=spent,
+        order = Rental(
+            f"plaintune-{secrets.token_hex(4)}", RUN, quote.offer.cloud, quote.offer.gpu, quote.spot,
+            quote.price_usd, most_usd, now, now + min(affordable_seconds, wanted_seconds),
+            str(self.out.absolute()), spent_usd=spent,
         )  # fmt: skip
+        if earlier is None:
+            return order
+        return replace(order, name=earlier.name, started=earlier.started, machines=earlier.machines)
 
     def _dearest(self, quote: RentedQuote) -> float:
         """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
         offers = self.prices.cheapest(gpu=quote.offer.gpu, cloud=quote.offer.cloud, spot=False)
         return max(offer.on_demand_usd for offer, _ in offers)
 
-    def _first_to_be_had(self, rental: Rental, quotes: list[RentedQuote]) -> tuple[Rental, Rental]:
-        for number, quote in enumerate(quotes):
-            rental = write_rental(self._order(quote, rental=rental))
+    def _first_to_be_had(self, rental: Rental, quotes: list[RentedQuote]) -> Rental:
+        for quote in quotes:
+            rental = write_rental(self._order(quote, earlier=rental))
             try:
-                return rental, self._launch(rental, number)
+                return self._launch(rental)
             except NoCapacity as none:
                 note(self.listener, f"None to be had: {quote.offer.gpu} on {quote.offer.cloud} ({none}).")
                 rental = self._gone(rental)
@@ -208,33 +209,24 @@ class Run:
             "Try again in an hour, allow more (--max-cost 5), or name another GPU: plaintune cloud gpus",
         )
 
-    def _launch(self, rental: Rental, number: int) -> Rental:
+    def _launch(self, rental: Rental) -> Rental:
         stage(self.listener, "Packing the data")
         parcel = pack(
             rental.folder / "parcel", self.errand.source, self.errand.test, self.errand.settings,
             checkpoint=checkpoint_folder(self.out),
         )  # fmt: skip
-        return launch(self.engine, rental, parcel, f"{rental.name}-{number}", self.listener)
+        return launch(self.engine, rental, parcel, self.listener)
 
     def _finish(self, rental: Rental) -> Model:
         """Follow the run to its end, on another machine where one is taken back."""
         checkpoint = checkpoint_folder(self.out)
-        for number in range(100, 100 + MOST_MACHINES):
+        while True:
             try:
-                finished = follow(self.engine, rental, checkpoint, self.listener)
-                break
+                return self._home(rental, follow(self.engine, rental, checkpoint, self.listener))
             except Preempted:
-                note(self.listener, "The cloud took the machine back. Renting another; it goes on from the "
-                     "last checkpoint.")  # fmt: skip
-                rental = self._again(self._gone(rental), number)
+                rental = self._again(self._gone(rental))
             except OutOfTime:
                 self._out_of_time(rental, checkpoint)
-        else:
-            raise UserError(
-                f"The cloud took {MOST_MACHINES} machines back.",
-                "Rent one that stays, at a higher price: --on-demand. The checkpoint is kept.",
-            )
-        return self._home(rental, finished)
 
     def _home(self, rental: Rental, finished: Finished) -> Model:
         stage(self.listener, "Bringing the model home")
@@ -245,13 +237,20 @@ class Run:
         remove_checkpoint(checkpoint_folder(self.out))
         return Model.load(self.out)
 
-    def _again(self, rental: Rental, number: int) -> Rental:
+    def _again(self, rental: Rental) -> Rental:
         """Another machine of the same kind, for what is left of time and money."""
-        now = time.time()
+        if rental.machines >= MOST_MACHINES:
+            raise UserError(
+                f"The cloud took {MOST_MACHINES} machines back.",
+                "Rent one that stays, at a higher price: --on-demand. The checkpoint is kept.",
+            )
+        note(
+            self.listener,
+            "The cloud took the machine back. Renting another; it goes on from the last checkpoint.",
+        )
         left = 3600 * (self.wish.max_cost_usd - rental.spent_usd) / rental.most_usd
-        deadline = min(rental.deadline, now + left)
-        fresh = replace(rental, deadline=deadline, ended=None, region=None)
-        return self._launch(write_rental(fresh), number)
+        deadline = min(rental.deadline, time.time() + left)
+        return self._launch(write_rental(replace(rental, deadline=deadline)))
 
     def _gone(self, rental: Rental) -> Rental:
         """End what is left of a machine and put its price on the bill; the rental itself goes on."""
@@ -277,4 +276,3 @@ class Run:
                 signal.signal(signal.SIGINT, before)
             if ended.ended is not None:
                 note(self.listener, f"The machine is gone. It cost about ${ended.spent_usd:.2f}.")
-                shutil.rmtree(ended.folder / "parcel", ignore_errors=True)

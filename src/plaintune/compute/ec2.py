@@ -108,6 +108,12 @@ def sold_in(region: str, zone: str, type: str) -> bool:
     return False
 
 
+def zone_name(region: str, zone: str) -> str:
+    """What this account calls a zone: its number is the same for everybody, its name is not."""
+    zones = ec2(region).describe_availability_zones()["AvailabilityZones"]
+    return str(next(each["ZoneName"] for each in zones if zone in (each["ZoneId"], each["ZoneName"])))
+
+
 def leftover_volumes(regions: list[str] | None) -> list[dict[str, Any]]:
     """Disks of ours that belong to no machine."""
     wanted = [{"Name": "tag-key", "Values": [TAG]}, {"Name": "status", "Values": ["available"]}]
@@ -155,6 +161,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "change_type": change_type,
     "tag": tag,
     "sold_in": sold_in,
+    "zone_name": zone_name,
     "leftover_volumes": leftover_volumes,
     "delete_volumes": delete_volumes,
     "spot_price": spot_price,

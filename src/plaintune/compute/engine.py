@@ -165,13 +165,27 @@ def ssh_command(engine: Engine, cluster: str) -> list[str]:
             "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", "BatchMode=yes"]  # fmt: skip
 
 
-def copy_back(engine: Engine, cluster: str, source: str, target: Path, *, seconds: float) -> bool:
+def copy_back(
+    engine: Engine, cluster: str, source: str, target: Path, *, seconds: float, without: tuple[str, ...] = ()
+) -> bool:
     """Copy a folder of the machine to ``target``; gives whether that worked."""
-    ssh = " ".join(ssh_command(engine, cluster))
     target.mkdir(parents=True, exist_ok=True)
+    left_out = [f"--exclude=/{name}" for name in without]
+    return _rsync(
+        engine, cluster, f"{cluster}:{source}/", f"{target}/", "--delete", *left_out, seconds=seconds
+    )
+
+
+def copy_there(engine: Engine, cluster: str, source: Path, target: str, *, seconds: float) -> bool:
+    """Copy a folder to the machine, beside what is there; gives whether that worked."""
+    return _rsync(engine, cluster, f"{source}/", f"{cluster}:{target}/", seconds=seconds)
+
+
+def _rsync(engine: Engine, cluster: str, *arguments: str, seconds: float) -> bool:
+    ssh = " ".join(ssh_command(engine, cluster))
     try:
         done = subprocess.run(
-            ["rsync", "-a", "--delete", "-e", ssh, f"{cluster}:{source}/", f"{target}/"],
+            ["rsync", "-a", "-e", ssh, *arguments],
             env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
             timeout=seconds, start_new_session=True,
         )  # fmt: skip

@@ -33,7 +33,7 @@ class NoCapacity(Exception):
     """The cloud has none of these machines to give now."""
 
 
-def launch(engine: Engine, rental: Rental, parcel: Path, cluster: str, listener: Listener) -> Rental:
+def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> Rental:
     """Start a machine with the parcel on it, and the work.
 
     Raises NoCapacity, and UserError for what the user can mend; whatever happens, `end` must follow.
@@ -41,7 +41,8 @@ def launch(engine: Engine, rental: Rental, parcel: Path, cluster: str, listener:
     kind = "spot" if rental.spot else "on demand"
     stage(listener, f"Renting a {rental.gpu} ({kind}, about ${rental.price_usd:.2f} an hour)")
     now = time.time()
-    rental = write_rental(replace(rental, cluster=cluster, since=now))
+    cluster = f"{rental.name}-{rental.machines}"
+    rental = write_rental(replace(rental, cluster=cluster, machines=rental.machines + 1, since=now))
     task = settings_file(rental.folder / "task.yaml", task_of(rental, parcel))
     config = settings_file(rental.folder / "config.yaml", config_of(rental, now))
     try:
@@ -84,7 +85,7 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
         "name": rental.name,
         "workdir": str(parcel),
         "resources": {
-            "infra": rental.cloud if rental.region is None else f"{rental.cloud}/{rental.region}",
+            "infra": "/".join(filter(None, (rental.cloud, rental.region, rental.zone))),
             "accelerators": f"{rental.gpu}:1",
             "use_spot": rental.spot,
             "disk_size": DISK_GIB,

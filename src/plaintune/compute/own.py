@@ -85,7 +85,14 @@ def state_of(engine: Engine, rental: Rental) -> State:
 
 
 def create(
-    engine: Engine, offer: Offer, *, spot: bool, hours: float, region: str | None, listener: Listener
+    engine: Engine,
+    offer: Offer,
+    *,
+    spot: bool,
+    hours: float,
+    region: str | None,
+    zone: str | None = None,
+    listener: Listener,
 ) -> Rental:
     """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
     now = time.time()
@@ -93,12 +100,12 @@ def create(
         Rental(
             f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,
             (offer.spot_usd if spot else None) or offer.on_demand_usd, offer.on_demand_usd, now,
-            now + 3600 * hours, out="", region=region,
+            now + 3600 * hours, out="", region=region, zone=zone,
         )
     )  # fmt: skip
     with looking_after(rental):
         try:
-            return launch(engine, rental, pack_plaintune(rental.folder / "parcel"), rental.name, listener)
+            return launch(engine, rental, pack_plaintune(rental.folder / "parcel"), listener)
         except NoCapacity as none:
             end(engine, rental, listener)
             raise UserError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -33,8 +34,10 @@ class Rental:
     started: float  # seconds since 1970, as all times here
     deadline: float  # it must be gone by then
     out: str  # where the model is to go
-    region: str | None = None  # known once there is a machine
+    region: str | None = None  # known once there is a machine, or wanted
+    zone: str | None = None  # as Amazon names it in this account, where it is wanted
     cluster: str | None = None  # SkyPilot's name of the machine there is now
+    machines: int = 0  # rented so far, one after the other
     spent_usd: float = 0.0  # for machines of this rental that are gone
     since: float | None = None  # of the machine there is now
     ended: float | None = None
@@ -95,7 +98,9 @@ def rentals() -> list[Rental]:
 
 
 def close(rental: Rental) -> Rental:
-    """It is known that nothing of it runs any more."""
+    """It is known that nothing of it runs any more: the copy of the data goes as well."""
+    for copied in ("parcel", "checkpoint"):
+        shutil.rmtree(rental.folder / copied, ignore_errors=True)
     now = time.time()
     return write_rental(replace(rental, spent_usd=rental.cost_usd(now), since=None, ended=now, cluster=None))
 

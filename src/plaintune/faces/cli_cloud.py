@@ -56,6 +56,7 @@ def gpus(
 ) -> None:
     """What GPUs cost by the hour, cheapest first; needs no account."""
     from ..compute.prices import fetch_prices, price_list
+    from ..compute.rented import FREE
     from ..data.fetch import cache_folder
 
     kept = cache_folder() / "prices.csv"
@@ -68,6 +69,7 @@ def gpus(
         typer.echo(line)
     typer.echo(str(prices))
     typer.echo("Spot is spare capacity: cheaper, and the cloud may take it back at any moment.")
+    typer.echo(FREE)
     if gpu is None:
         typer.echo("Every zone of one GPU: plaintune cloud gpus --gpu T4")
 

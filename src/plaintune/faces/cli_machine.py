@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import UserError
+from ..core.errors import UserError, nearest
 from .app import Json, Quiet, Yes, print_json, terminal
 from .cli_cloud import cloud_app
 
@@ -127,6 +127,33 @@ def destroy(quiet: Quiet = False, yes: Yes = False) -> None:
         rented.stop_server(log=machine.log)
     if ended.ended is not None:
         typer.echo(f"Your machine is gone. It cost about ${ended.spent_usd:.2f}, without its disk.")
+
+
+@cloud_app.command(epilog="Example: plaintune cloud move usw2-az1")
+def move(
+    zone: Annotated[str, typer.Argument(help="As `plaintune cloud zones` names it.")],
+    hours: Hours = 4,
+    quiet: Quiet = False,
+    yes: Yes = False,
+) -> None:
+    """Take your machine, with its home folder, to another zone."""
+    from ..compute import moving, own
+    from .terminal import confirm
+
+    machine = own.require_machine()
+    offers = [one for one, _ in _prices().cheapest(gpu=machine.gpu, cloud=machine.cloud)]
+    offer = next((one for one in offers if one.zone == zone), None)
+    if offer is None:
+        raise UserError(
+            f"The price list has no {machine.gpu} in '{zone}'.{nearest(zone, {one.zone for one in offers})}",
+            f"Where there are: plaintune cloud zones --gpu {machine.gpu}",
+        )
+    if not (yes or confirm(f"Move to {zone}? {moving.WHAT_IT_COSTS}")):
+        raise UserError("Nothing was moved.", "Add --yes to move without being asked.")
+    with _at_work(quiet) as (rented, listener):
+        moving.move(rented, machine, offer, hours=hours, listener=listener)
+        rented.stop_server(log=own.require_machine().log)
+    typer.echo("Your machine has moved. Next: plaintune cloud ssh")
 
 
 @cloud_app.command(epilog="Example: plaintune cloud status")
