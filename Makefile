@@ -3,7 +3,11 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all install clean
+# Of the offline cloud; sshd and the rest play the rented machine, SkyPilot and moto live apart from plaintune.
+CLOUD ?= .venv-cloud
+CLOUD_DEBIAN := rsync openssh-client openssh-server netcat-openbsd lsof fuse3 procps util-linux sudo
+
+.PHONY: demo test test-all test-cloud install clean
 
 install: $(VENV)/.installed
 
@@ -20,10 +24,21 @@ test: install
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow and not cloud'
 
 test-all: install
 	$(BIN)/pytest -m slow
+	$(MAKE) test-cloud
+
+test-cloud: install $(CLOUD)/.installed
+	PLAINTUNE_LAB=$(abspath $(CLOUD)) $(BIN)/pytest -m cloud -rs
+
+$(CLOUD)/.installed:
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CLOUD_DEBIAN); fi
+	$(PYTHON) -m venv $(CLOUD)
+	$(CLOUD)/bin/python -m pip install --quiet 'skypilot[aws,gcp]==0.14.1' 'moto[server]' uv
+	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CLOUD)

@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -37,11 +39,20 @@ from .app import (
     terminal,
 )
 from .endings import INTERRUPTED, fail, interrupted, usage_error
+from .forgotten import say_what_is_forgotten
 
 if TYPE_CHECKING:
     from ..model.predict import Model
 
 TRAIN_EPILOG = "Example: plaintune train reviews.csv --minutes 15"
+Result = TypeVar("Result")
+
+
+class Where(StrEnum):
+    """On whose machine to train."""
+
+    HERE = "here"
+    CLOUD = "cloud"
 
 
 @app.command(epilog=TRAIN_EPILOG)
@@ -81,6 +92,15 @@ def train(
     ] = None,
     no_texts: NoTexts = False,
     open_report: OpenReport = False,
+    on: Annotated[
+        Where, typer.Option("--on", help="cloud rents a GPU for this run and ends it afterwards.")
+    ] = Where.HERE,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="The GPU to rent.")] = None,
+    cloud: Annotated[str | None, typer.Option(metavar="NAME", help="The cloud to rent it from.")] = None,
+    max_cost: Annotated[float, typer.Option(metavar="USD", help="Never pay more than this.")] = 2.0,
+    on_demand: Annotated[
+        bool, typer.Option("--on-demand", help="A machine that is not taken back; dearer.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -103,7 +123,15 @@ def train(
         not no_texts,
     )
     folder = out or Path(default_name(data))
-    model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
+    if on is Where.CLOUD:
+        from ..compute.cloud import Wish
+        from .cli_cloud import train_there
+
+        wish = Wish(gpu, cloud, False if on_demand else None, max_cost)
+        prepare = partial(_asking, settings)
+        model = train_there(prepare, source=data, test=test, out=folder, wish=wish, quiet=quiet, yes=yes)
+    else:
+        model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
     _print_trained(model, folder, as_json)
     if open_report:
         open_page(folder / REPORT_PAGE)
@@ -233,9 +261,18 @@ def evaluate(
 
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
-    from . import cli_data, cli_explain, cli_quote, cli_report, cli_serve  # noqa: F401  the other commands
+    from . import (  # noqa: F401  the other commands
+        cli_cloud,
+        cli_data,
+        cli_explain,
+        cli_machine,
+        cli_quote,
+        cli_report,
+        cli_serve,
+    )
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    say_what_is_forgotten(sys.argv[1:])
     try:
         status = app(standalone_mode=False)
     except UserError as error:
@@ -270,7 +307,7 @@ def main() -> None:
 def _train(data: str, settings: Settings, folder: Path, *, test: str | None, quiet: bool, yes: bool) -> Model:
     """Train, asking at a terminal where a column or a folder in the way needs a decision."""
     from ..model.folder import require_free
-    from .terminal import ask, confirm
+    from .terminal import confirm
 
     try:
         require_free(folder, replace_existing=yes)
@@ -279,12 +316,23 @@ def _train(data: str, settings: Settings, folder: Path, *, test: str | None, qui
             raise
         yes = True
     fit = _training()
+
+    def attempt(settings: Settings) -> Model:
+        with terminal(quiet) as listener:
+            return fit(
+                data, out=folder, settings=settings, test=test, replace_existing=yes, listener=listener
+            )
+
+    return _asking(settings, attempt)
+
+
+def _asking(settings: Settings, attempt: Callable[[Settings], Result]) -> Result:
+    """What ``attempt`` gives, after asking at a terminal which columns are meant, where that is open."""
+    from .terminal import ask
+
     while True:
         try:
-            with terminal(quiet) as listener:
-                return fit(
-                    data, out=folder, settings=settings, test=test, replace_existing=yes, listener=listener
-                )
+            return attempt(settings)
         except AmbiguousColumns as error:
             chosen = ask(error.problem, error.options)
             if chosen is None:

@@ -1,0 +1,172 @@
+"""Follow a run on a rented machine: its events here as if it ran here, its checkpoints home every minute."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import UserError
+from ..core.events import Event, Listener, note, stage
+from ..core.files import file_sha256
+from .engine import Engine, copy_back, ssh_command
+from .machine import is_running
+from .parcel import MODEL, PROGRESS
+from .records import Rental
+
+REMOTE = "sky_workdir"
+SYNC_SECONDS = 60.0  # a checkpoint is written every 40: less than two minutes of work are ever lost
+LOOK_SECONDS = 15.0  # without a word, before it is asked whether the machine is still there
+FETCH_SECONDS = 900.0
+HOME_MARGIN = 180.0  # before the deadline there must be time to bring the checkpoint home
+
+
+class Preempted(Exception):
+    """The cloud took the machine back."""
+
+
+class OutOfTime(Exception):
+    """The deadline is near."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is done; these are the files of the model and their SHA-256."""
+
+    files: dict[str, str]
+
+
+def follow(engine: Engine, rental: Rental, checkpoint: Path, listener: Listener) -> Finished:
+    """Until the run ends. Raises Preempted, OutOfTime, and UserError as the run itself would."""
+    stage(listener, "Setting up the rented machine")
+    heard = 0
+    synced = time.monotonic()
+    away = False
+    while True:
+        with _lines(engine, rental, skip=heard) as lines:
+            silent_since = time.monotonic()
+            while True:
+                _check_time(rental)
+                if time.monotonic() - synced > SYNC_SECONDS:
+                    bring_checkpoint(engine, rental, checkpoint)
+                    synced = time.monotonic()
+                line = _next(lines)
+                if line is not None:
+                    heard, silent_since, away = heard + 1, time.monotonic(), False
+                    if (finished := _understood(line, listener)) is not None:
+                        return finished
+                    continue
+                if time.monotonic() - silent_since > LOOK_SECONDS:
+                    break
+        away = _still_there(engine, rental, away, listener)
+
+
+def _still_there(engine: Engine, rental: Rental, away: bool, listener: Listener) -> bool:
+    """Whether the network is away; raises Preempted where the machine is gone."""
+    running = is_running(engine, rental)
+    if running is False:
+        raise Preempted
+    if running is None and not away:
+        note(listener, "The network is away. The machine works on; I keep trying to reach it.")
+    return running is None
+
+
+def _check_time(rental: Rental) -> None:
+    if time.time() > rental.deadline - HOME_MARGIN:
+        raise OutOfTime
+
+
+@contextmanager
+def _lines(engine: Engine, rental: Rental, *, skip: int) -> Iterator[queue.Queue[str | None]]:
+    """The lines of the machine's progress as they are written, from the first not yet heard."""
+    assert rental.cluster is not None
+    # --pid ends the remote tail with its shell; -F waits for a file that is not there yet
+    tail = f"exec tail --pid=$PPID -n +{skip + 1} -F {REMOTE}/{PROGRESS} 2>/dev/null"
+    reader = subprocess.Popen(
+        [*ssh_command(engine, rental.cluster), rental.cluster, tail],
+        env=engine.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, encoding="utf-8", errors="replace", start_new_session=True,
+    )  # fmt: skip
+    heard: queue.Queue[str | None] = queue.Queue()
+
+    def listen() -> None:
+        assert reader.stdout is not None
+        for line in reader.stdout:
+            if line.endswith("\n"):  # half a line comes again, whole, with the next connection
+                heard.put(line)
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield heard
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+def _next(lines: queue.Queue[str | None]) -> str | None:
+    try:
+        return lines.get(timeout=1.0)
+    except queue.Empty:
+        return None
+
+
+def _understood(line: str, listener: Listener) -> Finished | None:
+    """Pass an event on; raise what ended the run; give the end itself."""
+    said: dict[str, Any] = json.loads(line)
+    match said["kind"]:
+        case "done":
+            return Finished(said["files"])
+        case "problem":
+            raise UserError(said["problem"], said["fix"])
+        case "crash":
+            raise RuntimeError(f"plaintune failed on the rented machine:\n{said['trace']}")
+        case _:
+            listener(Event(**said))
+            return None
+
+
+def bring_checkpoint(engine: Engine, rental: Rental, target: Path) -> bool:
+    """The machine's checkpoint to ``target``, whole or not at all; gives whether there is a new one."""
+    assert rental.cluster is not None
+    aside = rental.folder / "checkpoint"
+    source = f"{REMOTE}/{MODEL}.plaintune-checkpoint"
+    if not copy_back(engine, rental.cluster, source, aside, seconds=SYNC_SECONDS) or not _is_whole(aside):
+        return False
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(aside, target)
+    return True
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the state that is pointed to is there as it was written: it may change while it is copied."""
+    try:
+        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        return file_sha256(checkpoint / state["file"]) == str(state["sha256"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def bring_model(engine: Engine, rental: Rental, finished: Finished, target: Path) -> Path:
+    """The model folder home, every file checked against what the machine said. Raises UserError."""
+    assert rental.cluster is not None
+    for _ in range(3):
+        copy_back(engine, rental.cluster, f"{REMOTE}/{MODEL}", target, seconds=FETCH_SECONDS)
+        wrong = [name for name, digest in finished.files.items() if not _same(target / name, digest)]
+        if not wrong:
+            return target
+    raise UserError(
+        f"The model did not come home whole ({', '.join(wrong[:3])}).",
+        "Type the same command again: it goes on from the last checkpoint.",
+    )
+
+
+def _same(file: Path, digest: str) -> bool:
+    return file.is_file() and file_sha256(file) == digest

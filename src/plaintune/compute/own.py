@@ -1,0 +1,270 @@
+"""A machine of one's own: its disk outlives `stop`, and the next `start` may give it another GPU."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from ..core.errors import UserError
+from ..core.events import Listener, note, stage
+from .engine import Engine, SkyFailed, ssh_command
+from .machine import (
+    DEADLINE_TAG,
+    DISK_GIB,
+    LAUNCH_SECONDS,
+    OWN_IDLE_MINUTES,
+    NoCapacity,
+    clock,
+    end,
+    explain_failure,
+    instances_of,
+    launch,
+)
+from .parcel import pack_plaintune
+from .prices import Offer, PriceList
+from .records import OWN, Rental, looking_after, rentals, write_rental
+
+DISK_USD_PER_GIB_MONTH = 0.08  # Amazon's general disk (gp3) in us-east-1, at its public price
+HOURS_PER_MONTH = 730
+DISK_USD_PER_HOUR = DISK_GIB * DISK_USD_PER_GIB_MONTH / HOURS_PER_MONTH
+JUPYTER_SECONDS = 180
+
+# Bound to the machine's own loopback and behind a token: the tunnel is the only way in.
+JUPYTER = """\
+set -e
+export PATH="$HOME/.local/bin:$PATH"
+environment=$HOME/plaintune-env
+[ -x "$environment/bin/jupyter-lab" ] || uv pip install --quiet --python "$environment/bin/python" jupyterlab
+cd ~
+exec "$environment/bin/jupyter-lab" --no-browser --ip 127.0.0.1 --port {port} --IdentityProvider.token={token}
+"""
+
+
+@dataclass(frozen=True)
+class State:
+    """The machine as the cloud tells it."""
+
+    rental: Rental
+    id: str
+    zone: str
+    state: str  # running, stopped…
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the GPU is being paid for."""
+        return self.state in ("pending", "running")
+
+
+def my_machine() -> Rental | None:
+    """The record of it, if there is one."""
+    return next((one for one in rentals() if one.purpose == OWN and one.ended is None), None)
+
+
+def require_machine() -> Rental:
+    """The record of it. Raises UserError."""
+    machine = my_machine()
+    if machine is None:
+        raise UserError("You have no machine.", "Rent one: plaintune cloud create --gpu T4")
+    return machine
+
+
+def state_of(engine: Engine, rental: Rental) -> State:
+    """Ask the cloud. Raises UserError where the machine is gone, CloudAway where nobody answers."""
+    found = instances_of(engine, rental)
+    if not found:
+        raise UserError(
+            "Your machine is gone: the cloud has ended it, or somebody has.",
+            "Remove what is noted of it: plaintune cloud destroy. Then: plaintune cloud create",
+        )
+    return State(rental, found[0]["id"], found[0]["zone"], found[0]["state"])
+
+
+def create(
+    engine: Engine,
+    offer: Offer,
+    *,
+    spot: bool,
+    hours: float,
+    region: str | None,
+    zone: str | None = None,
+    listener: Listener,
+) -> Rental:
+    """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
+    now = time.time()
+    rental = write_rental(
+        Rental(
+            f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,
+            (offer.spot_usd if spot else None) or offer.on_demand_usd, offer.on_demand_usd, now,
+            now + 3600 * hours, out="", region=region, zone=zone,
+        )
+    )  # fmt: skip
+    with looking_after(rental):
+        try:
+            return launch(engine, rental, pack_plaintune(rental.folder / "parcel"), listener)
+        except NoCapacity as none:
+            end(engine, rental, listener)
+            raise UserError(
+                f"No {offer.gpu} is to be had at the moment ({none}).",
+                "Try again later, or another: plaintune cloud gpus",
+            ) from none
+        except BaseException:
+            end(engine, rental, listener)
+            raise
+
+
+def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
+    """Switch it off and keep its disk. Raises UserError for a spot machine, which cannot be stopped."""
+    if not rental.keeps_disk:
+        raise UserError(
+            "Amazon's spot machines cannot be stopped, only ended with their disk.",
+            "Bring home what you need, then: plaintune cloud destroy. A machine that can be stopped: "
+            "plaintune cloud create --on-demand",
+        )
+    stage(listener, "Stopping your machine")
+    with suppress(SkyFailed):  # then Amazon is asked directly
+        engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=LAUNCH_SECONDS)
+    engine.stop_server(log=rental.log)
+    if (machine := state_of(engine, rental)).is_on:
+        engine.ask_aws("stop", instances=[_where(machine)])
+    _until(engine, rental, "stopped")
+    now = time.time()
+    return write_rental(replace(rental, spent_usd=rental.cost_usd(now), since=None))
+
+
+def start(engine: Engine, rental: Rental, *, offer: Offer | None, hours: float, listener: Listener) -> Rental:
+    """Switch it on again, for so many hours; with ``offer`` on another GPU, with the same disk."""
+    machine = state_of(engine, rental)
+    if machine.is_on:
+        note(listener, "Your machine is on already.")
+    else:
+        if machine.state == "stopping":
+            _until(engine, rental, "stopped")
+        if offer is not None:
+            engine.ask_aws("change_type", instances=[_where(machine)], type=offer.machine)
+            price = offer.on_demand_usd
+            rental = replace(rental, gpu=offer.gpu, price_usd=price, most_usd=price)
+        stage(listener, f"Starting your machine ({rental.gpu}, ${rental.price_usd:.2f} an hour)")
+        rental = write_rental(replace(rental, since=time.time()))
+        try:
+            name, idle = _name(rental), str(OWN_IDLE_MINUTES)
+            engine.sky("status", "--refresh", name, log=rental.log)  # it may have switched itself off
+            engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
+        except SkyFailed as failed:
+            raise _as_user_error(explain_failure(str(failed), rental)) from failed
+    return _set_timer(engine, rental, hours, listener)
+
+
+def destroy(engine: Engine, rental: Rental, listener: Listener) -> Rental:
+    """End it, and its disk."""
+    with looking_after(rental):
+        return end(engine, rental, listener)
+
+
+@contextmanager
+def jupyter(engine: Engine, rental: Rental, *, port: int, listener: Listener) -> Iterator[str]:
+    """The address of a Jupyter on the machine; a tunnel from this machine's loopback leads to it."""
+    _require_free(port)
+    token = secrets.token_urlsafe(24)
+    stage(listener, "Starting Jupyter on your machine")
+    name = _name(rental)
+    remote = JUPYTER.format(port=port, token=token)
+    tunnel = [*ssh_command(engine, name), "-tt", "-o", "ExitOnForwardFailure=yes",
+              "-L", f"127.0.0.1:{port}:127.0.0.1:{port}", name, f"bash -c {_quoted(remote)}"]  # fmt: skip
+    with (rental.folder / "jupyter.log").open("wb") as log:
+        process = subprocess.Popen(
+            tunnel, env=engine.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        _wait_for_answer(port, process, rental)
+        yield f"http://127.0.0.1:{port}/lab?token={token}"
+    finally:
+        process.terminate()  # with -tt its end hangs up on Jupyter
+        process.wait(timeout=30)
+
+
+def _wait_for_answer(port: int, process: subprocess.Popen[bytes], rental: Rental) -> None:
+    import urllib.error
+    import urllib.request
+
+    deadline = time.monotonic() + JUPYTER_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5):
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(1)
+    raise UserError(
+        "Jupyter does not answer.", f"What it said is in {rental.folder / 'jupyter.log'}; then try again."
+    )
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UserError(f"Port {port} of this machine is taken.", f"Take another: --port {port + 1}")
+
+
+def _set_timer(engine: Engine, rental: Rental, hours: float, listener: Listener) -> Rental:
+    """The machine's own timer, the tag that the doctor reads, and the record."""
+    rental = write_rental(replace(rental, deadline=time.time() + 3600 * hours))
+    shell = f"sudo shutdown -c 2>/dev/null; sudo shutdown -P +{max(1, int(60 * hours))}"
+    done = subprocess.run(
+        [*ssh_command(engine, _name(rental)), _name(rental), shell],
+        env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise UserError(
+            "The machine's own timer could not be set, so nothing but you will stop it.",
+            "Stop it now: plaintune cloud stop",
+        )
+    machine = _where(state_of(engine, rental))
+    engine.ask_aws("tag", instances=[machine], tags={DEADLINE_TAG: str(int(rental.deadline))})
+    note(listener, f"It stops itself {clock(rental.deadline)}; plaintune cloud start puts that off.")
+    return rental
+
+
+def _until(engine: Engine, rental: Rental, wanted: str) -> None:
+    for _ in range(120):
+        if state_of(engine, rental).state == wanted:
+            return
+        time.sleep(2)
+    raise UserError(f"Your machine is not {wanted} after four minutes.", "Look: plaintune cloud status")
+
+
+def _as_user_error(error: Exception) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    return UserError(
+        f"The cloud cannot start your machine now ({error}).",
+        "Try again later, or on another GPU: plaintune cloud start --gpu L4",
+    )
+
+
+def _where(machine: State) -> dict[str, str]:
+    return {"id": machine.id, "region": machine.rental.region or machine.zone[:-1]}
+
+
+def _name(rental: Rental) -> str:
+    return rental.cluster or rental.name
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
+
+
+def cheapest_offer(prices: PriceList, gpu: str, cloud: str, *, spot: bool, region: str | None) -> Offer:
+    """The cheapest place for a GPU. Raises UserError."""
+    found = [o for o, _ in prices.cheapest(gpu=gpu, cloud=cloud, spot=spot) if region in (None, o.region)]
+    if not found:
+        raise UserError(
+            f"The price list has no {gpu} in {region}.", f"Where there are: plaintune cloud gpus --gpu {gpu}"
+        )
+    return found[0]

@@ -1,0 +1,146 @@
+"""What goes to the rented machine: the data, the job, and plaintune itself as a wheel.
+
+The wheel is made from the files of the plaintune that runs: the same from a checkout and from an installed
+package, and nothing has to be published for it.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+
+from ..core.errors import UserError
+from ..core.settings import Settings
+
+JOB, PROGRESS = "job.json", "progress.jsonl"
+MODEL = "model"
+SETUP = "setup.sh"
+PACKAGE = Path(__file__).parents[1]
+NEEDS = re.compile(r"^(?P<package>[^;]+?)\s*(?:;\s*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]\s*)?$")
+
+# Only what is missing is installed, so that a machine that is kept, or an image made for it, starts quickly.
+SETUP_TEXT = """\
+set -euo pipefail
+cd "$(dirname "$0")"
+environment=$HOME/plaintune-env
+if [ "$(cat "$environment/installed" 2>/dev/null)" != '{key}' ]; then
+    command -v uv >/dev/null || export PATH="$HOME/.local/bin:$PATH"
+    command -v uv >/dev/null || python3 -m pip install --quiet --user uv
+    uv venv --quiet --clear --python 3.11 "$environment"
+    uv pip install --quiet --python "$environment/bin/python" -r requirements.txt
+    echo '{key}' >"$environment/installed"
+fi
+PATH="$HOME/.local/bin:$PATH" uv pip install --quiet --no-deps --python "$environment/bin/python" ./*.whl
+"""
+
+
+def requirements() -> list[str]:
+    """What plaintune needs for training, as its metadata say."""
+    needed = []
+    for line in metadata.requires("plaintune") or ():
+        parts = NEEDS.match(line)
+        if parts and parts["extra"] in (None, "train"):
+            needed.append(parts["package"])
+    return sorted(needed)
+
+
+def setup_key() -> str:
+    """Names a set of requirements: a machine that carries it has them installed."""
+    return hashlib.sha256("\n".join(requirements()).encode()).hexdigest()[:16]
+
+
+def pack(
+    folder: Path, source: str, test: str | None, settings: Settings, *, checkpoint: Path | None = None
+) -> Path:
+    """Put together in ``folder`` all that the machine needs; gives the folder.
+
+    Raises UserError for what cannot be sent.
+    """
+    pack_plaintune(folder)
+    settings = replace(
+        settings,
+        backbone=_sent_model(folder, settings.backbone),
+        plan=None if settings.plan is None else _sent(folder / "plan", settings.plan),
+        corrections=None if settings.corrections is None else _sent(folder / "mended", settings.corrections),
+    )
+    job = {
+        "source": _sent(folder / "data", source),
+        "test": None if test is None else _sent(folder / "test", test),
+        "settings": asdict(settings),
+    }
+    (folder / JOB).write_text(json.dumps(job, ensure_ascii=False, indent=1), encoding="utf-8")
+    if checkpoint is not None and checkpoint.is_dir():
+        shutil.copytree(checkpoint, folder / f"{MODEL}.plaintune-checkpoint")
+    return folder
+
+
+def pack_plaintune(folder: Path) -> Path:
+    """Only what sets plaintune up on a machine; gives the folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    wheel(folder)
+    (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
+    (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
+    return folder
+
+
+def _sent(place: Path, given: str) -> str:
+    """Where the file or folder will lie on the machine; an address is left for the machine to fetch."""
+    if "://" in given:
+        return given
+    path = Path(given)
+    if not path.exists():
+        raise UserError(f"There is no file or folder {given}.", "Look for a typing error in its name.")
+    place.mkdir()
+    if path.is_dir():
+        shutil.copytree(path, place / path.name)
+    else:
+        shutil.copy2(path, place / path.name)
+    return f"{place.name}/{path.name}"
+
+
+def _sent_model(folder: Path, backbone: str | None) -> str | None:
+    """A pre-trained model in a folder goes along; a name is for the machine to find."""
+    if backbone is None or not Path(backbone).is_dir():
+        return backbone
+    return _sent(folder / "backbone", backbone)
+
+
+def wheel(folder: Path) -> Path:
+    """This very plaintune as a wheel in ``folder`` (PEP 427)."""
+    distribution = metadata.distribution("plaintune")
+    name = f"plaintune-{distribution.version}"
+    file = folder / f"{name}-py3-none-any.whl"
+    parts = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in _package_files()}
+    info = f"{name}.dist-info"
+    parts[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode()
+    parts[f"{info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: plaintune\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    record = io.StringIO()
+    rows = csv.writer(record, lineterminator="\n")
+    for path, content in parts.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        rows.writerow((path, f"sha256={digest}", len(content)))
+    rows.writerow((f"{info}/RECORD", "", ""))
+    parts[f"{info}/RECORD"] = record.getvalue().encode()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in parts.items():
+            archive.writestr(path, content)
+    return file
+
+
+def _package_files() -> Iterator[Path]:
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path

@@ -1,0 +1,138 @@
+"""What is rented, written down before it is rented, so that a command killed in between is found by the next.
+
+One folder for each rental: `rental.json` is the record, `lock` is held by the process that looks after it.
+The operating system lets go of the lock however that process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+RUN, OWN = "run", "machine"  # what a machine is rented for: one training, or to be kept by the user
+RECORD, LOCK = "rental.json", "lock"
+
+
+@dataclass(frozen=True)
+class Rental:
+    """A machine that may be running and cost money."""
+
+    name: str  # the tag on everything that belongs to it
+    purpose: str  # RUN or OWN
+    cloud: str
+    gpu: str
+    spot: bool
+    price_usd: float  # dollars an hour, as far as is known
+    most_usd: float  # what an hour can cost at most: spot never costs more than on demand
+    started: float  # seconds since 1970, as all times here
+    deadline: float  # it must be gone by then
+    out: str  # where the model is to go
+    region: str | None = None  # known once there is a machine, or wanted
+    zone: str | None = None  # as Amazon names it in this account, where it is wanted
+    cluster: str | None = None  # SkyPilot's name of the machine there is now
+    machines: int = 0  # rented so far, one after the other
+    spent_usd: float = 0.0  # for machines of this rental that are gone
+    since: float | None = None  # of the machine there is now
+    ended: float | None = None
+
+    def cost_usd(self, now: float) -> float:
+        """What it has cost so far, about."""
+        running = 0.0 if self.since is None else (self.ended or now) - self.since
+        return self.spent_usd + self.price_usd * max(0.0, running) / 3600
+
+    @property
+    def keeps_disk(self) -> bool:
+        """Whether switching it off leaves its disk; Amazon's spot machines cannot be stopped."""
+        return self.purpose == OWN and not self.spot
+
+    @property
+    def folder(self) -> Path:
+        """Where its record, its log and what was sent lie."""
+        return rentals_folder() / self.name
+
+    @property
+    def log(self) -> Path:
+        """What SkyPilot said."""
+        return self.folder / "log.txt"
+
+
+def cloud_folder() -> Path:
+    """Where plaintune keeps what must not be lost: $PLAINTUNE_HOME, or where the system wants such things."""
+    if home := os.environ.get("PLAINTUNE_HOME"):
+        return Path(home).expanduser() / "cloud"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "plaintune" / "cloud"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "plaintune" / "cloud"
+
+
+def rentals_folder() -> Path:
+    """A folder for each rental."""
+    return cloud_folder() / "rentals"
+
+
+def write_rental(rental: Rental) -> Rental:
+    """Put the record on disk; it is there when this returns."""
+    from ..core.files import write_text  # with numpy, which every command would else wait for
+
+    rental.folder.mkdir(parents=True, exist_ok=True)
+    write_text(rental.folder / RECORD, json.dumps(asdict(rental), indent=1))
+    return rental
+
+
+def rentals() -> list[Rental]:
+    """Every rental there is a record of, the latest first."""
+    known = {field.name for field in fields(Rental)}
+    found = []
+    for file in rentals_folder().glob(f"*/{RECORD}"):
+        with suppress(OSError, ValueError, TypeError):  # a folder that is just being removed
+            written = json.loads(file.read_text(encoding="utf-8"))
+            found.append(Rental(**{name: value for name, value in written.items() if name in known}))
+    return sorted(found, key=lambda rental: -rental.started)
+
+
+def close(rental: Rental) -> Rental:
+    """It is known that nothing of it runs any more: the copy of the data goes as well."""
+    for copied in ("parcel", "checkpoint"):
+        shutil.rmtree(rental.folder / copied, ignore_errors=True)
+    now = time.time()
+    return write_rental(replace(rental, spent_usd=rental.cost_usd(now), since=None, ended=now, cluster=None))
+
+
+@contextmanager
+def looking_after(rental: Rental) -> Iterator[None]:
+    """While this process lives, nobody else takes the rental for forgotten."""
+    import fcntl  # not on Windows, where nothing is ever rented
+
+    rental.folder.mkdir(parents=True, exist_ok=True)
+    with (rental.folder / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def is_looked_after(rental: Rental) -> bool:
+    """Whether a living process has it."""
+    import fcntl
+
+    try:
+        with (rental.folder / LOCK).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def forgotten() -> list[Rental]:
+    """Rentals that may be running although no process looks after them."""
+    if not rentals_folder().is_dir():
+        return []
+    open_ones = [rental for rental in rentals() if rental.ended is None and rental.purpose == RUN]
+    return [rental for rental in open_ones if not is_looked_after(rental)]

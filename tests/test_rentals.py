@@ -1,0 +1,180 @@
+"""Around a rental, without a cloud: records, parcels, money, and what failures mean for the user."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import Cli, review_rows, write_csv
+from plaintune.compute import doctor
+from plaintune.compute.cloud import Wish, affordable, unfinished
+from plaintune.compute.errand import Errand, prepare
+from plaintune.compute.machine import NoCapacity, config_of, explain_failure, task_of
+from plaintune.compute.parcel import JOB, pack, requirements
+from plaintune.compute.prices import price_list
+from plaintune.compute.records import OWN, RUN, Rental, close, forgotten, looking_after, write_rental
+from plaintune.compute.rented import Work
+from plaintune.compute.worker import settings_from_json
+from plaintune.core.errors import UserError
+from plaintune.core.events import silent
+from plaintune.core.settings import Settings
+from plaintune.core.tasks import Task
+
+RENTAL = Rental("plaintune-1", RUN, "aws", "T4", True, 0.2, 0.5, 1000.0, 4600.0, "/here/model", since=1000.0)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLAINTUNE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def errand(tokens: int) -> Errand:
+    return Errand("reviews.csv", None, Settings(), 100, Work(tokens, 3.0), "")
+
+
+def hold(seconds: float) -> None:
+    with looking_after(RENTAL):
+        time.sleep(seconds)
+
+
+def test_a_rental_whose_process_was_killed_is_found_and_a_living_one_is_left_alone() -> None:
+    write_rental(RENTAL)
+    process = multiprocessing.get_context("fork").Process(target=hold, args=(60,))
+    process.start()
+    while not (RENTAL.folder / "lock").exists() or forgotten():
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    assert forgotten() == [RENTAL]
+    close(RENTAL)
+    assert forgotten() == []
+
+
+def test_the_next_command_says_that_a_machine_may_be_running(cli: Cli, tmp_path: Path) -> None:
+    write_rental(RENTAL)
+    said = cli("glossary", "GPU", cwd=tmp_path)
+    assert said.returncode == 0
+    assert said.stderr.startswith("Careful: a rented T4 may still be running and costing money")
+    assert "plaintune cloud doctor" in said.stderr
+
+
+def test_a_machine_of_ones_own_that_is_kept_is_not_forgotten() -> None:
+    write_rental(replace(RENTAL, purpose=OWN))
+    assert forgotten() == []
+
+
+def test_a_second_run_waits_for_the_first() -> None:
+    write_rental(RENTAL)
+    with looking_after(RENTAL), pytest.raises(UserError, match="Another plaintune is training /here/model"):
+        unfinished(Path("/elsewhere"))
+    assert unfinished(Path("/elsewhere")) is None
+    assert unfinished(Path("/here/model")) == RENTAL
+
+
+def test_no_copy_of_the_data_outlives_the_machine() -> None:
+    write_rental(RENTAL)
+    (RENTAL.folder / "parcel").mkdir()
+    close(RENTAL)
+    assert not (RENTAL.folder / "parcel").exists()
+
+
+def test_what_a_rental_costs_is_counted_over_all_its_machines() -> None:
+    assert RENTAL.cost_usd(now=1000.0 + 1800) == pytest.approx(0.1)
+    assert replace(RENTAL, spent_usd=0.5).cost_usd(now=1000.0 + 1800) == pytest.approx(0.6)
+    assert replace(RENTAL, since=None, spent_usd=0.5).cost_usd(now=9e9) == 0.5
+
+
+def test_only_quotes_that_fit_at_the_highest_price_are_offered() -> None:
+    prices = price_list()
+    quotes = affordable(errand(1_000_000), Wish(max_cost_usd=0.15), prices)
+    assert all(quote.offer.on_demand_usd * quote.minutes / 60 <= 0.15 for quote in quotes)
+    with pytest.raises(UserError, match=r"Nothing fits into \$0.01. The cheapest would be") as refused:
+        affordable(errand(1_000_000), Wish(max_cost_usd=0.01), prices)
+    assert "--max-cost" in refused.value.fix
+
+
+def test_a_cloud_where_the_end_of_a_machine_is_not_tested_is_not_rented_from() -> None:
+    with pytest.raises(UserError, match="does not rent from gcp yet"):
+        affordable(errand(1_000_000), Wish(cloud="gcp"), price_list())
+
+
+def test_a_machine_ends_itself_before_the_money_is_gone_and_gets_no_keys() -> None:
+    config = config_of(RENTAL, now=1000.0)["aws"]
+    assert config == {"remote_identity": "SERVICE_ACCOUNT", "post_provision_runcmd": ["shutdown -P +60"]}
+    resources = task_of(RENTAL, Path("parcel"))["resources"]
+    assert resources["labels"]["plaintune-rental"] == "plaintune-1"
+    assert resources["labels"]["plaintune-deadline"] == "4600"
+    assert resources["autostop"]["down"] is True
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("... MaxSpotInstanceCountExceeded ...", "its quota is too small"),
+        ("VcpuLimitExceeded: You have requested more vCPU", "its quota is too small"),
+        ("NoCloudAccessError: No cloud access is set up", "no way into aws"),
+        ("Something odd\nat the end", "could not be rented: at the end"),
+    ],
+)
+def test_what_skypilot_says_becomes_what_the_user_can_do(said: str, meaning: str) -> None:
+    failure = explain_failure(said, RENTAL)
+    assert isinstance(failure, UserError)
+    assert meaning in failure.problem
+
+
+def test_a_zone_without_capacity_is_no_error_of_the_users() -> None:
+    said = "sky.exceptions.ResourcesUnavailableError: Failed to provision all possible launchable resources."
+    assert isinstance(explain_failure(said, RENTAL), NoCapacity)
+
+
+def test_the_parcel_holds_all_that_the_machine_needs_and_installs_anywhere(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    settings = Settings(minutes=7, label=("sentiment",), task=Task.SINGLE)
+    folder = pack(tmp_path / "parcel", str(data), None, settings)
+    job = json.loads((folder / JOB).read_text())
+    assert (folder / job["source"]).read_text() == data.read_text()
+    assert settings_from_json(job["settings"]) == settings
+    assert any(line.startswith("torch") for line in requirements())
+    assert not any(line.startswith("pytest") for line in requirements())
+    (wheel,) = folder.glob("*.whl")
+    target = tmp_path / "installed"
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel],
+        check=True,
+    )
+    assert (target / "plaintune" / "compute" / "worker.py").exists()
+    assert (target / "plaintune" / "compute" / "prices.csv").exists()
+
+
+def test_private_data_and_the_size_of_the_work_are_known_before_anything_is_rented(tmp_path: Path) -> None:
+    rows = [(f"{text}, mail {n}@example.org", label) for n, (text, label) in enumerate(review_rows())]
+    data = write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], rows)
+    known = prepare(str(data), None, Settings(), silent)
+    assert known.private == "120 of 120 texts looked at hold what looks like private data (e-mail)."
+    assert 1_000 < known.work.tokens < 4_000
+
+
+@pytest.mark.parametrize(
+    ("rental", "own", "state", "now", "verdict"),
+    [
+        (RENTAL, False, "running", 4700.0, "past its deadline"),
+        (RENTAL, False, "running", 2000.0, "no plaintune looks after it any more"),
+        (replace(RENTAL, ended=1500.0), False, "running", 2000.0, "should have ended"),
+        (None, False, "running", 2000.0, ""),
+        (None, False, "running", 4700.0, "past its deadline"),
+        (replace(RENTAL, purpose=OWN), True, "stopped", 4700.0, ""),
+        (replace(RENTAL, purpose=OWN), True, "running", 4700.0, "past its deadline"),
+    ],
+)
+def test_the_doctor_knows_what_should_not_be_there(
+    rental: Rental | None, own: bool, state: str, now: float, verdict: str
+) -> None:
+    assert doctor._why_not(rental, own, state, 4600.0, now) == verdict
