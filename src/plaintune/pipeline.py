@@ -19,7 +19,7 @@ import numpy as np
 from .core.energy import EnergyMeter
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
-from .core.files import write_text
+from .core.files import file_sha256, write_text
 from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings
 from .data.check import check_examples
@@ -48,7 +48,7 @@ from .model.folder import (
     staging_folder,
     write_manifest,
 )
-from .model.graph import open_graph
+from .model.graph import Graph
 from .model.predict import Model
 from .model.watch import reference_figures
 from .report.figures import HeldBack
@@ -244,7 +244,12 @@ def say_of_valid(valid: Examples, learned: Learned, folder: Path, listener: List
     """What the deployed graph and the n-gram model say of the rows held back for weighing them."""
     from .learn.crossval import Checked
 
-    graph = open_graph(folder, max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id)
+    graph = Graph(
+        (folder / GRAPH).read_bytes(), (folder / TOKENIZER).read_bytes(),
+        sha256=file_sha256(folder / GRAPH),
+        max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id,
+        reread=(folder / GRAPH).read_bytes,
+    )  # fmt: skip
     network_logits = graph.logits(valid.texts, listener=listener)
     return Checked(network_logits, learned.ngrams.logits(valid.texts), valid.labels)
 

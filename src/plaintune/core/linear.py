@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from .features import HashedTexts, NgramHasher, NgramShape, Texts
 from .files import write_bytes
 
 MAX_BYTES = 20_000_000  # of the file, whatever the number of answers
+LONGEST_WORDS, LONGEST_LETTERS = 8, 16  # of the runs that a file may ask to be counted
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class NgramModel:
     opposed: bool = False
 
     @property
+    def answers(self) -> int:
+        """How many numbers it gives for a text."""
+        return int(self.weights.shape[1]) + self.opposed
+
+    @property
     def bytes_per_ngram(self) -> int:
         """What one n-gram costs on disk: hash, scale and float16 weights."""
         return 8 + 4 + 2 * int(self.weights.shape[1])
@@ -43,8 +49,7 @@ class NgramModel:
         """Evidence for each answer. Shape (texts, answers)."""
         hasher = NgramHasher(self.shape)
         blocks = [self._block_logits(block) for block in hasher.blocks(texts)]
-        answers = self.weights.shape[1] + self.opposed
-        return np.concatenate(blocks) if blocks else np.zeros((0, answers), dtype=np.float32)
+        return np.concatenate(blocks) if blocks else np.zeros((0, self.answers), dtype=np.float32)
 
     def unknown_words(self, texts: Texts) -> NDArray[np.float64]:
         """Of each text, the share of its different words outside the vocabulary. Shape (texts,)."""
@@ -92,25 +97,35 @@ class NgramModel:
     def load(cls, path: Path) -> NgramModel:
         """Read what `save` wrote. Raises ValueError where it is damaged."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                settings = json.loads((file.metadata() or {})["ngrams"])
-                arrays = {name: file.get_tensor(name) for name in ("vocabulary", "scale", "weights", "bias")}
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            return cls.from_bytes(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise ValueError(f"{path.name}: {error}") from error
-        ngrams = len(arrays["vocabulary"])
-        if len(arrays["scale"]) != ngrams or arrays["weights"].shape != (ngrams, len(arrays["bias"])):
-            raise ValueError(f"{path.name}: its parts differ in length")
-        shape = NgramShape(int(settings["words"]), tuple(int(n) for n in settings["letters"]))
-        weights = arrays["weights"].astype(np.float32)
-        return cls(
-            shape,
-            bool(settings["sublinear"]),
-            arrays["vocabulary"],
-            arrays["scale"],
-            weights,
-            arrays["bias"],
-            bool(settings["opposed"]),
-        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> NgramModel:
+        """The same from the bytes of the file: whatever they are, a model that fits itself or ValueError."""
+        try:
+            arrays = load(content)  # safetensors holds the header against the length
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            settings = json.loads(header["__metadata__"]["ngrams"])
+            vocabulary, scale, weights, bias = (
+                arrays[name] for name in ("vocabulary", "scale", "weights", "bias")
+            )
+            shape = NgramShape(int(settings["words"]), tuple(int(n) for n in settings["letters"]))
+            sublinear, opposed = bool(settings["sublinear"]), bool(settings["opposed"])
+        except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        if vocabulary.ndim != 1 or scale.shape != vocabulary.shape or bias.ndim != 1:
+            raise ValueError("its parts differ in length")
+        if weights.shape != (len(vocabulary), len(bias)) or (opposed and len(bias) != 1):
+            raise ValueError("its parts differ in length")
+        if vocabulary.dtype != np.uint64 or not all(
+            part.dtype.kind == "f" for part in (scale, weights, bias)
+        ):
+            raise ValueError("its numbers are of another kind")
+        if not 0 <= shape.words <= LONGEST_WORDS or not all(0 < n <= LONGEST_LETTERS for n in shape.letters):
+            raise ValueError("it counts runs that are too long")
+        return cls(shape, sublinear, vocabulary, scale, weights.astype(np.float32), bias, opposed)
 
 
 def known_ngrams(

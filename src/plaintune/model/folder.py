@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,14 @@ from numpy.typing import NDArray
 
 from ..core.errors import BrokenModel, OutputExists, UserError
 from ..core.files import file_sha256, write_text
+from ..core.tasks import Task
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
 MANIFEST, GRAPH, TOKENIZER = "manifest.json", "model.onnx", "tokenizer.json"
 NGRAMS, CARD, DATA_CHECK = "ngrams.safetensors", "README.md", "data-check.json"
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
+MOST_TOKENS = 8192  # of a text: what attention needs grows with the square
 
 
 @dataclass(frozen=True)
@@ -142,68 +145,51 @@ def publish(staged: Path, out: Path) -> None:
         raise _unwritable(out, error) from error
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest, after checking that every part is there, whole and unchanged.
-
-    Raises BrokenModel where it is not, or where a newer plaintune wrote it.
-    """
-    file = folder / MANIFEST
-    if not folder.is_dir():
-        raise BrokenModel(
-            f"There is no model folder at {folder}.",
-            "Train one first: plaintune train FILE --out " + str(folder),
-        )
+def parsed_manifest(folder: Path, written: Any) -> Manifest:
+    """The manifest as JSON told it. Raises BrokenModel for one that does not fit, or of a newer plaintune."""
     try:
-        written = json.loads(file.read_text(encoding="utf-8"))
         version = int(written["format_version"])
-    except FileNotFoundError:
-        raise BrokenModel(
-            f"{folder} is not a plaintune model: {MANIFEST} is missing.",
-            "Give the folder that `plaintune train` wrote, for example reviews-model.",
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _broken(folder, f"{MANIFEST} cannot be read ({error})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise broken(folder, f"{MANIFEST} cannot be read ({error})") from error
     if version > FORMAT_VERSION:
         raise BrokenModel(
             f"{folder} was written by a newer plaintune (format {version}, this one reads {FORMAT_VERSION}).",
             "Update it: pip install --upgrade plaintune",
         )
-    manifest = _parsed(folder, written)
-    for name in PARTS:
-        _check_part(folder, name, (manifest.files or {}).get(name))
-    return manifest
-
-
-def _parsed(folder: Path, written: dict[str, Any]) -> Manifest:
     known = {field.name for field in fields(Manifest)}
     try:
         manifest = Manifest(**{name: value for name, value in written.items() if name in known})
-        return replace(
+        manifest = replace(
             manifest,
             classes=tuple(map(str, manifest.classes)),
             prior=tuple(map(float, manifest.prior)),
-            text_columns=tuple(manifest.text_columns),
-            label_columns=tuple(manifest.label_columns),
+            text_columns=tuple(map(str, manifest.text_columns)),
+            label_columns=tuple(map(str, manifest.label_columns)),
             choices=tuple(manifest.choices),
         )
-    except TypeError as error:
-        raise _broken(folder, f"{MANIFEST} lacks a part ({error})") from error
+        _check_shapes(manifest)
+    except (TypeError, ValueError, KeyError) as error:
+        raise broken(folder, f"{MANIFEST} lacks a part ({error})") from error
+    return manifest
 
 
-def _check_part(folder: Path, name: str, written: Mapping[str, Any] | None) -> None:
-    file = folder / name
-    if not file.is_file():
-        raise _broken(folder, f"{name} is missing")
-    if written is None:
-        raise _broken(folder, f"{MANIFEST} does not list {name}")
-    if file.stat().st_size != written["bytes"]:
-        raise _broken(folder, f"{name} has {file.stat().st_size:,} bytes instead of {written['bytes']:,}")
-    if file_sha256(file) != written["sha256"]:
-        raise _broken(folder, f"{name} has changed since it was written")
+def _check_shapes(manifest: Manifest) -> None:
+    """Raise ValueError where the numbers of a manifest do not go together, or would need boundless memory."""
+    task = Task(manifest.task)
+    if len(manifest.prior) != (2 if task is Task.NUMBER else len(manifest.classes)):
+        raise ValueError("as many shares as answers")
+    if task is Task.SINGLE and len(manifest.classes) < 2:
+        raise ValueError("two answers")
+    if not 1 <= int(manifest.max_length_tokens) <= MOST_TOKENS or not 0 <= int(manifest.pad_id) < 2**31:
+        raise ValueError(f"a text length of 1 to {MOST_TOKENS} tokens")
+    for number in (number for number in manifest.blend.values() if not isinstance(number, str)):
+        if not math.isfinite(number):
+            raise ValueError("plain numbers in the blend")
 
 
-def _broken(folder: Path, what: str) -> BrokenModel:
-    return BrokenModel(f"The model in {folder} is damaged: {what}.", "Copy it again whole, or train it anew.")
+def broken(place: Path, what: str) -> BrokenModel:
+    """The model at ``place`` cannot be trusted, because of ``what``."""
+    return BrokenModel(f"The model in {place} is damaged: {what}.", "Copy it again whole, or train it anew.")
 
 
 def _unwritable(out: Path, error: OSError) -> UserError:

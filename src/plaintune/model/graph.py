@@ -3,40 +3,69 @@
 from __future__ import annotations
 
 import hashlib
-from functools import cached_property, partial
+import os
+import re
+import threading
+import weakref
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from ..core.events import Listener, progress, silent
 from ..core.features import Texts
-from ..core.files import file_sha256, kept_array
-from ..core.hardware import usable_cores
+from ..core.files import kept_array
+from ..core.hardware import inspect_machine, usable_cores
 from ..data.encode import batches, encode, padded, plain_tokenizer
-from .folder import GRAPH, TOKENIZER
+from .onnx_file import require_plain_graph
 
-ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 4096
+ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faster, four times are slower
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
-
-
-def open_graph(folder: Path, *, max_length: int, pad_id: int) -> Graph:
-    """The graph and tokenizer in a model folder."""
-    return Graph(folder / GRAPH, folder / TOKENIZER, max_length=max_length, pad_id=pad_id)
+MOST_MEMORY = 0.6  # of this machine's, for all graphs of a process together
+MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
+MOST_GROWTH = 5000  # of a text, by what a tokenizer puts in place of parts of it
 
 
 class Graph:
-    """A model's ONNX graph with its tokenizer; safe to use from several threads."""
+    """A model's ONNX graph with its tokenizer; safe to use from several threads and after a fork.
 
-    def __init__(self, graph: Path, tokenizer: Path, *, max_length: int, pad_id: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = usable_cores()
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-        self.tokenizer = plain_tokenizer(tokenizer.read_text(encoding="utf-8"))
+    ``reread`` gives the content once more, which a forked process needs: threads do not live on in it.
+    Raises ValueError for a graph or tokenizer that could read other files or fill the memory.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        tokenizer: bytes,
+        *,
+        sha256: str,
+        max_length: int,
+        pad_id: int,
+        reread: Callable[[], bytes],
+    ) -> None:
+        require_plain_graph(content)
+        self.sha256 = sha256
+        self.tokenizer = plain_tokenizer(tokenizer.decode("utf-8"))
+        _check_tokenizer(self.tokenizer)
         self.max_length, self.pad_id = max_length, pad_id
-        self.path = graph
+        self._reread = reread
+        self._lock = threading.Lock()
+        self._session: onnxruntime.InferenceSession | None = _open_session(content)
+        if hasattr(os, "register_at_fork"):
+            this = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _forget_session(this()))
+
+    @property
+    def session(self) -> onnxruntime.InferenceSession:
+        """ONNX Runtime at work; in a forked process one of its own."""
+        with self._lock:
+            if self._session is None:
+                self._session = _open_session(self._reread())
+            return self._session
 
     def logits(
         self, texts: Texts, *, kept: Path | None = None, listener: Listener = silent
@@ -59,11 +88,6 @@ class Graph:
             digest.update(text.encode("utf-8", "replace") + b"\0")
         return kept / f"logits-{digest.hexdigest()[:32]}.npy"
 
-    @cached_property
-    def sha256(self) -> str:
-        """The SHA-256 of the graph's file."""
-        return file_sha256(self.path)
-
     def _chunk(self, texts: Texts) -> NDArray[np.float32]:
         tokens = encode(self.tokenizer, texts, max_length=self.max_length)
         found: NDArray[np.float32] | None = None
@@ -77,3 +101,57 @@ class Graph:
             found[chosen] = logits
         assert found is not None
         return found
+
+
+def _open_session(content: bytes) -> onnxruntime.InferenceSession:
+    """A session over the graph; its memory comes from one store that may not take more than a share."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = usable_cores()
+    options.log_severity_level = 4  # what fails is raised as well
+    if _limited_memory():
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session._model_bytes = None  # else it would hold the whole file for good
+    return session
+
+
+@cache
+def _limited_memory() -> bool:
+    """Let all sessions together take a share of this machine's memory, once a process."""
+    memory = inspect_machine().memory_gib
+    if memory is None:
+        return False
+    most = int(MOST_MEMORY * memory * 2**30)
+    settings = {"max_mem": most, "arena_extend_strategy": -1, "initial_chunk_size_bytes": -1}
+    kind = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    try:
+        store = onnxruntime.OrtArenaCfg(settings | {"max_dead_bytes_per_chunk": -1})
+        onnxruntime.create_and_register_allocator(kind, store)
+    except RuntimeError:  # another library of this process has set its own
+        return False
+    return True
+
+
+def _forget_session(graph: Graph | None) -> None:
+    """In a forked process: the session waits for threads that are not here, and so might the lock."""
+    if graph is not None:
+        graph._session, graph._lock = None, threading.Lock()
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads are not here either
+
+
+def _check_tokenizer(tokenizer: Tokenizer) -> None:
+    """Raise ValueError where the rules of a tokenizer could blow a short text up."""
+    if (
+        tokenizer.post_processor is not None
+        and len(tokenizer.post_processor.__getstate__()) > MOST_RULE_BYTES
+    ):
+        raise ValueError("the tokenizer adds too much to each text")
+    growth = 1
+    for rules in (tokenizer.normalizer, tokenizer.pre_tokenizer):
+        if rules is not None:
+            for put_in in re.findall(rb'"(?:content|prepend)": ?"((?:[^"\\]|\\.)*)"', rules.__getstate__()):
+                growth *= max(1, len(put_in))
+    if growth > MOST_GROWTH:
+        raise ValueError("the tokenizer makes texts far longer than they are")

@@ -16,8 +16,9 @@ from ..core.events import Listener, silent
 from ..core.features import Texts
 from ..core.linear import NgramModel
 from ..core.tasks import Task
-from .folder import NGRAMS, Manifest, read_manifest
-from .graph import Graph, open_graph
+from .folder import GRAPH, MANIFEST, NGRAMS, TOKENIZER, Manifest, broken
+from .graph import Graph
+from .parts import read_part, read_parts
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,29 @@ class Model:
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Open a model folder. Raises BrokenModel where it is not whole, or from a newer release."""
+        """Open a model folder or a `.plaintune` file. Raises BrokenModel where it is not whole."""
         folder = Path(folder)
-        manifest = read_manifest(folder)
+        manifest, parts = read_parts(folder)
+        place = folder.absolute()
+        sha256 = (manifest.files or {})[GRAPH]["sha256"]
         try:
-            ngrams = NgramModel.load(folder / NGRAMS)
-            graph = open_graph(folder, max_length=manifest.max_length_tokens, pad_id=manifest.pad_id)
+            ngrams = NgramModel.from_bytes(parts[NGRAMS])
+            graph = Graph(
+                parts.pop(GRAPH), parts[TOKENIZER],
+                sha256=sha256, max_length=manifest.max_length_tokens, pad_id=manifest.pad_id,
+                reread=lambda: read_part(place, GRAPH, sha256),
+            )  # fmt: skip
+            model = cls(folder, manifest, graph, ngrams)
         except Exception as error:  # onnxruntime and tokenizers raise kinds of their own
             raise BrokenModel(
                 f"The model in {folder} cannot be opened ({error}).", "Copy it again whole, or train it anew."
             ) from error
-        return cls(folder, manifest, graph, ngrams)
+        if ngrams.answers != model.task.outputs(len(model.classes)):
+            raise broken(folder, f"{NGRAMS} has {ngrams.answers} answers and {MANIFEST} others")
+        return model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Model.load, (str(self.folder.absolute()),)  # another process opens the same folder
 
     @property
     def classes(self) -> tuple[str, ...]:

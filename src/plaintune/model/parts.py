@@ -1,0 +1,151 @@
+"""The parts of a model as bytes, out of a folder or a `.plaintune` file: nothing is trusted but what fits.
+
+What is checked is what is opened: each part is read once, within the size that the manifest gives it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import BrokenModel, UserError
+from .folder import GRAPH, MANIFEST, NGRAMS, PARTS, TOKENIZER, Manifest, broken, parsed_manifest
+
+SINGLE_FILE = ".plaintune"
+MOST_BYTES = {MANIFEST: 300_000_000, GRAPH: 2_000_000_000, TOKENIZER: 100_000_000, NGRAMS: 64_000_000}
+MOST_MEMBERS = 64
+
+
+class Source:
+    """Where the parts of one model are read from, each within a size."""
+
+    def __init__(self, place: Path, file: zipfile.ZipFile | None) -> None:
+        self.place, self._file = place, file
+
+    def read(self, name: str) -> bytes:
+        """A part, whole. Raises BrokenModel where it is missing, too large, or lies elsewhere."""
+        size = self._size(name)
+        if size is None:
+            raise broken(self.place, f"{name} is missing")
+        if size > MOST_BYTES[name]:
+            raise broken(self.place, f"{name} is too large ({size:,} bytes)")
+        with self._open(name) as part:
+            content: bytes = part.read(size + 1)
+        if len(content) != size:
+            raise broken(self.place, f"{name} has changed while it was read")
+        return content
+
+    def _size(self, name: str) -> int | None:
+        if self._file is not None:
+            return self._file.getinfo(name).file_size if name in self._file.namelist() else None
+        path = self.place / name
+        if not path.exists():
+            return None
+        if not path.resolve().is_relative_to(self.place.resolve()) or not stat.S_ISREG(path.stat().st_mode):
+            raise broken(self.place, f"{name} is not a file of the model's own")
+        return path.stat().st_size
+
+    def _open(self, name: str) -> Any:
+        return (self.place / name).open("rb") if self._file is None else self._file.open(name)
+
+
+@contextmanager
+def opened_source(place: Path) -> Iterator[Source]:
+    """The folder or the `.plaintune` file at ``place``. Raises BrokenModel where it is neither."""
+    if place.is_dir():
+        yield Source(place, None)
+        return
+    if not place.is_file():
+        raise BrokenModel(
+            f"There is no model folder at {place}.", f"Train one first: plaintune train FILE --out {place}"
+        )
+    try:
+        with zipfile.ZipFile(place) as file:
+            _check_members(place, file)
+            yield Source(place, file)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise broken(place, f"it cannot be read ({error})") from error
+
+
+def read_parts(place: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest and every part it lists, unchanged since they were written. Raises BrokenModel."""
+    with opened_source(place) as source:
+        manifest = _read_manifest(source)
+        listed = manifest.files or {}
+        return manifest, {name: _read_part(source, name, listed.get(name)) for name in PARTS}
+
+
+def read_part(place: Path, name: str, sha256: str) -> bytes:
+    """One part again, which must be the one of that SHA-256. Raises BrokenModel."""
+    with opened_source(place) as source:
+        content = source.read(name)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise broken(place, f"{name} has changed since it was read")
+    return content
+
+
+def write_single_file(files: Mapping[str, bytes], out: Path) -> None:
+    """``files`` by their names as one `.plaintune` file: a zip with nothing compressed in it."""
+    aside = out.with_name(f".{out.name}.part")
+    try:
+        with aside.open("wb") as raw, zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as file:
+            for name, content in files.items():
+                file.writestr(zipfile.ZipInfo(name), content)  # its fixed date: same model, same file
+            file.close()
+            raw.flush()
+            os.fsync(raw.fileno())
+        aside.replace(out)
+    except OSError as error:
+        raise UserError(
+            f"{out} cannot be written: {error.strerror or error}.", "Choose another place."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _read_manifest(source: Source) -> Manifest:
+    place = source.place
+    if place.is_dir() and not (place / MANIFEST).exists():
+        raise BrokenModel(
+            f"{place} is not a plaintune model: {MANIFEST} is missing.",
+            "Give the folder that `plaintune train` wrote, for example reviews-model.",
+        )
+    try:
+        written = json.load(io.TextIOWrapper(io.BytesIO(source.read(MANIFEST)), encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise broken(place, f"{MANIFEST} cannot be read ({error})") from error
+    return parsed_manifest(place, written)
+
+
+def _read_part(source: Source, name: str, written: Any) -> bytes:
+    if not isinstance(written, dict) or not isinstance(written.get("bytes"), int):
+        raise broken(source.place, f"{MANIFEST} does not list {name}")
+    content = source.read(name)
+    if len(content) != written["bytes"]:
+        raise broken(source.place, f"{name} has {len(content):,} bytes instead of {written['bytes']:,}")
+    if hashlib.sha256(content).hexdigest() != written.get("sha256"):
+        raise broken(source.place, f"{name} has changed since it was written")
+    return content
+
+
+def _check_members(place: Path, file: zipfile.ZipFile) -> None:
+    """Plain names, each once, nothing compressed: what is stored cannot be more than the file."""
+    members = file.infolist()
+    names = [member.filename for member in members]
+    if len(members) > MOST_MEMBERS or len(set(names)) != len(names):
+        raise broken(place, "it holds too many files, or one twice")
+    for member in members:
+        if member.filename != Path(member.filename).name or "\\" in member.filename:
+            raise broken(place, f"the name {member.filename[:60]!r} in it is not plain")
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise broken(place, f"{member.filename} in it is compressed or locked")
+        if member.file_size != member.compress_size:
+            raise broken(place, f"{member.filename} in it gives a size that is not its own")
