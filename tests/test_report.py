@@ -64,6 +64,7 @@ def told_of(held: HeldBack, **changes: Any) -> Told:
         "machine": "a laptop",
         "energy_joules": None,
         "minutes_promised": 60.0,
+        "rented": None,
         "made_by": "plaintune",
     }
     return Told(**{**given, **changes})

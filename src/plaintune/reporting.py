@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .compute.errand import work_of
+from .compute.prices import known_prices
+from .compute.rented import rented_quotes
 from .core.blending import Blend
 from .core.events import Listener
 from .core.hardware import inspect_machine
@@ -26,9 +29,11 @@ from .model.card import compared, how_good
 from .model.explain import explain
 from .model.folder import Manifest
 from .model.predict import Model
+from .report.actions import TIME_SHORT
 from .report.contents import Doubt, Told
 from .report.figures import HeldBack
 
+RENTED_FROM = "aws"
 CURVE_ROWS, FEWEST_CURVE_ROWS = 2000, 100
 CURVE_COST = 3.0  # reading a row and fitting on it in several sizes, by the time that scoring it takes
 
@@ -131,8 +136,26 @@ def report_on(
         machine=str(inspect_machine()),
         energy_joules=energy,
         minutes_promised=settings.minutes,
+        rented=gpu_for(examples, learned),
         made_by=f"plaintune {manifest.versions.get('plaintune', '')}",
     )
+
+
+def gpu_for(examples: Examples, learned: Learned) -> dict[str, Any] | None:
+    """What a rented GPU would take for all that time did not allow here; None where it allowed all."""
+    if not any(words in choice.reason for choice in learned.choices for words in TIME_SHORT):
+        return None
+    prices = known_prices()
+    quotes = rented_quotes(work_of(examples), prices, cloud=RENTED_FROM, spot=True)
+    if not quotes:
+        return None
+    cheapest = quotes[0]
+    return {
+        "gpu": cheapest.offer.gpu,
+        "minutes": cheapest.minutes,
+        "cost_usd": cheapest.cost_usd,
+        "price_date": cheapest.price_date,
+    }
 
 
 def _options_given(settings: Settings) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..core.errors import UserError, nearest
 from ..core.files import write_text
+from ..data.fetch import cache_folder
 from .gpus import BY_NAME
 
 SHIPPED_DATE = "2026-11-24"
@@ -32,6 +33,7 @@ COLUMNS = (
     "Price", "SpotPrice", "Region", "AvailabilityZone",
 )  # fmt: skip
 FETCH_SECONDS = 60
+KEPT = "prices.csv"  # in the cache folder
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,11 @@ def price_list(kept: Path | None = None) -> PriceList:
             pass
     shipped = resources.files("plaintune").joinpath("compute", "prices.csv").read_text(encoding="utf-8")
     return PriceList(tuple(_offers(csv.DictReader(io.StringIO(shipped)))), SHIPPED_DATE, fetched=False)
+
+
+def known_prices() -> PriceList:
+    """The prices that were fetched last, or those that ship."""
+    return price_list(cache_folder() / KEPT)
 
 
 def fetch_prices(kept: Path, *, today: date) -> PriceList:

@@ -1,4 +1,4 @@
-"""Minutes and the score to expect, before anything runs: on this machine, in three ways."""
+"""Minutes and the score to expect, before anything runs: here in three ways, and on rented GPUs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ from ..data.examples import Examples
 from ..data.repeats import find_repeats
 from ..data.split import rows_that_belong_together
 from ..pipeline import CHECK_SHARE, CHECKED_CHARACTERS_PER_SECOND, read
+from .errand import work_of
+from .prices import known_prices
+from .rented import RentedQuote, rented_quotes
 
 MINUTES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 150, 180, 240, 300, 360, 480)
 PARTS = {"quick": 8, "standard": 3, "thorough": 1}  # of the time that the data need
 START_SECONDS = 3.0  # for Python to load
+RENTED_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Quote:
     task: Task
     machine: str
     ways: tuple[Way, ...]  # the shortest first; fewer where there is nothing between them
+    rented: tuple[RentedQuote, ...]  # what the thorough way would take and cost elsewhere, cheapest first
+    prices: str  # where the prices are from, and their date
 
     def as_json(self) -> dict[str, Any]:
         """The machine-readable contract of `plaintune quote --json`."""
@@ -95,7 +101,9 @@ def quote(
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
     ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
     note(listener, "Four times of five, the score should lie within what is said.")
-    return Quote(len(examples), examples.task, str(inspect_machine()), ways)
+    prices = known_prices()
+    rented = rented_quotes(work_of(examples), prices, spot=True)[:RENTED_SHOWN]
+    return Quote(len(examples), examples.task, str(inspect_machine()), ways, rented, str(prices))
 
 
 def _nearest(minutes: float) -> int:

@@ -65,4 +65,14 @@ def _lines(told: Quote) -> list[str]:
         took = f"{way.expected_minutes:.0f} min" if way.expected_minutes >= 1 else "under 1 min"
         lines.append(f"  {way.name:<9} {took:>11}   should {good}" if good else f"  {way.name:<9} {took:>11}")
         lines.append(f"              {way.command}")
-    return lines
+    return [*lines, *_rented_lines(told)]
+
+
+def _rented_lines(told: Quote) -> list[str]:
+    """What a rented GPU would take, where that is less."""
+    here = told.ways[-1].expected_minutes
+    faster = [quote for quote in told.rented if quote.minutes < here]
+    if not faster:
+        return ["A rented GPU would not be done earlier: setting one up takes some minutes."]
+    lines = ["The thorough way on a rented GPU:", *(f"  {quote}" for quote in faster)]
+    return [*lines, "  plaintune train DATA --on cloud   (asks before it rents)", told.prices]

@@ -73,6 +73,15 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
             typed(told, "train", minutes=minutes),
             worth=0.008,
         )
+    rented = told["rented"]
+    if rented and not told["from_python"]:
+        yield Action(
+            "Rent a GPU",
+            f"A rented {rented['gpu']} would do all of it in about {rented['minutes']:.0f} minutes, for "
+            f"about ${rented['cost_usd']:.2f} (prices of {rented['price_date']}); it asks before it rents.",
+            typed(told, "train", on="cloud"),
+            worth=0.007,
+        )
     yield Action(
         "Measure it on newer texts",
         "The score holds for texts like those it was measured on; a few hundred new ones tell whether it "

@@ -63,6 +63,7 @@ class Told:
     machine: str
     energy_joules: float | None
     minutes_promised: float
+    rented: Mapping[str, Any] | None  # a GPU that would do what time did not allow: minutes and cost
     made_by: str
 
 
@@ -91,6 +92,7 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
         "machine": told.machine,
         "energy_joules": told.energy_joules,
         "minutes_promised": told.minutes_promised,
+        "rented": told.rented,
         "made_by": told.made_by,
         "sweep": told.sweep,
         "history": told.history,
