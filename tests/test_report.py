@@ -109,6 +109,17 @@ def test_merging_what_is_mixed_up_is_proposed_with_what_it_would_bring(mixed_up:
     assert "16.7 points" in merge["why"]
 
 
+def test_where_time_was_short_a_rented_gpu_is_named_with_its_price() -> None:
+    held = held_back(["fine", "bad"], [0, 1], [[0.9, 0.1], [0.1, 0.9]], ("bad", "good"))
+    short = [{"name": "passes over the data", "value": "0.5", "reason": "as many as the time allows"}]
+    rented = {"gpu": "T4", "minutes": 9.4, "cost_usd": 0.031, "price_date": "2026-11-24"}
+    actions = {a["title"]: a for a in contents(told_of(held, choices=short, rented=rented))["actions"]}
+    rent = actions["Rent a GPU"]
+    assert rent["command"] == "plaintune train 'my mail.csv' --on cloud"
+    assert "T4 would do all of it in about 9 minutes, for about $0.03 (prices of 2026-11-24)" in rent["why"]
+    assert "Rent a GPU" not in {a["title"] for a in contents(told_of(held, choices=short))["actions"]}
+
+
 def test_data_from_python_get_actions_in_python(mixed_up: HeldBack) -> None:
     told = told_of(mixed_up, from_python=True, options={"label": ("team",)})
     commands = [action["command"] for action in contents(told)["actions"]]
