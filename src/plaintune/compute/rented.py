@@ -9,8 +9,8 @@ from .prices import Offer, PriceList
 
 SETUP_MINUTES = 7.0  # an estimate: two or three until the machine answers, the rest for fetching torch
 FREE = (
-    "It may cost nothing: Google's Colab often lends a GPU for free (plaintune colab DATA), and new accounts at "
-    "most clouds have a trial credit, though some allow no GPU on it."
+    "It may cost nothing: Google's Colab often lends a GPU for free (plaintune colab DATA), and new accounts "
+    "at most clouds have a trial credit, though some allow no GPU on it."
 )
 SCORING_SHARE = 0.4  # of the training time, for the sweep before it and for scoring after it
 
