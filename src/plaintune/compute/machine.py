@@ -39,7 +39,7 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
     Raises NoCapacity, and UserError for what the user can mend; whatever happens, `end` must follow.
     """
     kind = "spot" if rental.spot else "on demand"
-    stage(listener, f"Renting a {rental.gpu} ({kind}, about ${rental.price_usd:.2f} an hour)")
+    stage(listener, f"Renting a machine: {rental.gpu}, {kind}, about ${rental.price_usd:.2f} an hour")
     now = time.time()
     cluster = f"{rental.name}-{rental.machines}"
     rental = write_rental(replace(rental, cluster=cluster, machines=rental.machines + 1, since=now))
