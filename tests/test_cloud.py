@@ -99,7 +99,7 @@ def test_a_model_is_trained_on_a_rented_machine_and_the_machine_is_gone(
     status, said, errors = Command(lab, here, *train(tiny_backbone)).finish()
     assert status == 0, errors
     assert "spot (aws" in errors
-    assert "Fine-tuning" in errors
+    assert "Scoring on examples it has never seen" in errors
     assert "The machine is gone. It cost about $0.0" in errors
     assert "The model is in reviews-model" in said
     assert sorted(path.name for path in here.iterdir()) == ["reviews-model", "reviews.csv"]
@@ -157,7 +157,7 @@ def test_the_same_command_takes_up_a_run_whose_command_was_killed(
     status, _, errors = Command(lab, here, *train(tiny_backbone)).finish()
     assert status == 0, errors
     assert "Taking up the run" in errors
-    assert "Fine-tuning" in errors
+    assert "Scoring on examples it has never seen" in errors
     assert (here / "reviews-model" / "manifest.json").exists()
     assert lab.states() == ["terminated"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .engine import Engine
-from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG
+from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, delete_disks
 from .records import OWN, Rental, close, cloud_folder, is_looked_after, rentals
 
 
@@ -94,7 +94,6 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
         wrong = [{"id": one.id, "region": one.region} for one in examined.wrong if one.own is own]
         if wrong:
             engine.ask_aws(what, instances=wrong)
-    if examined.disks:
-        engine.ask_aws("delete_volumes", volumes=list(examined.disks))
+    delete_disks(engine, None)
     engine.stop_server(log=cloud_folder() / "doctor.log")  # a command that was killed may have left it
     return examine(engine)

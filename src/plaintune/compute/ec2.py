@@ -114,9 +114,12 @@ def zone_name(region: str, zone: str) -> str:
     return str(next(each["ZoneName"] for each in zones if zone in (each["ZoneId"], each["ZoneName"])))
 
 
-def leftover_volumes(regions: list[str] | None) -> list[dict[str, Any]]:
+def leftover_volumes(regions: list[str] | None, rental: str | None = None) -> list[dict[str, Any]]:
     """Disks of ours that belong to no machine."""
-    wanted = [{"Name": "tag-key", "Values": [TAG]}, {"Name": "status", "Values": ["available"]}]
+    ours = (
+        {"Name": "tag-key", "Values": [TAG]} if rental is None else {"Name": f"tag:{TAG}", "Values": [rental]}
+    )
+    wanted = [ours, {"Name": "status", "Values": ["available"]}]
     return [
         {"id": each["VolumeId"], "region": region, "size_gib": each["Size"]}
         for region in regions or all_regions()

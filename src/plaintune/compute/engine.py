@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +30,7 @@ PACKAGES = (f"skypilot[aws,gcp]=={VERSION}",)
 SERVER_PORT = "46590"  # not SkyPilot's own: a server of the user's goes on undisturbed
 NEEDED_PROGRAMS = ("ssh", "rsync")
 CALL_SECONDS = 120
+STOP_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class Engine:
         """End the server that SkyPilot leaves in the background, and whatever it is about to rent."""
         with suppress(SkyFailed, subprocess.TimeoutExpired):
             self.sky("api", "stop", log=log, seconds=CALL_SECONDS)
+        port = int(self.environment()["SKYPILOT_API_SERVER_LOCAL_PORT"])
+        for _ in range(STOP_SECONDS):  # it still answers for a moment, and the next command would trust it
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    return
+            time.sleep(1)
 
 
 class SkyFailed(Exception):

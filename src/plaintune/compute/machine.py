@@ -39,7 +39,7 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
     Raises NoCapacity, and UserError for what the user can mend; whatever happens, `end` must follow.
     """
     kind = "spot" if rental.spot else "on demand"
-    stage(listener, f"Renting a {rental.gpu} ({kind}, about ${rental.price_usd:.2f} an hour)")
+    stage(listener, f"Renting a machine: {rental.gpu}, {kind}, about ${rental.price_usd:.2f} an hour")
     now = time.time()
     cluster = f"{rental.name}-{rental.machines}"
     rental = write_rental(replace(rental, cluster=cluster, machines=rental.machines + 1, since=now))
@@ -148,10 +148,18 @@ def _terminate_all(engine: Engine, rental: Rental) -> bool:
         with suppress(CloudAway, subprocess.TimeoutExpired, UserError):
             left = instances_of(engine, rental)
             if not left:
+                delete_disks(engine, rental.name)
                 return True
             engine.ask_aws("terminate", instances=left)
         time.sleep(2**tried)
     return False
+
+
+def delete_disks(engine: Engine, rental: str | None) -> None:
+    """Disks whose machine is gone; they go with it by themselves, unless something went wrong."""
+    disks = engine.ask_aws("leftover_volumes", regions=None, rental=rental)
+    if disks:
+        engine.ask_aws("delete_volumes", volumes=disks)
 
 
 def explain_failure(said: str, rental: Rental) -> Exception:
