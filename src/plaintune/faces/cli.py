@@ -233,7 +233,7 @@ def evaluate(
 
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
-    from . import cli_data, cli_explain, cli_report, cli_serve  # noqa: F401  the other commands
+    from . import cli_data, cli_explain, cli_export, cli_report, cli_serve  # noqa: F401  the other commands
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
