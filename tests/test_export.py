@@ -1,4 +1,4 @@
-"""`plaintune export`: what it writes answers elsewhere as it did here, holds no text of the user, or says so."""
+"""`plaintune export`: it answers elsewhere as it did here, holds no text of the user, or says so."""
 
 from __future__ import annotations
 
