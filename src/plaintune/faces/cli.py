@@ -265,6 +265,7 @@ def main() -> None:
         cli_cloud,
         cli_data,
         cli_explain,
+        cli_export,
         cli_machine,
         cli_quote,
         cli_report,

@@ -18,6 +18,7 @@ from ..core.tasks import Task
 from ..model.card import how_good
 from ..model.folder import MANIFEST, PARTS
 from ..model.predict import Model, Prediction
+from ..model.self_test import check_answers
 from ..model.watch import Watch, figures
 from .batcher import Batcher
 from .gauges import MOST_ANSWERS, Gauges
@@ -175,7 +176,10 @@ def _load(folder: Path) -> Loaded:
     stamp = _stamp(folder)
     model = Model.load(folder)
     try:
-        model.predict([PROBE])
+        if not check_answers(model):
+            model.predict([PROBE])
+    except BrokenModel:
+        raise
     except Exception as error:
         raise BrokenModel(
             f"The model in {folder} opens but does not answer ({type(error).__name__}).", "Train it anew."

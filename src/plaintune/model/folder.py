@@ -24,6 +24,7 @@ FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
 MANIFEST, GRAPH, TOKENIZER = "manifest.json", "model.onnx", "tokenizer.json"
 NGRAMS, CARD, DATA_CHECK = "ngrams.safetensors", "README.md", "data-check.json"
+SELF_TEST = "self-test.json"  # in an exported model
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 MOST_TOKENS = 8192  # of a text: what attention needs grows with the square
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BrokenModel, UserError
-from .folder import GRAPH, MANIFEST, NGRAMS, PARTS, TOKENIZER, Manifest, broken, parsed_manifest
+from .folder import GRAPH, MANIFEST, NGRAMS, PARTS, SELF_TEST, TOKENIZER, Manifest, broken, parsed_manifest
 
 SINGLE_FILE = ".plaintune"
 MOST_BYTES = {MANIFEST: 300_000_000, GRAPH: 2_000_000_000, TOKENIZER: 100_000_000, NGRAMS: 64_000_000}
+MOST_BYTES |= {SELF_TEST: 1_000_000}
 MOST_MEMBERS = 64
 
 
@@ -42,6 +43,10 @@ class Source:
         if len(content) != size:
             raise broken(self.place, f"{name} has changed while it was read")
         return content
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a part."""
+        return self._size(name) is not None
 
     def _size(self, name: str) -> int | None:
         if self._file is not None:

@@ -1,0 +1,163 @@
+"""`plaintune export`: it answers elsewhere as it did here, holds no text of the user, or says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import BAD, GOOD, PLACES, Cli
+from plaintune.core.errors import BrokenModel, UserError
+from plaintune.model.export import export_file, export_service
+from plaintune.model.predict import Model
+from service import Service, serving
+
+Trained = tuple[Path, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def model(trained: Trained) -> Model:
+    return Model.load(trained[0])
+
+
+@pytest.fixture(scope="module")
+def single(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_file(model, tmp_path_factory.mktemp("single") / "reviews.plaintune")
+
+
+def test_no_text_of_the_user_leaves_with_an_export(trained: Trained, cli: Cli, tmp_path: Path) -> None:
+    done = cli("export", trained[0], "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = {path.relative_to(tmp_path / "out").as_posix(): path for path in tmp_path.rglob("*.*")}
+    assert {"Dockerfile", "compose.yaml", "plaintune.service", "client.py", "requirements.txt"} < {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
+    written = b"\n".join(path.read_bytes() for path in files.values() if path.suffix != ".whl")
+    for text in [f"{text} {place}" for text in [*GOOD, *BAD] for place in PLACES]:
+        assert text.encode() not in written
+    assert not {"report.html", "report.json", "data-check.json"} & {path.name for path in files.values()}
+
+
+def test_every_template_is_filled_and_python_can_read_the_client(model: Model, tmp_path: Path) -> None:
+    out = export_service(model, tmp_path / "out")
+    for name in ("Dockerfile", "compose.yaml", "plaintune.service", "README.md"):
+        assert "@" not in (out / name).read_text(), name
+    compile((out / "client.py").read_text(), "client.py", "exec")
+    assert "USER plaintune" in (out / "Dockerfile").read_text()
+    assert "HEALTHCHECK" in (out / "Dockerfile").read_text()
+    pinned = (out / "requirements.txt").read_text().splitlines()
+    assert (out / pinned[0]).is_file()
+    assert all("==" in line for line in pinned[1:])
+    assert not {line.partition("==")[0] for line in pinned} & {"torch", "transformers", "scikit-learn"}
+
+
+def test_what_is_there_is_left_alone_unless_it_is_an_export_and_yes(
+    trained: Trained, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep me")
+    refused = cli("export", trained[0], "mine", "--yes", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "left alone" in refused.stderr
+    assert cli("export", trained[0], "out", cwd=tmp_path).returncode == 0
+    assert cli("export", trained[0], "out", cwd=tmp_path).returncode == 2
+    assert cli("export", trained[0], "out", "--yes", cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]
+
+
+def test_one_file_answers_as_the_folder_does_in_every_command(
+    trained: Trained, single: Path, cli: Cli, tmp_path: Path
+) -> None:
+    for command in (["predict", "{}", GOOD[0], "--json"], ["explain", "{}", GOOD[0], "--json"]):
+        told = [
+            cli(*(str(place) if part == "{}" else part for part in command), cwd=tmp_path)
+            for place in (trained[0], single)
+        ]
+        assert told[0].stdout == told[1].stdout != ""
+    held = trained[0].parent / "reviews.csv"
+    scored = cli("evaluate", single, held, "--json", cwd=tmp_path)
+    assert json.loads(scored.stdout)["rows"] == 120
+    with serving(single, cwd=tmp_path) as service:
+        assert service.ask("/predict", {"text": GOOD[0]}).json["model"] == "reviews"
+
+
+def test_the_same_model_makes_the_same_file(model: Model, single: Path, tmp_path: Path) -> None:
+    again = export_file(model, tmp_path / "again.plaintune")
+    assert again.read_bytes() == single.read_bytes()
+    with pytest.raises(UserError, match=r"\.plaintune"):
+        export_file(model, tmp_path / "again.zip")
+
+
+@pytest.mark.parametrize("name", ["../manifest.json", "/etc/cron.d/x", "a/b", "..\\x", "manifest.json"])
+def test_a_file_with_names_that_are_not_plain_is_refused(single: Path, tmp_path: Path, name: str) -> None:
+    hostile = Path(shutil.copy(single, tmp_path / "hostile.plaintune"))
+    with pytest.warns(UserWarning) if name == "manifest.json" else zipfile.ZipFile(single):  # a name twice
+        with zipfile.ZipFile(hostile, "a") as file:
+            file.writestr(zipfile.ZipInfo(name), b"{}")
+    with pytest.raises(BrokenModel):
+        Model.load(hostile)
+
+
+def test_a_compressed_member_is_refused_so_that_no_file_can_grow(single: Path, tmp_path: Path) -> None:
+    hostile = tmp_path / "bomb.plaintune"
+    with zipfile.ZipFile(single) as old, zipfile.ZipFile(hostile, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, b"\0" * 10**7 if name == "model.onnx" else old.read(name))
+    with pytest.raises(BrokenModel, match="compressed"):
+        Model.load(hostile)
+
+
+def test_a_file_cut_short_or_changed_is_refused(single: Path, tmp_path: Path) -> None:
+    content = single.read_bytes()
+    for number, damaged in enumerate((content[: len(content) // 2], b"", content[:5000] + content[5001:])):
+        place = tmp_path / f"{number}.plaintune"
+        place.write_bytes(damaged)
+        with pytest.raises(BrokenModel):
+            Model.load(place)
+
+
+def test_a_deployment_that_answers_otherwise_ends_at_its_start(
+    trained: Trained, cli: Cli, model: Model, tmp_path: Path
+) -> None:
+    out = export_service(model, tmp_path / "out")
+    file = out / "model" / "self-test.json"
+    told = json.loads(file.read_text())
+    told["outputs"][0] = told["outputs"][0][::-1]
+    file.write_text(json.dumps(told))
+    ended = cli("serve", "model", "--port", "0", cwd=out)
+    assert ended.returncode == 2
+    assert "answers otherwise" in ended.stderr
+
+
+@pytest.mark.slow
+def test_a_fresh_machine_serves_an_export_from_its_own_requirements(model: Model, tmp_path: Path) -> None:
+    out = export_service(model, tmp_path / "out")
+    subprocess.run([sys.executable, "-m", "venv", "venv"], cwd=out, check=True)
+    install = ["venv/bin/pip", "install", "-q", "-r", "requirements.txt"]
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(install, cwd=out, env=alone, check=True)
+    process = subprocess.Popen(
+        ["venv/bin/plaintune", "serve", "model", "--port", "0"],
+        cwd=out, env=alone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        service = Service(process)
+        asked = {**alone, "PLAINTUNE_ADDRESS": service.address}
+        told = subprocess.run(
+            [sys.executable, "client.py", GOOD[0]], cwd=out, env=asked, capture_output=True, text=True
+        ).stdout
+        assert told.startswith(str(model.predict(GOOD[0])[0].answer))
+        assert service.stop() == 0
+    finally:
+        process.kill()
+        process.wait()
+    listed = subprocess.run(["venv/bin/pip", "list"], cwd=out, capture_output=True, text=True).stdout.lower()
+    assert "onnxruntime" in listed
+    assert "torch" not in listed
