@@ -19,7 +19,7 @@ import numpy as np
 from .core.energy import EnergyMeter
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
-from .core.files import file_sha256, write_text
+from .core.files import write_text
 from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings
 from .data.check import check_examples
@@ -48,13 +48,11 @@ from .model.folder import (
     staging_folder,
     write_manifest,
 )
-from .model.graph import Graph
 from .model.predict import Model
 from .model.watch import reference_figures
 from .report.figures import HeldBack
 
 if TYPE_CHECKING:
-    from .learn.crossval import Checked
     from .learn.learn import Learned
 
 CHECK_SHARE = 0.03  # of the time goes into the check-up, at most
@@ -93,6 +91,7 @@ def fit(
         examples, test_examples = read(source, labels, test, settings, listener)
         repeats = find_repeats(examples, test_examples, listener=listener)
         checked_data = short_check(examples, test_examples, repeats, settings, listener)
+        from .deploying import finished_graph
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
         from .learn.onnx import write_graph
@@ -119,9 +118,7 @@ def fit(
             max_length=learned.max_length,
         )
         stage(listener, "Weighing the network against counted words")
-        checked = learned.checked or say_of_valid(
-            examples.take(learned.splits.valid), learned, staged, listener
-        )
+        checked, numbers = finished_graph(examples.take(learned.splits.valid), learned, staged, listener)
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
             prior=learned.prior, listener=listener,
@@ -131,7 +128,7 @@ def fit(
         manifest = replace(
             manifest,
             blend=asdict(blend),
-            choices=(*manifest.choices, asdict(choice)),
+            choices=(*manifest.choices, asdict(numbers), asdict(choice)),
             parity={"largest_difference": parity.largest_difference},
         )
         write_manifest(staged, manifest)
@@ -238,20 +235,6 @@ def short_check(
         command = "plaintune.check(…)" if understood.format == "Python" else typed
         note(listener, f"{also}All of them, and what to do: {command}")
     return found
-
-
-def say_of_valid(valid: Examples, learned: Learned, folder: Path, listener: Listener) -> Checked:
-    """What the deployed graph and the n-gram model say of the rows held back for weighing them."""
-    from .learn.crossval import Checked
-
-    graph = Graph(
-        (folder / GRAPH).read_bytes(), (folder / TOKENIZER).read_bytes(),
-        sha256=file_sha256(folder / GRAPH),
-        max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id,
-        reread=(folder / GRAPH).read_bytes,
-    )  # fmt: skip
-    network_logits = graph.logits(valid.texts, listener=listener)
-    return Checked(network_logits, learned.ngrams.logits(valid.texts), valid.labels)
 
 
 def read(

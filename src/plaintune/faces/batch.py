@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
@@ -26,6 +25,7 @@ from ..data.table import Row, Table
 from ..data.tables import local_path, open_table
 from ..data.write import LINES_SUFFIXES, PartFile, line_writer, row_writer
 from ..model.predict import Model, Prediction
+from .summary import told
 
 BLOCK_ROWS = 2048
 PARQUET = ".parquet"
@@ -143,14 +143,6 @@ def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int
         + nearest(missing, table.columns),
         "Say which one holds the text: --text COL",
     )
-
-
-def told(prediction: Prediction, unsure: float | None) -> dict[str, Any]:
-    """A prediction as `predict --json` prints it."""
-    plain = asdict(prediction)
-    if unsure is not None:
-        plain["unsure"] = prediction.confidence < unsure
-    return plain
 
 
 def model_mark(model: Model) -> str:

@@ -182,8 +182,7 @@ def predict(
     """Answer texts, or every row of a file."""
     from ..core.events import note
     from ..model.predict import Model
-    from .batch import answer_file, answers_of, told
-    from .summary import answer_in_words
+    from .summary import answer_in_words, told
 
     if unsure is not None and not 0 < unsure <= 1:
         raise UserError(f"--unsure {unsure} is not a share.", "Give one between 0 and 1: --unsure 0.8")
@@ -207,6 +206,8 @@ def predict(
             f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
         )
     columns = tuple(text or ())
+    if file:
+        from .batch import answer_file, answers_of  # the readers of tables take 60 ms to load
     if file and (out is not None or not as_json):
         with terminal(quiet) as listener:
             done = answer_file(loaded, file, out, text=columns, unsure=unsure, listener=listener)

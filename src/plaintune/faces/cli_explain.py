@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import OutputExists
-from ..core.files import write_text
 from .app import Json, Yes, app, print_json
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ def explain(
     yes: Yes = False,
 ) -> None:
     """Say which words decided an answer."""
+    from ..core.files import write_text
     from ..model.explain import explain as explain_text
     from ..model.predict import Model
 

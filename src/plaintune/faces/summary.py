@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..core.tasks import Task
 from ..model.card import compared, how_good
 from ..model.evaluate import Evaluation
 from ..model.folder import Manifest
+from ..model.predict import Prediction
 
 
 def train_summary(manifest: Manifest, folder: Path) -> list[str]:
@@ -89,3 +91,11 @@ def answer_in_words(prediction: dict[str, Any]) -> str:
 def sureness(confidence: float) -> str:
     """A probability as people say it; nothing is ever said to be 100% sure."""
     return "over 99% sure" if confidence > 0.99 else f"{confidence:.0%} sure"
+
+
+def told(prediction: Prediction, unsure: float | None) -> dict[str, Any]:
+    """A prediction as `predict --json` prints it."""
+    plain = asdict(prediction)
+    if unsure is not None:
+        plain["unsure"] = prediction.confidence < unsure
+    return plain

@@ -1,0 +1,142 @@
+"""Speed and start-up against the transformers pipeline: `python benchmarks/predict.py MODEL`.
+
+The same fine-tuned encoder on both sides is not needed for the time: the pipeline runs the encoder that the
+model was fine-tuned from, with a last layer of as many answers and the same token limit. Contestants take turns, in
+this process, so that a slower moment of the machine meets everybody; the best of the rounds is quoted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import Results, code_version, load_set, parser, print_table, sample, say
+from contestants import encoder_folder
+
+SHORT = (
+    "the parcel came a week late and one of the two lamps in it was broken can you send me another one soon"
+)
+ROUNDS, SHORT_TEXTS, STARTS = 3, 50, 5
+BATCH = 32
+Ask = Callable[[list[str]], Any]
+
+
+def pipelines(answers: int, limit: int) -> dict[str, Ask]:
+    """The pipeline as it comes, in batches by length, and the same in bf16."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder_folder())
+    made: dict[str, Ask] = {}
+    for name, kind in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        model = AutoModelForSequenceClassification.from_pretrained(
+            encoder_folder(), num_labels=answers, dtype=kind
+        )
+        ask = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
+        cut = {"truncation": True, "max_length": limit}
+        if name == "float32":
+            made["pipeline, as it comes"] = partial(ask, **cut)
+        made[f"pipeline, {name}, batches of {BATCH}, sorted"] = partial(_sorted, ask, batch_size=BATCH, **cut)
+    return made
+
+
+def _sorted(ask: Ask, texts: list[str], **options: Any) -> Any:
+    return ask(sorted(texts, key=len), **options)
+
+
+def texts_per_second(contestants: dict[str, Ask], texts: list[str]) -> dict[str, float]:
+    """The best of the rounds."""
+    best = dict.fromkeys(contestants, 0.0)
+    for number in range(ROUNDS):
+        for name, ask in contestants.items():
+            started = time.perf_counter()
+            ask(texts)
+            best[name] = max(best[name], len(texts) / (time.perf_counter() - started))
+            say(f"round {number + 1} of {ROUNDS}: {name}: {best[name]:.1f} texts a second")
+    return best
+
+
+def latency_ms(contestants: dict[str, Ask]) -> dict[str, float]:
+    """The median for a single text of about 30 tokens."""
+    taken: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(SHORT_TEXTS):
+        for name, ask in contestants.items():
+            started = time.perf_counter()
+            ask([SHORT])
+            taken[name].append(time.perf_counter() - started)
+    return {name: 1000 * float(np.median(seconds)) for name, seconds in taken.items()}
+
+
+def start_seconds(model: Path) -> float:
+    """`plaintune predict MODEL "text"` from nothing: the best of a few."""
+    command = [sys.executable, "-m", "plaintune", "predict", str(model), SHORT]
+    taken = []
+    for _ in range(STARTS):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def measure(folder: Path, data: Path, rows: int, limit: int) -> dict[str, Any]:
+    """All three figures of every contestant."""
+    from plaintune.model.predict import Model
+
+    texts = list(sample(load_set("imdb", data), rows, seed=0).texts)
+    model = Model.load(folder)
+    model._graph.max_length = limit
+    contestants = {"plaintune": model.predict, **pipelines(len(model.classes), limit)}
+    for ask in contestants.values():
+        ask(texts[:16])
+    speed = texts_per_second(contestants, texts)
+    late = latency_ms(contestants)
+    return {
+        "start_seconds": start_seconds(folder),
+        "numbers": [c["value"] for c in model.manifest.choices if c["name"].startswith("numbers of")],
+        "contestants": {
+            name: {"texts_per_second": speed[name], "p50_ms": late[name]} for name in contestants
+        },
+    }
+
+
+def main() -> None:
+    """Measure, unless the results are there already."""
+    options = parser(__doc__, "python benchmarks/predict.py imdb-model --rows 5000")
+    options.add_argument("model", type=Path, help="a model folder made from the bundled encoder")
+    options.add_argument("--rows", type=int, default=5000, help="IMDB reviews to answer")
+    options.add_argument("--max-length", type=int, default=256, help="tokens of a text that are seen")
+    asked = options.parse_args(sys.argv[1:])
+    results = Results(asked.results, "predict", again=asked.again, any_code=asked.any_code)
+    key = {"model": asked.model.name, "rows": asked.rows, "limit": asked.max_length, "code": code_version()}
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = results.figures(
+            key, partial(measure, asked.model, asked.data, asked.rows, asked.max_length)
+        )
+    own = figures["contestants"]["plaintune"]
+    table = [
+        [
+            name,
+            f"{told['texts_per_second']:.1f}",
+            f"{own['texts_per_second'] / told['texts_per_second']:.1f}",
+            f"{told['p50_ms']:.1f} ms",
+            f"{told['p50_ms'] / own['p50_ms']:.1f}",
+        ]
+        for name, told in figures["contestants"].items()
+    ]
+    print_table(
+        ("", "texts a second", "plaintune is × as fast", "a short text", "plaintune is × as fast"), table
+    )
+    start = figures["start_seconds"]
+    print(f"plaintune's numbers: {figures['numbers']}; `plaintune predict` from nothing: {start:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
