@@ -1,8 +1,8 @@
 """Speed and start-up against the transformers pipeline: `python benchmarks/predict.py MODEL`.
 
 The same fine-tuned encoder on both sides is not needed for the time: the pipeline runs the encoder that the
-model was fine-tuned from, with a last layer of as many answers and the same token limit. Contestants take turns
-in this process, so that a slower moment of the machine meets everybody; the best of the rounds is quoted.
+model was fine-tuned from, with a last layer of as many answers and the same token limit. Contestants take
+turns in this process, so that a slower moment of the machine meets everybody; the best round is quoted.
 """
 
 from __future__ import annotations
