@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import OutputExists, UserError
 from ..core.files import write_text
-from .parcel import wheel
+from ..model.wheel import write_wheel
 
 INTRODUCTION = """\
 # Training on {data}
@@ -90,7 +90,7 @@ def write_colab(data: str, folder: Path, *, replace_existing: bool = False, **op
     if folder.exists() and not replace_existing:
         raise OutputExists(f"{folder} exists already.", "Add --yes to replace what is in it, or: --out DIR")
     folder.mkdir(parents=True, exist_ok=True)
-    packed = wheel(folder)
+    packed = write_wheel(folder)
     notebook = folder / f"{file.name.split('.')[0]}.ipynb"
     model = f"{file.name.split('.')[0]}-model"
     given = {name: value for name, value in options.items() if value not in (None, (), [])}

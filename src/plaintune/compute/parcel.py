@@ -6,26 +6,21 @@ package, and nothing has to be published for it.
 
 from __future__ import annotations
 
-import base64
-import csv
 import hashlib
-import io
 import json
 import re
 import shutil
-import zipfile
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.settings import Settings
+from ..model.wheel import write_wheel
 
 JOB, PROGRESS = "job.json", "progress.jsonl"
 MODEL = "model"
 SETUP = "setup.sh"
-PACKAGE = Path(__file__).parents[1]
 NEEDS = re.compile(r"^(?P<package>[^;]+?)\s*(?:;\s*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]\s*)?$")
 
 # Only what is missing is installed, so that a machine that is kept, or an image made for it, starts quickly.
@@ -88,7 +83,7 @@ def pack_plaintune(folder: Path) -> Path:
     """Only what sets plaintune up on a machine; gives the folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    wheel(folder)
+    write_wheel(folder)
     (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
     (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
     return folder
@@ -114,33 +109,3 @@ def _sent_model(folder: Path, backbone: str | None) -> str | None:
     if backbone is None or not Path(backbone).is_dir():
         return backbone
     return _sent(folder / "backbone", backbone)
-
-
-def wheel(folder: Path) -> Path:
-    """This very plaintune as a wheel in ``folder`` (PEP 427)."""
-    distribution = metadata.distribution("plaintune")
-    name = f"plaintune-{distribution.version}"
-    file = folder / f"{name}-py3-none-any.whl"
-    parts = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in _package_files()}
-    info = f"{name}.dist-info"
-    parts[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode()
-    parts[f"{info}/WHEEL"] = (
-        b"Wheel-Version: 1.0\nGenerator: plaintune\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    )
-    record = io.StringIO()
-    rows = csv.writer(record, lineterminator="\n")
-    for path, content in parts.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        rows.writerow((path, f"sha256={digest}", len(content)))
-    rows.writerow((f"{info}/RECORD", "", ""))
-    parts[f"{info}/RECORD"] = record.getvalue().encode()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, content in parts.items():
-            archive.writestr(path, content)
-    return file
-
-
-def _package_files() -> Iterator[Path]:
-    for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield path
