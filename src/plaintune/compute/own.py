@@ -152,7 +152,8 @@ def start(engine: Engine, rental: Rental, *, offer: Offer | None, hours: float, 
         rental = write_rental(replace(rental, since=time.time()))
         try:
             name, idle = _name(rental), str(OWN_IDLE_MINUTES)
-            engine.sky("status", "--refresh", name, log=rental.log)  # it may have switched itself off
+            with suppress(SkyFailed):  # it may have switched itself off, which SkyPilot learns by this
+                engine.sky("stop", "--yes", name, log=rental.log, seconds=LAUNCH_SECONDS)
             engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
         except SkyFailed as failed:
             raise _as_user_error(explain_failure(str(failed), rental)) from failed
