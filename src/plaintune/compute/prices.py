@@ -33,7 +33,6 @@ COLUMNS = (
     "Price", "SpotPrice", "Region", "AvailabilityZone",
 )  # fmt: skip
 FETCH_SECONDS = 60
-KEPT = "prices.csv"  # in the cache folder
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,14 @@ def price_list(kept: Path | None = None) -> PriceList:
     return PriceList(tuple(_offers(csv.DictReader(io.StringIO(shipped)))), SHIPPED_DATE, fetched=False)
 
 
+def kept_prices() -> Path:
+    """Where fetched prices are kept."""
+    return cache_folder() / "prices.csv"
+
+
 def known_prices() -> PriceList:
     """The prices that were fetched last, or those that ship."""
-    return price_list(cache_folder() / KEPT)
+    return price_list(kept_prices())
 
 
 def fetch_prices(kept: Path, *, today: date) -> PriceList:

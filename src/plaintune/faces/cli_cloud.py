@@ -55,12 +55,10 @@ def gpus(
     as_json: Json = False,
 ) -> None:
     """What GPUs cost by the hour, cheapest first; needs no account."""
-    from ..compute.prices import fetch_prices, price_list
+    from ..compute.prices import fetch_prices, kept_prices, known_prices
     from ..compute.rented import FREE
-    from ..data.fetch import cache_folder
 
-    kept = cache_folder() / "prices.csv"
-    prices = fetch_prices(kept, today=date.today()) if refresh else price_list(kept)
+    prices = fetch_prices(kept_prices(), today=date.today()) if refresh else known_prices()
     offers = _one_each(prices, gpu, cloud, every_zone=gpu is not None)
     if as_json:
         print_json({"taken": prices.taken, "offers": [asdict(offer) for offer in offers]})
@@ -147,8 +145,7 @@ def train_there(
     """`train --on cloud`: read here, ask, then rent."""
     from ..compute.cloud import train_on_cloud
     from ..compute.errand import prepare as read_errand
-    from ..compute.prices import price_list
-    from ..data.fetch import cache_folder
+    from ..compute.prices import known_prices
     from .terminal import confirm
 
     with terminal(quiet) as listener:
@@ -160,7 +157,7 @@ def train_there(
     with terminal(quiet) as listener:
         return train_on_cloud(
             errand,
-            out=out, wish=wish, prices=price_list(cache_folder() / "prices.csv"), agree=agree,
+            out=out, wish=wish, prices=known_prices(), agree=agree,
             replace_existing=yes, listener=listener,
         )  # fmt: skip
 
@@ -210,11 +207,10 @@ def zone_test(
 ) -> None:
     """Ask Amazon whether a zone has a GPU at all; only renting shows whether one is free."""
     from ..compute.engine import engine
-    from ..compute.prices import price_list
+    from ..compute.prices import known_prices
     from ..core.errors import UserError, nearest
-    from ..data.fetch import cache_folder
 
-    offers = [offer for offer, _ in price_list(cache_folder() / "prices.csv").cheapest(cloud="aws", gpu=gpu)]
+    offers = [offer for offer, _ in known_prices().cheapest(cloud="aws", gpu=gpu)]
     offer = next((offer for offer in offers if offer.zone == zone), None)
     if offer is None:
         known = {offer.zone for offer in offers}

@@ -39,10 +39,9 @@ def _at_work(quiet: bool) -> Iterator[tuple[Engine, Listener]]:
 
 
 def _prices() -> PriceList:
-    from ..compute.prices import price_list
-    from ..data.fetch import cache_folder
+    from ..compute.prices import known_prices
 
-    return price_list(cache_folder() / "prices.csv")
+    return known_prices()
 
 
 @cloud_app.command(epilog="Example: plaintune cloud create --gpu T4 --hours 3")
