@@ -25,7 +25,7 @@ from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .outline import look_at, outline
 from .train import Schedule
-from .trial import TRIAL_SECONDS, TRIAL_SHARE, Forecast, foresee, try_out
+from .trial import TRIAL_SECONDS, TRIAL_SHARE, WORTH_A_TRIAL, Forecast, foresee, try_out
 
 SWEEP_ROWS = 4000
 
@@ -129,10 +129,12 @@ def make_plan(
     first = outline(
         examples, clusters, test, settings, measured=measured, longest=longest, seconds_left=seconds_left()
     )
-    trial_seconds = min(TRIAL_SECONDS, TRIAL_SHARE * 60 * settings.minutes)
-    trial = try_out(
-        examples, clusters, learner, measured, seconds=trial_seconds, seed=settings.seed, listener=listener
-    )
+    trial, planned = None, first.seconds()
+    if planned > WORTH_A_TRIAL:
+        seconds = min(TRIAL_SECONDS, TRIAL_SHARE * planned)
+        trial = try_out(
+            examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
+        )
     curve = _learning_rate(
         network, learner, examples, first.splits,
         length=first.length[0], seconds=sweep_seconds(first.work), listener=listener,

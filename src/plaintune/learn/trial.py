@@ -38,6 +38,7 @@ WHOLE_RECIPE, RECIPE_SPREAD = 0.9, 0.1  # of the error is left by longer texts a
 HURRY = 0.1  # the error grows as this power of how many passes are left out
 REPORT_SECONDS = 12.0  # for the learning curve, the explanations and the drawings
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into the two, and at most
+WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
 SURE = 1.28  # standard errors on either side, for four of five
 
 
