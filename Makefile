@@ -28,7 +28,6 @@ test: install
 
 test-all: install
 	$(BIN)/pytest -m slow
-	$(MAKE) test-cloud
 
 test-cloud: install $(CLOUD)/.installed
 	PLAINTUNE_LAB=$(abspath $(CLOUD)) $(BIN)/pytest -m cloud -rs
