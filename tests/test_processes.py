@@ -69,6 +69,7 @@ def test_a_process_started_either_way_answers(model: Model, way: str) -> None:
         pytest.skip(f"this system cannot {way}")
     context = multiprocessing.get_context(way)
     here, there = context.Pipe()
+    time.sleep(0.5)  # threads of the model that have gone to sleep are what a fork used to wait for
     child = context.Process(target=tell, args=(there, model))
     child.start()
     try:

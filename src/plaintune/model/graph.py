@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import re
@@ -135,10 +136,14 @@ def _limited_memory() -> bool:
 
 
 def _forget_session(graph: Graph | None) -> None:
-    """In a forked process: the session waits for threads that are not here, and so might the lock."""
+    """In a forked process: the session's threads are not here, nor whoever held the lock.
+
+    The session must never be closed here, which would wait for its threads for ever: it is kept alive.
+    """
     if graph is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(graph._session))
         graph._session, graph._lock = None, threading.Lock()
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads are not here either
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the tokenizer's threads are not here either
 
 
 def _check_tokenizer(tokenizer: Tokenizer) -> None:
