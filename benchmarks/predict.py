@@ -1,8 +1,8 @@
 """Speed and start-up against the transformers pipeline: `python benchmarks/predict.py MODEL`.
 
-The encoder on both sides is the same, its weights are not, which is nothing to the time: the pipeline runs what
-the model was fine-tuned from, with a last layer of as many answers and the same token limit. Contestants take turns, in
-this process, so that a slower moment of the machine meets everybody; the best of the rounds is quoted.
+The encoder on both sides is the same; the weights are not, which is nothing to the time: the pipeline runs the
+encoder that the model was fine-tuned from, with as many answers and the same token limit. Contestants take
+turns in this process, so that a slower moment of the machine meets all; the best of the rounds is quoted.
 """
 
 from __future__ import annotations
