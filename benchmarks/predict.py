@@ -1,6 +1,6 @@
 """Speed and start-up against the transformers pipeline: `python benchmarks/predict.py MODEL`.
 
-The encoder on both sides is the same; the weights are not, which is nothing to the time: the pipeline runs the
+The encoder on both sides is the same; the weights are not, which does not matter: the pipeline has the
 encoder that the model was fine-tuned from, with as many answers and the same token limit. Contestants take
 turns in this process, so that a slower moment of the machine meets all; the best of the rounds is quoted.
 """
