@@ -138,7 +138,7 @@ def _limited_memory() -> bool:
 def _forget_session(graph: Graph | None) -> None:
     """In a forked process: the session's threads are not here, nor whoever held the lock.
 
-    The session must never be closed here, which would wait for its threads for ever: it is kept alive.
+    It must never be closed here, which would wait for its threads for ever: it is kept alive for good.
     """
     if graph is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(graph._session))
