@@ -59,12 +59,11 @@ def train(
     from .faces.terminal import Terminal
     from .pipeline import fit
 
-    followed = None if plan is None else str(plan)
-    kind = None if task is None else as_task(task)
-    settings = Settings(
-        text=_several(text), label=_several(label), group=group, time=time, minutes=minutes,
-        backbone=backbone, max_length_tokens=max_length, seed=seed, task=kind, separator=separator,
-        plan=followed, corrections=None if corrections is None else str(corrections), merge=_several(merge),
+    settings = _settings(
+        text, label, task, group=group, time=time, minutes=minutes,
+        backbone=backbone, max_length_tokens=max_length, seed=seed, separator=separator,
+        plan=None if plan is None else str(plan),
+        corrections=None if corrections is None else str(corrections), merge=_several(merge),
         texts=texts_in_report,
     )  # fmt: skip
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
@@ -111,10 +110,9 @@ def check(
     """
     from .pipeline import check_up
 
-    settings = Settings(
-        text=_several(text), label=_several(label), group=group, time=time,
-        task=None if task is None else as_task(task), separator=separator, backbone=backbone, seed=seed,
-    )  # fmt: skip
+    settings = _settings(
+        text, label, task, group=group, time=time, separator=separator, backbone=backbone, seed=seed
+    )
     if goal is not None and not 0 < goal < 1:
         raise UserError(f"--goal {goal} is not a share of right answers.", "For example: --goal 0.95")
     if models and not can_train():
@@ -149,11 +147,18 @@ def quote(
     require_training()
     from .compute.quote import quote as quote_for
 
-    settings = Settings(
-        text=_several(text), label=_several(label), group=group, time=time,
-        task=None if task is None else as_task(task), separator=separator, backbone=backbone, seed=seed,
-    )  # fmt: skip
+    settings = _settings(
+        text, label, task, group=group, time=time, separator=separator, backbone=backbone, seed=seed
+    )
     return quote_for(source, labels, settings=settings, test=test, listener=listener)
+
+
+def _settings(
+    text: str | Sequence[str], label: str | Sequence[str], task: str | None, **others: Any
+) -> Settings:
+    """What was asked for, as the rooms take it."""
+    kind = None if task is None else as_task(task)
+    return Settings(text=_several(text), label=_several(label), task=kind, **others)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -21,26 +21,24 @@ def finished_graph(
     """What the graph to be deployed says of rows to check on; it is made smaller where that costs nothing."""
     if learned.checked is not None:  # by turns, by other graphs than this one
         return learned.checked, too_few_for_eight_bits(0, listener)
-    plain = say_of_valid(valid, learned, staged / GRAPH, staged / TOKENIZER, listener)
+    counted = learned.ngrams.logits(valid.texts)
+
+    def say_of_valid(file: Path) -> Checked:
+        """What the graph in ``file`` and the n-gram model say of the rows held back for weighing them."""
+        graph = Graph(
+            file.read_bytes(), (staged / TOKENIZER).read_bytes(), sha256=file_sha256(file),
+            max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
+        )  # fmt: skip
+        return Checked(graph.logits(valid.texts, listener=listener), counted, valid.labels)
+
+    plain = say_of_valid(staged / GRAPH)
     if len(valid) < ENOUGH_ROWS:
         return plain, too_few_for_eight_bits(len(valid), listener)
     small = staged / f"small-{GRAPH}"
     write_eight_bits(staged / GRAPH, small)
-    packed = say_of_valid(valid, learned, small, staged / TOKENIZER, listener)
+    packed = say_of_valid(small)
     keep, choice = weigh_eight_bits(valid.task, plain, packed, prior=learned.prior, listener=listener)
     if keep:
         small.replace(staged / GRAPH)
     small.unlink(missing_ok=True)
     return (packed if keep else plain), choice
-
-
-def say_of_valid(
-    valid: Examples, learned: Learned, file: Path, tokenizer: Path, listener: Listener
-) -> Checked:
-    """What the graph in ``file`` and the n-gram model say of the rows held back for weighing them."""
-    graph = Graph(
-        file.read_bytes(), tokenizer.read_bytes(), sha256=file_sha256(file),
-        max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
-    )  # fmt: skip
-    network_logits = graph.logits(valid.texts, listener=listener)
-    return Checked(network_logits, learned.ngrams.logits(valid.texts), valid.labels)

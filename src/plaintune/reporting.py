@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .compute.errand import work_of
 from .compute.prices import known_prices
-from .compute.rented import rented_quotes
+from .compute.rented import RENTABLE, rented_quotes
 from .core.blending import Blend
 from .core.events import Listener
 from .core.hardware import inspect_machine
@@ -29,11 +29,10 @@ from .model.card import compared, how_good
 from .model.explain import explain
 from .model.folder import Manifest
 from .model.predict import Model
-from .report.actions import TIME_SHORT
+from .report.actions import short_of_time
 from .report.contents import Doubt, Told
 from .report.figures import HeldBack
 
-RENTED_FROM = "aws"
 CURVE_ROWS, FEWEST_CURVE_ROWS = 2000, 100
 CURVE_COST = 3.0  # reading a row and fitting on it in several sizes, by the time that scoring it takes
 
@@ -136,17 +135,16 @@ def report_on(
         machine=str(inspect_machine()),
         energy_joules=energy,
         minutes_promised=settings.minutes,
-        rented=gpu_for(examples, learned),
+        rented=gpu_for(examples, manifest),
         made_by=f"plaintune {manifest.versions.get('plaintune', '')}",
     )
 
 
-def gpu_for(examples: Examples, learned: Learned) -> dict[str, Any] | None:
+def gpu_for(examples: Examples, manifest: Manifest) -> dict[str, Any] | None:
     """What a rented GPU would take for all that time did not allow here; None where it allowed all."""
-    if not any(words in choice.reason for choice in learned.choices for words in TIME_SHORT):
+    if not short_of_time(manifest.choices):
         return None
-    prices = known_prices()
-    quotes = rented_quotes(work_of(examples), prices, cloud=RENTED_FROM, spot=True)
+    quotes = rented_quotes(work_of(examples), known_prices(), cloud=RENTABLE[0], spot=True)
     if not quotes:
         return None
     cheapest = quotes[0]

@@ -23,9 +23,8 @@ from .machine import NoCapacity, end, is_running, launch
 from .parcel import pack
 from .prices import PriceList
 from .records import RUN, Rental, is_looked_after, looking_after, rentals, write_rental
-from .rented import RentedQuote, rented_quotes
+from .rented import RENTABLE, RentedQuote, rented_quotes
 
-RENTABLE = ("aws",)  # where ending a machine by its tags is tested; elsewhere only quotes
 DEFAULT_MAX_COST_USD = 2.0
 MARGIN_MINUTES = 10.0  # beyond what was asked for, to bring the model home
 MOST_MACHINES = 5  # spot machines taken back one after the other

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .gpus import BY_NAME
 from .prices import Offer, PriceList
 
+RENTABLE = ("aws",)  # where ending a machine by its tags is tested; elsewhere only quotes
 SETUP_MINUTES = 7.0  # an estimate: two or three until the machine answers, the rest for fetching torch
 FREE = (
     "It may cost nothing: Google's Colab often lends a GPU for free (plaintune colab DATA), and new accounts "

@@ -22,6 +22,13 @@ THRESHOLDS = np.arange(0.2, 0.65, 0.025)
 Labels = NDArray[np.int64] | NDArray[np.float64]
 
 
+def usual_blend(task: Task, prior: NDArray[np.float64]) -> Blend:
+    """The weights to take where there are no validation rows; ``prior`` is as in `score_outputs`."""
+    if task is Task.NUMBER:
+        return Blend(task, *PRIOR_OF_NUMBERS, centre=float(prior[0]), spread=float(prior[1]))
+    return Blend(task, *PRIOR)
+
+
 def fit_blend(
     task: Task,
     network_logits: NDArray[np.float32],
@@ -35,18 +42,18 @@ def fit_blend(
     A weight multiplies log probabilities, so that it is an inverse temperature as well (Guo et al. 2017):
     the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`.
     """
-    centre, spread = (float(prior[0]), float(prior[1])) if task is Task.NUMBER else (0.0, 1.0)
-    usual = PRIOR_OF_NUMBERS if task is Task.NUMBER else PRIOR
+    usual = usual_blend(task, prior)
+    weights_of_usual = (usual.network, usual.ngrams)
 
     def blend_of(weights: NDArray[np.float64]) -> Blend:
-        return Blend(task, float(weights[0]), float(weights[1]), centre=centre, spread=spread)
+        return replace(usual, network=float(weights[0]), ngrams=float(weights[1]))
 
     def surprise(weights: NDArray[np.float64]) -> float:
         outputs = blend_of(weights).outputs(network_logits, ngram_logits)
-        from_prior = float(((weights - np.array(usual)) ** 2).sum())
-        return loss_of(task, labels, outputs, spread) + PRIOR_ROWS * from_prior / 2
+        from_prior = float(((weights - np.array(weights_of_usual)) ** 2).sum())
+        return loss_of(task, labels, outputs, usual.spread) + PRIOR_ROWS * from_prior / 2
 
-    starts = [usual, (1.0, 0.05), (0.05, 1.0)]
+    starts = [weights_of_usual, (1.0, 0.05), (0.05, 1.0)]
     found = [minimize(surprise, start, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2) for start in starts]
     blend = blend_of(min(found, key=lambda result: float(result.fun)).x)
     outputs = blend.outputs(network_logits, ngram_logits)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.blending import Blend
 from ..core.events import Listener, silent, stage
 from ..core.metrics import main_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .baseline import fit_baseline
-from .blend import PRIOR, PRIOR_OF_NUMBERS
+from .blend import usual_blend
 from .budget import Probe, rows_per_batch
 from .crossval import Technique, teach
 from .curve import standard_error
@@ -130,9 +129,7 @@ def _error(
     said = logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
     counted = fit_baseline(lesson.texts, labels, len(lesson.classes), task=lesson.task, seed=seed)
     prior = prior_of(lesson)
-    usual = PRIOR_OF_NUMBERS if lesson.task is Task.NUMBER else PRIOR
-    centre, spread = (float(prior[0]), float(prior[1])) if lesson.task is Task.NUMBER else (0.0, 1.0)
-    blend = Blend(lesson.task, *usual, centre=centre, spread=spread)
+    blend = usual_blend(lesson.task, prior)
     outputs = blend.outputs(said, counted.logits(judges.texts))
     return 1 - main_metric(lesson.task, judges.labels, outputs, prior=prior, threshold=blend.threshold)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -35,6 +35,11 @@ def next_actions(told: Mapping[str, Any], check: DataCheck) -> list[dict[str, An
     return [asdict(action) for action in found[:SHOWN]]
 
 
+def short_of_time(choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The choices that time decided."""
+    return [choice for choice in choices if any(words in choice["reason"] for words in TIME_SHORT)]
+
+
 def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
     given = {**told["options"], **options}
@@ -64,7 +69,7 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
         )  # fmt: skip
     yield from _more_examples(told)
     yield from _merge(told)
-    short = [c for c in told["choices"] if any(words in c["reason"] for words in TIME_SHORT)]
+    short = short_of_time(told["choices"])
     if short:
         minutes = 2 * told["minutes_promised"]
         yield Action(
