@@ -116,7 +116,7 @@ def report_on(
         model=name,
         source=examples.understood.source,
         from_python=examples.understood.format == "Python",
-        options=_options_given(settings),
+        options=settings.about_data(),
         own_test=own_test,
         counted_in=examples.understood.counted_in,
         good=how_good(manifest),
@@ -154,9 +154,3 @@ def gpu_for(examples: Examples, manifest: Manifest) -> dict[str, Any] | None:
         "cost_usd": cheapest.cost_usd,
         "price_date": cheapest.price_date,
     }
-
-
-def _options_given(settings: Settings) -> dict[str, Any]:
-    """What the user said about the data, to be said again by the next command."""
-    names = ("text", "label", "group", "time", "task", "separator")
-    return {name: getattr(settings, name) for name in names if getattr(settings, name)}

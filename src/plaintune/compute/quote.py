@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from ..core.events import Listener, note, silent
 from ..core.hardware import inspect_machine
 from ..core.metrics import METRICS
-from ..core.settings import Settings
+from ..core.settings import Settings, command_line
 from ..core.tasks import Task
-from ..data.examples import Examples
 from ..data.repeats import find_repeats
 from ..data.split import rows_that_belong_together
 from ..pipeline import CHECK_SHARE, CHECKED_CHARACTERS_PER_SECOND, read
 from .errand import work_of
 from .prices import known_prices
 from .rented import RentedQuote, rented_quotes
+
+if TYPE_CHECKING:
+    from ..learn.outline import Outline
 
 MINUTES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 150, 180, 240, 300, 360, 480)
 PARTS = {"quick": 8, "standard": 3, "thorough": 1}  # of the time that the data need
@@ -82,22 +84,34 @@ def quote(
     )
     trial_seconds = time.monotonic() - started + START_SECONDS - spent
 
-    def way(name: str, minutes: int) -> Way:
+    characters = sum(map(len, examples.texts))
+
+    @cache
+    def outlined(minutes: int) -> tuple[Outline, float]:
+        """A run of so many minutes, and what is over of them before it is planned."""
+        checking = min(CHECK_SHARE * 60 * minutes, characters / CHECKED_CHARACTERS_PER_SECOND)
+        before = spent + trial_seconds + checking
         wanted = replace(settings, minutes=minutes)
-        before = spent + _check_seconds(examples, minutes) + trial_seconds
-        outlined = outline(
+        found = outline(
             examples, clusters, test_examples, wanted,
             measured=measured, longest=longest, seconds_left=60 * minutes - before,
         )  # fmt: skip
-        judged = len(outlined.splits.test) if test_examples is None else len(test_examples)
-        told = foresee(outlined, trial, spent=before, judged_rows=judged)
-        share = min(1.0, outlined.passes[0] / outlined.work.wanted_passes)
+        return found, before
+
+    def share_of_passes(minutes: int) -> float:
+        found, _ = outlined(minutes)
+        return min(1.0, found.passes[0] / found.work.wanted_passes)
+
+    def way(name: str, minutes: int) -> Way:
+        found, before = outlined(minutes)
+        judged = len(found.splits.test) if test_examples is None else len(test_examples)
+        told = foresee(found, trial, spent=before, judged_rows=judged)
         return Way(
-            name, minutes, min(told.seconds / 60, minutes), told.low, told.high, share,
+            name, minutes, min(told.seconds / 60, minutes), told.low, told.high, share_of_passes(minutes),
             _command(source, settings, test, minutes),
         )  # fmt: skip
 
-    whole = next((m for m in MINUTES if way("thorough", m).passes_share >= 1), MINUTES[-1])
+    whole = next((m for m in MINUTES if share_of_passes(m) >= 1), MINUTES[-1])
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
     ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
     note(listener, "Four times of five, the score should lie within what is said.")
@@ -110,19 +124,8 @@ def _nearest(minutes: float) -> int:
     return min(MINUTES, key=lambda known: abs(known - minutes))
 
 
-def _check_seconds(examples: Examples, minutes: float) -> float:
-    """For the check-up inside training."""
-    characters = sum(map(len, examples.texts))
-    return min(CHECK_SHARE * 60 * minutes, characters / CHECKED_CHARACTERS_PER_SECOND)
-
-
 def _command(source: Any, settings: Settings, test: Any, minutes: int) -> str:
     """What to type, with what was said about the data."""
-    named = source if isinstance(source, str) else "DATA"
-    said = [("--test", test)] if isinstance(test, str) else []
-    for name in ("text", "label"):
-        said += [(f"--{name}", column) for column in getattr(settings, name)]
-    for name in ("group", "time", "task", "separator"):
-        said += [(f"--{name}", str(getattr(settings, name)))] if getattr(settings, name) else []
-    options = "".join(f" {option} {shlex.quote(str(value))}" for option, value in said)
-    return f"plaintune train {shlex.quote(named)}{options} --minutes {minutes}"
+    judged = {"test": test} if isinstance(test, str) else {}
+    options = {**judged, **settings.about_data(), "minutes": minutes}
+    return command_line("train", source if isinstance(source, str) else "DATA", options)

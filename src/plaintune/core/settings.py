@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +48,20 @@ class Settings:
             )
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed must be from 0 to 4294967295, not {self.seed}.", "For example: --seed 1")
+
+    def about_data(self) -> dict[str, Any]:
+        """What the user said about the data, to be said again by the next command."""
+        names = ("text", "label", "group", "time", "task", "separator")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+def command_line(verb: str, source: str, options: Mapping[str, Any]) -> str:
+    """The line to type for ``verb`` on ``source``; an option with several values is repeated."""
+    said = [f"plaintune {verb}", shlex.quote(source)]
+    for name, values in options.items():
+        for value in values if isinstance(values, list | tuple) else [values]:
+            said.append(f"--{name} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
+    return " ".join(said)
 
 
 @dataclass(frozen=True)

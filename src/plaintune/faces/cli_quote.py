@@ -75,4 +75,4 @@ def _rented_lines(told: Quote) -> list[str]:
     if not faster:
         return ["A rented GPU would not be done earlier: setting one up takes some minutes."]
     lines = ["The thorough way on a rented GPU:", *(f"  {quote}" for quote in faster)]
-    return [*lines, "  plaintune train DATA --on cloud   (asks before it rents)", told.prices]
+    return [*lines, f"  {told.ways[-1].command} --on cloud   (asks before it rents)", told.prices]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..core.settings import command_line
 from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
 
@@ -45,11 +46,7 @@ def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     given = {**told["options"], **options}
     if told["from_python"]:
         return f"plaintune.{verb}(…, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
-    said = [f"plaintune {verb}", shlex.quote(told["source"])]
-    for name, values in given.items():
-        for value in values if isinstance(values, list | tuple) else [values]:
-            said.append(f"--{name} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
-    return " ".join(said)
+    return command_line(verb, told["source"], given)
 
 
 def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
