@@ -27,6 +27,7 @@ MINUTES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 15
 PARTS = {"quick": 8, "standard": 3, "thorough": 1}  # of the time that the data need
 START_SECONDS = 3.0  # for Python to load
 RENTED_SHOWN = 3
+TRIAL_SECONDS = 12.0  # more than training gives it: all of a quote should take some 20
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def quote(
     repeats = find_repeats(examples, test_examples, listener=listener)
     from ..learn.learner import prepare  # torch takes seconds to load
     from ..learn.outline import look_at, outline
-    from ..learn.trial import TRIAL_SECONDS, foresee, try_out
+    from ..learn.trial import foresee, try_out
 
     learner = prepare(settings, silent)
     network, measured, longest = look_at(examples, learner, settings)
@@ -114,7 +115,10 @@ def quote(
     whole = next((m for m in MINUTES if share_of_passes(m) >= 1), MINUTES[-1])
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
     ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
-    note(listener, "Four times of five, the score should lie within what is said.")
+    if trial is None:
+        note(listener, "What a few examples would reach takes too long to try here, so no score is foretold.")
+    else:
+        note(listener, "Four times of five, the score should lie within what is said.")
     prices = known_prices()
     rented = rented_quotes(work_of(examples), prices, spot=True)[:RENTED_SHOWN]
     return Quote(len(examples), examples.task, str(inspect_machine()), ways, rented, str(prices))
