@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .core.energy import EnergyMeter
+from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
 from .core.files import write_text
@@ -263,6 +265,8 @@ def read(
         corrections = read_corrections(path)
         examples = corrected(examples, corrections, path)
         note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
+    if wanted.unlabeled is not None:
+        examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     if test is None:
         official = examples.official_test
         return merged(examples, wanted.merge), official and merged(official, wanted.merge)
@@ -282,6 +286,17 @@ def read(
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return merged(examples, wanted.merge), merged(test_examples, wanted.merge)
+
+
+def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray[Any]:
+    """The texts in ``source``, from the columns that the examples have theirs from, where it has them."""
+    columns = examples.understood.text_columns
+    try:
+        found = read_examples(source, text=columns, need_labels=False, listener=listener)
+    except UserError:  # it may call them otherwise
+        found = read_examples(source, need_labels=False, listener=listener)
+    note(listener, f"{source} brings {len(found):,} texts without an answer.")
+    return found.texts
 
 
 def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[str, Any], HeldBack]:
@@ -336,6 +351,7 @@ def describe_model(examples: Examples, learned: Learned, settings: Settings) -> 
         label_columns=understood.label_columns,
         separator=understood.separator,
         max_length_tokens=learned.max_length,
+        windows=learned.windows,
         pad_id=backbone.pad_id,
         blend={},
         backbone={"name": backbone.name, "source": backbone.source, "sha256": backbone.sha256},

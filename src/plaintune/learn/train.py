@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .logistic import fit_logistic
 from .network import Network, text_features
-from .steps import CONTRASTED_TOKENS, Seen, Stepper
+from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
@@ -70,8 +70,10 @@ def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
     rows = np.arange(len(stepper.labels))
     if len(rows) > HEAD_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False))
-    labels = stepper.labels[rows]
-    features = text_features(network, stepper.device, stepper.tokens.take(rows), pad_id=stepper.pad_id)
+    labels, tokens = stepper.labels[rows], stepper.tokens.take(rows)
+    if not network.sentence:  # every layer will move, seeing one window at a time
+        tokens = tokens.drawn(seed)
+    features = text_features(network, stepper.device, tokens, pad_id=stepper.pad_id)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
     strength = HEAD_STRENGTH
     if network.sentence:
@@ -112,7 +114,7 @@ def fit_linear(
 
 
 def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:
-    """Teach the encoder which texts belong together; the last layer is to be fitted afterwards."""
+    """Teach the encoder which texts belong together."""
     stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
     optimizer = stepper.optimizer(network)
     schedule = Schedule(CONTRASTIVE_STEPS, 0, CONTRASTIVE_RATE, seed)
@@ -122,17 +124,38 @@ def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) 
             return
 
 
+def begin_with_head(
+    network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
+) -> None:
+    """Before the first step: fit the last layer."""
+    stage(listener, "Fitting the last layer")
+    fit_head(network, stepper, seed=seed)
+
+
+def begin_with_contrast(
+    network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
+) -> None:
+    """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
+    stage(listener, "Contrasting texts of different answers")
+    contrast(network, stepper, seed=seed, deadline=deadline)
+    begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
+
+
+def go_on(network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener) -> None:
+    """Before the first step: nothing, as the network has learned already."""
+
+
 def train(
     network: Network,
     stepper: Stepper,
     schedule: Schedule,
     *,
+    begin: Callable[..., None] = begin_with_head,
     deadline: float,
-    contrastive: bool = False,
     checkpoint: Checkpoint | None,
     listener: Listener,
 ) -> Trained:
-    """Fit the head (if ``contrastive``, after `contrast`) and run the schedule, or go on from a checkpoint.
+    """Run the schedule after what ``begin`` does, or go on from a checkpoint.
 
     ``deadline`` is in `time.monotonic` seconds.
 
@@ -142,20 +165,16 @@ def train(
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
-        if contrastive:
-            stage(listener, "Contrasting texts of different answers")
-            contrast(network, stepper, seed=schedule.seed, deadline=deadline)
-        stage(listener, "Fitting the last layer")
-        fit_head(network, stepper, seed=schedule.seed)
+        begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
     first_step = step
-    for chosen in _from_step(stepper, schedule, step):
+    for batch in _from_step(stepper, schedule, step):
         if step >= steps:
             break
-        seen.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+        seen.append(stepper.step(network, optimizer, batch, rate=schedule.rate(step, steps)))
         step += 1
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
@@ -170,7 +189,7 @@ def train(
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
 
 
-def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[NDArray[np.int64]]:
+def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
     todo = stepper.endless_batches(rows_per_batch=schedule.rows_per_batch, seed=schedule.seed)
     for _ in range(step):
         next(todo)
