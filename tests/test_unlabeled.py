@@ -53,6 +53,7 @@ def first(data: Path, tiny_backbone: Path) -> dict[str, Any]:
     return fitted(data, tiny_backbone, data / "first-model")
 
 
+@pytest.mark.slow
 def test_texts_without_an_answer_are_learned_from_and_the_gain_is_told(first: dict[str, Any]) -> None:
     (choice,) = [choice for choice in first["choices"] if choice["name"] == NAME]
     assert choice["value"] in KEPT.values()
@@ -60,6 +61,7 @@ def test_texts_without_an_answer_are_learned_from_and_the_gain_is_told(first: di
     assert first["data"]["rows"] == 480
 
 
+@pytest.mark.slow
 def test_a_run_stopped_among_texts_without_an_answer_goes_on_to_the_same_model(
     data: Path, tiny_backbone: Path, first: dict[str, Any]
 ) -> None:

@@ -27,7 +27,7 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
-from .train import Schedule, Trained, begin_with_contrast, begin_with_head, train
+from .train import NO_PACE, Pace, Schedule, Trained, begin_with_contrast, begin_with_head, train
 
 
 class Technique(StrEnum):
@@ -56,6 +56,7 @@ def teach(
     schedule: Schedule,
     *,
     deadline: float,
+    pace: Pace = NO_PACE,
     checkpoint: Checkpoint | None = None,
     listener: Listener = silent,
 ) -> tuple[Network, Trained]:
@@ -70,6 +71,7 @@ def teach(
         learner.stepper(tokens, labels, lesson.task),
         schedule if fine_tuned else replace(schedule, steps=0),
         deadline=deadline,
+        pace=pace,
         begin=begin_with_contrast if technique is Technique.CONTRASTIVE else begin_with_head,
         checkpoint=checkpoint,
         listener=listener,

@@ -49,6 +49,7 @@ class Learned:
     choices: tuple[Choice, ...]
     technique: Technique
     trained: Trained
+    slowness: float  # how many times as long as planned a training step took, at least 1
     sweep: LearningRateCurve | None  # None where the plan came from a release that did not keep it
 
 
@@ -121,6 +122,7 @@ def learn(
         tuple(choices),
         technique,
         trained,
+        plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
         plan.sweep,
     )
 
@@ -157,6 +159,7 @@ def _self_training(
         schedule=plan.second,
         kept=kept,
         deadline=deadline,
+        pace=plan.pace,
         listener=listener,
     )
 
@@ -187,7 +190,7 @@ def _learn_all(
     """The pre-trained network, fitted to all training texts in the time there is."""
     network, trained = teach(
         lesson, tokens, standard_labels(lesson), learner, technique, plan.schedule,
-        deadline=deadline, checkpoint=checkpoint, listener=listener,
+        deadline=deadline, pace=plan.pace, checkpoint=checkpoint, listener=listener,
     )  # fmt: skip
     if trained.shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")

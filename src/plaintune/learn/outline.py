@@ -73,6 +73,12 @@ class Outline:
         """The training steps."""
         return steps_for(len(self.splits.train), self.passes[0])
 
+    @property
+    def step_seconds(self) -> float:
+        """How long a training step should take."""
+        rows = rows_per_batch(self.work.rows)
+        return rows * self.measured.mean_tokens(self.length[0]) / self.measured.tokens_per_second
+
     def later(self, seconds_left: float, tokens_per_second: float) -> Outline:
         """The same split, with what is known later about time and speed."""
         measured = replace(self.measured, tokens_per_second=tokens_per_second)

@@ -24,7 +24,7 @@ from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .outline import look_at, outline
-from .train import Schedule
+from .train import Pace, Schedule
 from .trial import TRIAL_SECONDS, TRIAL_SHARE, WORTH_A_TRIAL, Forecast, foresee, try_out
 
 SWEEP_ROWS = 4000
@@ -45,7 +45,13 @@ class Plan:
     windows: int = 1  # in which a text longer than ``max_length`` is seen, at most
     guessed_rows: int = 0  # texts without an answer to be answered and learned from
     second: Schedule | None = None  # of learning from them
+    step_seconds: float = 0.0  # that a training step should take
     forecast: Forecast | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """What was planned on, to tell how much slower this machine has become."""
+        return Pace(self.step_seconds, self.reserve_seconds)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -169,6 +175,7 @@ def make_plan(
         measured.windows(length),
         guessed,
         replace(schedule, steps=final.second_steps) if guessed else None,
+        final.step_seconds,
         forecast,
     )
 

@@ -29,7 +29,7 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of, restore, weights_of
-from .train import Schedule, Trained, go_on, train
+from .train import Pace, Schedule, Trained, go_on, train
 
 NAME = "texts without an answer"
 NGRAMS = "ngrams.safetensors"
@@ -64,6 +64,7 @@ class SelfTraining:
     schedule: Schedule
     kept: Path  # what is done is put by here
     deadline: float  # in `time.monotonic` seconds
+    pace: Pace
     listener: Listener
 
     def run(self, teacher: Taught) -> tuple[Taught, Choice]:
@@ -146,7 +147,7 @@ class SelfTraining:
         stepper = self.learner.stepper(both(self.tokens, self.text_tokens), labels, self.lesson.task)
         return train(
             network, stepper, self.schedule,
-            begin=go_on, deadline=self.deadline,
+            begin=go_on, deadline=self.deadline, pace=self.pace,
             checkpoint=Checkpoint(self.kept, self.listener), listener=self.listener,
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
 CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
 CHECKPOINT_SECONDS = 40.0
+FEWEST_TIMED, LATEST_STEPS = 5, 40  # steps that tell how fast this machine is now
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long things take on this machine when it is as fast as it was probed."""
+
+    step_seconds: float
+    reserve_seconds: float  # for what comes after training
+
+    def slowness(self, step_seconds: float) -> float:
+        """How many times as long as planned everything takes, by how long a step does; at least 1."""
+        return max(1.0, step_seconds / self.step_seconds) if self.step_seconds else 1.0
+
+
+@dataclass(frozen=True)
 class Trained:
     """What the loop saw."""
 
@@ -59,6 +73,9 @@ class Trained:
     steps_per_pass: int
     seconds: float
     shortened: bool  # fewer steps than planned, to keep the promised time
+
+
+NO_PACE = Pace(0.0, 0.0)
 
 
 def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
@@ -152,15 +169,15 @@ def train(
     *,
     begin: Callable[..., None] = begin_with_head,
     deadline: float,
+    pace: Pace = NO_PACE,
     checkpoint: Checkpoint | None,
     listener: Listener,
 ) -> Trained:
     """Run the schedule after what ``begin`` does, or go on from a checkpoint.
 
-    ``deadline`` is in `time.monotonic` seconds.
-
-    Should the machine turn out slower than planned, the rest of the schedule is squeezed into the time
-    that is left, rates and all.
+    ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
+    the schedule is squeezed into the time that is left, rates and all; what comes after training is then
+    given more time as well.
     """
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
@@ -170,7 +187,7 @@ def train(
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
-    first_step = step
+    ends = deque([started], maxlen=LATEST_STEPS)
     for batch in _from_step(stepper, schedule, step):
         if step >= steps:
             break
@@ -178,8 +195,12 @@ def train(
         step += 1
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
-        if step - first_step >= 5:
-            steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
+        ends.append(now)
+        if len(ends) > FEWEST_TIMED:
+            took = (now - ends[0]) / (len(ends) - 1)
+            until = deadline - pace.reserve_seconds * (pace.slowness(took) - 1)
+            left = max(0.0, until - now) / took  # may be endless
+            steps = schedule.steps if left > schedule.steps else min(schedule.steps, step + int(left))
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
@@ -194,12 +215,6 @@ def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batc
     for _ in range(step):
         next(todo)
     return todo
-
-
-def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadline: float) -> int:
-    if now + (steps - step) * seconds_per_step <= deadline:
-        return steps
-    return min(steps, step + max(0, int((deadline - now) / seconds_per_step)))
 
 
 def _stretches(seen: list[Seen]) -> tuple[tuple[float, float, float], ...]:

@@ -116,10 +116,11 @@ def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
     curve = told["learning_curve"]
     if curve and curve["gain"] >= NOTABLE_GAIN:
         low, high = (100 * end for end in curve["interval"])
+        gain = f"about {100 * curve['gain']:.1f} points ({low:.1f} to {high:.1f})"
+        twice = f"Twice as many examples should bring {gain}, as far as cheap models tell."
         yield Action(
             "Label 50 of your texts without an answer" if unlabeled else "Collect and label more texts",
-            f"{'It asks for the most useful ones first. ' if unlabeled else ''}Twice as many examples should bring about {100 * curve['gain']:.1f} points "
-            f"({low:.1f} to {high:.1f}), as far as cheap models tell.",
+            f"It asks for the most useful ones first. {twice}" if unlabeled else twice,
             label,
             worth=curve["gain"],
         )
