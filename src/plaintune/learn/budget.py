@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..data.encode import windows_of
 from .network import Network
 from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, Stepper
-from .train import CONTRASTIVE_STEPS, HEAD_ROWS
+from .train import CONTRASTIVE_STEPS, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
@@ -121,7 +121,7 @@ class Work:
     def passes(self, measured: Probe, length: int) -> float:
         """How often training can go through the texts in the time that is left beside scoring."""
         tokens = measured.mean_tokens(length)
-        head_seconds = min(self.rows, HEAD_ROWS) * tokens / (measured.tokens_per_second * 2)
+        head_seconds = head_rows(self.rows, tokens) * tokens / (measured.tokens_per_second * 2)
         runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
         left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
         left -= self.folds * turn_seconds(measured, length)

@@ -31,7 +31,7 @@ from .budget import (
 )
 from .learner import Learner, standard_labels
 from .network import Network
-from .train import HEAD_ROWS
+from .train import head_rows
 
 COUNTING_SECONDS_PER_MEGABYTE = 0.7
 COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
@@ -140,9 +140,9 @@ class Outline:
         runs = (
             work.folds if work.folds else 1
         )  # on all but one part each, and one on all: about as much in sum
-        head = min(work.rows, HEAD_ROWS) / 2
-        learned = self.steps * rows_per_batch(work.rows) + head
-        return runs * learned * measured.mean_tokens(self.length[0]) / measured.tokens_per_second
+        tokens = measured.mean_tokens(self.length[0])
+        learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
+        return runs * learned * tokens / measured.tokens_per_second
 
 
 def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[Network, Probe, int]:

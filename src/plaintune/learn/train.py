@@ -23,7 +23,7 @@ from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
-HEAD_ROWS, HEAD_STEPS = 3000, 200
+HEAD_ROWS, HEAD_TOKENS, HEAD_STEPS = (500, 3000), 200_000, 200
 HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
 RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
@@ -78,18 +78,25 @@ class Trained:
 NO_PACE = Pace(0.0, 0.0)
 
 
+def head_rows(rows: int, mean_tokens: float) -> int:
+    """How many of ``rows`` texts the last layer is fitted on, before every layer moves."""
+    fewest, most = HEAD_ROWS
+    return min(rows, most, max(fewest, int(HEAD_TOKENS / mean_tokens)))
+
+
 def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
     """Fit the last layer alone, on frozen features, before the encoder moves.
 
     A random head would tear at the encoder's features in the first steps (Kumar et al. 2022, "Fine-tuning
     can distort pretrained features"); this one starts at the solution of a logistic regression.
     """
-    rows = np.arange(len(stepper.labels))
-    if len(rows) > HEAD_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False))
-    labels, tokens = stepper.labels[rows], stepper.tokens.take(rows)
+    every, tokens = len(stepper.labels), stepper.tokens
+    wanted = min(every, HEAD_ROWS[1])
     if not network.sentence:  # every layer will move, seeing one window at a time
         tokens = tokens.drawn(seed)
+        wanted = head_rows(every, float(tokens.lengths.mean()))
+    rows = np.sort(np.random.default_rng(seed).choice(every, wanted, replace=False))
+    labels, tokens = stepper.labels[rows], tokens.take(rows)
     features = text_features(network, stepper.device, tokens, pad_id=stepper.pad_id)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
     strength = HEAD_STRENGTH
