@@ -28,6 +28,7 @@ FOLDS_SHARE = 0.25
 OVERHEAD_SECONDS = 3.0  # for opening the pre-trained model and fitting the last layer once more
 PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
+ENOUGH_PASSES = 1.5  # below, texts are cut shorter
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,12 @@ def sweep_seconds(work: Work) -> float:
 
 
 def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> tuple[int, str]:
-    """The cut for texts: ``longest`` tokens, or less where one pass would not fit into the time."""
+    """The cut for texts: ``longest`` tokens, or less where too few passes would fit into the time.
+
+    Twice as many windows of half the length teach more: each step sees more texts (docs/experiments.md).
+    """
     lengths = [longest] + [shorter for shorter in SHORTER_TOKENS if shorter < longest and not fixed]
-    enough = min(1.0, work.wanted_passes)
+    enough = min(ENOUGH_PASSES, work.wanted_passes)
     chosen = next((length for length in lengths if work.passes(measured, length) >= enough), lengths[-1])
     whole, windows = float((measured.lengths <= chosen).mean()), measured.windows(chosen)
     if whole >= 0.995:
