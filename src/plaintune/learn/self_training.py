@@ -93,9 +93,9 @@ class SelfTraining:
             trained if best[0] else teacher.trained,
         )
         reason = (
-            f"{len(self.texts):,} were answered by the first models and learned from; right on "
-            f"{len(self.held):,} examples to check on: before {judged[False, False][1]}, after "
-            f"{judged[True, True][1]}, with what is kept {judged[best][1]}"
+            f"{len(self.texts):,} were answered by the first models and learned from; on "
+            f"{len(self.held):,} examples to check on, {judged[False, False][1]} before, "
+            f"{judged[True, True][1]} with both models taught, {judged[best][1]} with what is kept"
         )
         return taught, choose(self.listener, NAME, KEPT[best], reason)
 
