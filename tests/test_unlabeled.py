@@ -100,3 +100,17 @@ def test_a_guess_counts_as_far_as_it_is_sure() -> None:
     assert weights == pytest.approx([0.7], abs=1e-6)
     labels, weights = decided(Task.NUMBER, np.array([[1.5]], dtype=np.float32))
     assert (labels.tolist(), weights.tolist()) == ([1.5], [1.0])
+
+
+def test_why_texts_without_an_answer_are_not_used_is_said(
+    data: Path, cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    few = said(GOOD + BAD, OPENINGS[:2])
+    labels = ["positive" if any(text in one for text in GOOD) else "negative" for one in few]
+    write_csv(tmp_path / "few.csv", ["review", "sentiment"], list(zip(few, labels, strict=True)))
+    done = cli(
+        "train", "few.csv", "--unlabeled", str(data / "more.csv"), "--backbone", tiny_backbone,
+        "--minutes", 1, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"{NAME}: not used — fewer than 400 examples" in " ".join(done.stderr.split())

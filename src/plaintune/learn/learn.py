@@ -25,9 +25,9 @@ from .crossval import Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
-from .outline import divide
+from .outline import divide, why_not_guessed
 from .plan import Plan, make_or_resume_plan
-from .self_training import SelfTraining, Taught
+from .self_training import NAME, SelfTraining, Taught
 from .train import Trained
 
 FIRST_MOST = 0.75  # of the time, at most, goes into the examples alone where others wait to be answered
@@ -110,6 +110,8 @@ def learn(
         taught, choice = training.run(Taught(network, ngrams, trained))
         network, ngrams, trained = taught.network, taught.ngrams, taught.trained
         choices.append(choice)
+    elif examples.unlabeled is not None:
+        choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or "there is no time"))
     return Learned(
         splits,
         learner,

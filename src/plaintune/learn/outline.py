@@ -37,9 +37,7 @@ COUNTING_SECONDS_PER_MEGABYTE = 0.7
 COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
-FEWEST_TO_TEACH = (
-    400  # examples; with fewer the first models are no teachers, and nothing is held back to judge
-)
+FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
 READING_SPEEDUP = 2.5  # reading a text is so many times as fast as learning from it
 
@@ -137,9 +135,7 @@ class Outline:
     def _training_seconds(self) -> float:
         """For learning the examples, by turns as well where there are turns."""
         work, measured = self.work, self.measured
-        runs = (
-            work.folds if work.folds else 1
-        )  # on all but one part each, and one on all: about as much in sum
+        runs = max(1, work.folds)  # on all but one part each, and one on all: about as much in sum
         tokens = measured.mean_tokens(self.length[0])
         learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
         return runs * learned * tokens / measured.tokens_per_second
@@ -172,7 +168,7 @@ def outline(
     max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=60 * settings.minutes)
     counted_rows, counting_seconds = _counting(examples, seconds_left)
     unlabeled = 0
-    if examples.unlabeled is not None and len(examples) >= FEWEST_TO_TEACH:
+    if examples.unlabeled is not None and not why_not_guessed(examples):
         unlabeled = len(examples.unlabeled)
     few = examples.times is None and len(examples) <= CHECKED_IN_TURNS and not unlabeled
     seconds = (seconds_left - counting_seconds) * (FIRST_SHARE if unlabeled else 1.0)
@@ -181,9 +177,26 @@ def outline(
     scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
     work = Work(len(splits.train), scored_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
-    return Outline(
+    found = Outline(
         measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled
     )
+    if found.unlabeled and not found.guessed_rows:  # no time for them: the examples get it all
+        return outline(
+            replace(examples, unlabeled=None), clusters, test, settings,
+            measured=measured, longest=longest, seconds_left=seconds_left,
+        )  # fmt: skip
+    return found
+
+
+def why_not_guessed(examples: Examples) -> str:
+    """Why texts without an answer cannot be learned from, however long it may take; empty where they can."""
+    if examples.unlabeled is None:
+        return "there are none"
+    if len(examples) < FEWEST_TO_TEACH:
+        return f"fewer than {FEWEST_TO_TEACH} examples are too few to answer others by, and to judge by"
+    if len(examples.unlabeled) < FEWEST_GUESSED:
+        return f"fewer than {FEWEST_GUESSED} of them would change nothing"
+    return ""
 
 
 def divide(
