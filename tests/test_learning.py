@@ -111,6 +111,14 @@ def test_the_test_part_has_every_class_by_its_share() -> None:
     assert np.bincount(np.array(labels)[splits.test]).tolist() == [140, 40, 20]
 
 
+def test_where_few_rows_can_be_scored_in_time_no_more_are_held_back_to_check_on() -> None:
+    examples = examples_of([sentence(n) for n in range(1000)], [n % 2 for n in range(1000)])
+    ample = divided(examples, seed=1, max_test_rows=500, own_test=False)
+    short = divided(examples, seed=1, max_test_rows=40, own_test=False)
+    assert (len(ample.valid), len(short.valid), len(short.test)) == (120, 40, 40)
+    assert len(short.train) == 920
+
+
 def test_by_time_everything_in_test_is_later_than_everything_learned_from() -> None:
     times = np.random.default_rng(0).permutation(300).astype(float)
     timed = examples_of([sentence(n) for n in range(300)], [n % 2 for n in range(300)], times=times)

@@ -61,7 +61,8 @@ def split(
     """
     rows = len(examples)
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
-    valid_rows = 0 if no_validation else max(2, min(round(VALID_SHARE * rows), MAX_VALID_ROWS))
+    most_valid = min(MAX_VALID_ROWS, max(2, max_test_rows))  # where time is short for scoring, it is for both
+    valid_rows = 0 if no_validation else max(2, min(round(VALID_SHARE * rows), most_valid))
     if by_time:
         splits = _latest_last(examples, clusters, test_rows, valid_rows)
     else:
