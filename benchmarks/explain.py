@@ -155,7 +155,9 @@ def arguments() -> argparse.Namespace:
     made.add_argument("pairs", nargs="+", metavar="MODEL=DATA")
     made.add_argument("--texts", type=int, default=200)
     made.add_argument("--label", help="column of the answers in DATA")
-    made.add_argument("--lime-samples", type=int, default=LIME_SAMPLES, help="variants of a text LIME asks of")
+    made.add_argument(
+        "--lime-samples", type=int, default=LIME_SAMPLES, help="variants of a text LIME asks of"
+    )
     made.add_argument("--core", type=int, default=0, help="the one to run on")
     return made.parse_args()
 

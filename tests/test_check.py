@@ -245,6 +245,27 @@ def test_short_slang_and_codes_are_not_taken_for_another_language() -> None:
         assert foreign_language(text) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["هذا فيلم رائع جدا", "这部电影非常好看我很喜欢", "映画はとても面白かったです", "Αυτό είναι καλό"]
+)
+def test_a_few_words_in_another_script_are_another_language_and_not_one_word(text: str) -> None:
+    found = check([*plain_rows(60), [text, "billing"]])
+    language = found.of("language")
+    assert language is not None
+    assert language.lines == (61,)
+    assert found.of("very_short") is None
+
+
+def test_half_characters_from_json_are_marked_and_not_fatal(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"{text} \ud83d", "answer": answer}) for text, answer in plain_rows(60)]
+    (tmp_path / "tweets.jsonl").write_text("\n".join(lines))
+    found = pt.check(tmp_path / "tweets.jsonl", models=False)
+    control = found.of("control")
+    assert control is not None
+    assert control.rows == 60
+    assert pt.check([f"a \ud83d\ude00 {n}" for n in range(60)], ["a", "b"] * 30, models=False).rows == 60
+
+
 def test_rows_that_cannot_be_used_are_counted_and_not_fatal(tmp_path: Path) -> None:
     rows = plain_rows(60)
     lines = [
@@ -373,6 +394,14 @@ def test_the_command_reads_well_in_80_columns_and_gives_json(cli: Cli, tmp_path:
     assert {"kind", "rows", "examples", "severity", "done"} <= set(found["findings"][0])
     order = [finding["severity"] for finding in found["findings"]]
     assert order == sorted(order, key=["high", "medium", "low"].index)
+
+
+def test_what_to_type_names_the_data_and_what_was_said_of_them(cli: Cli, tmp_path: Path) -> None:
+    rows = [[f"<b>{text}</b>", answer, answer] for text, answer in plain_rows(60)]
+    written(tmp_path / "my mail.csv", rows, header=("body", "answer", "team"))
+    told = cli("check", "my mail.csv", "--label", "team", "--quick", cwd=tmp_path)
+    joined = " ".join(told.stdout.split())
+    assert "`plaintune check 'my mail.csv' --label team --fix cleaned.csv` writes a mended copy" in joined
 
 
 def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) -> None:

@@ -23,6 +23,14 @@ def model(trained: Trained) -> Model:
     return Model.load(trained[0])
 
 
+def test_half_a_character_is_answered_and_explained(model: Model) -> None:
+    halved = "The music was wonderful \ud83d indeed"
+    assert model.predict(halved)[0].answer == model.predict("The music was wonderful \ufffd indeed")[0].answer
+    assert "".join(piece.text for piece in explain(model, halved).pieces) == halved.replace(
+        "\ud83d", "\ufffd"
+    )
+
+
 def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
     for text in (TEXT, "", "?!", TEXT * 30, "word " * (2 * MOST_UNITS)):
         found = explain(model, text)

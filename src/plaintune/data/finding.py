@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from .examples import Examples
 from .private import masked
 
 EXAMPLES_SHOWN, EXCERPT_CHARACTERS = 5, 160
+MEND = "`plaintune check DATA --fix cleaned.csv`"
 
 
 class Severity(StrEnum):
@@ -65,6 +66,13 @@ class DataCheck:
     verdict_words: str | None = None
     measured: Mapping[str, Any] | None = None  # what the verdict rests on
     fixed: Mapping[str, Any] | None = None  # files written and what they hold, where a fix was asked for
+
+    def typed_as(self, command: str) -> DataCheck:
+        """The same with ``command`` where findings say what to type."""
+        told = [
+            replace(finding, done=finding.done.replace(MEND, f"`{command}`")) for finding in self.findings
+        ]
+        return replace(self, findings=tuple(told))
 
     def of(self, kind: str) -> Finding | None:
         """The finding called ``kind``, if there is one."""

@@ -12,7 +12,7 @@ from ..core.events import Listener, silent, stage
 from ..core.features import text_hashes
 from .duplicates import text_clusters
 from .examples import TEXT_DTYPE, Examples
-from .finding import Finding, Severity, found, share
+from .finding import MEND, Finding, Severity, found, share
 
 MANY = 0.02  # of all texts
 
@@ -59,7 +59,7 @@ def repeat_findings(examples: Examples, repeats: Repeats) -> list[Finding]:
                 f"letter, {len(copies) - exact:,} but for case, marks or spaces.",
                 why="A text that is both learned and tested makes the score better than the model is.",
                 done="Copies stay on one side of every split, so the score is honest; "
-                "`plaintune check DATA --fix cleaned.csv` leaves out those with the same answer.",
+                f"{MEND} leaves out those with the same answer.",
                 values={"exact": exact, "normalised": len(copies) - exact},
             )
         )  # fmt: skip

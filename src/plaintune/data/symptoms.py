@@ -13,7 +13,7 @@ from typing import Any
 from ..core.events import Listener, progress
 from ..core.features import LINE_BREAK_TAG
 from .examples import Examples
-from .finding import Finding, Severity, found, share
+from .finding import MEND, Finding, Severity, found, share
 from .private import private_parts
 
 LONG_WORDS = 200  # about 256 tokens
@@ -34,6 +34,10 @@ _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _LOST = "\ufffd"  # what a program writes for a character that it could not read
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{3}"
+)  # scripts that do not part words by spaces
+_FOREIGN_SCRIPT = "\u0370"  # from Greek on, letters are not of English
 _CAPITAL, _LETTER = re.compile(r"[A-ZÀ-ÞА-Я]"), re.compile(r"[^\W\d_]")
 
 
@@ -79,9 +83,8 @@ def has_markup(text: str) -> bool:
 
 def has_control(text: str) -> bool:
     """Whether invisible control characters, or marks of lost ones, are in the text (not as mojibake)."""
-    if text.isprintable() or not (_LOST in text or _CONTROL.search(text)):
-        return False
-    return not has_mojibake(text)
+    damaged = _LOST in text or (not text.isprintable() and _CONTROL.search(text) is not None)
+    return damaged and not has_mojibake(text)
 
 
 def mended(text: str) -> str:
@@ -102,7 +105,7 @@ def mended(text: str) -> str:
 
 
 def _is_short(text: str) -> bool:
-    return len(text) < 60 and len(_WORD.findall(text)) < 2
+    return len(text) < 60 and len(_WORD.findall(text)) < 2 and not _UNSPACED.search(text)
 
 
 def _is_long(text: str) -> bool:
@@ -129,11 +132,12 @@ def foreign_language(text: str) -> str | None:
 
 
 def _identified(text: str) -> str | None:
-    letters = len(_LETTER.findall(text))
-    if letters < 12 and not (letters >= 4 and max(text) > "\u0370"):
+    letters = _LETTER.findall(text)
+    foreign = sum(letter >= _FOREIGN_SCRIPT for letter in letters) > len(letters) / 2
+    if len(letters) < (4 if foreign else 12):
         return None
     language, sure = _identifier().classify(text.lower())
-    return str(language) if language != "en" and sure >= LANGUAGE_SURE else None
+    return str(language) if language != "en" and (foreign or sure >= LANGUAGE_SURE) else None
 
 
 @cache
@@ -152,25 +156,25 @@ def _private_kinds(text: str) -> frozenset[str]:
     return frozenset(kind for kind, _, _ in private_parts(text))
 
 
-MEND = "`plaintune check DATA --fix cleaned.csv` writes a mended copy"
+WRITES_A_COPY = f"{MEND} writes a mended copy"
 SYMPTOMS = (
     Symptom(
         "mojibake", Severity.MEDIUM, has_mojibake,
         "hold characters that were read in the wrong encoding (“itâ€™s” for “it’s”)",
         "The model meets signs that no new text will have.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "markup", Severity.LOW, has_markup,
         "hold left-overs of a web page, such as <b> or &amp;",
         "They say nothing, and take the place of words.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "control", Severity.LOW, has_control,
         "hold control characters, or marks of characters that were lost",
         "They are damage from an earlier program; the model reads past them.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "language", Severity.MEDIUM, _foreign_languages,

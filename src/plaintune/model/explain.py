@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..core.blending import log_softmax
 from ..core.errors import UserError, nearest
+from ..core.features import whole_characters
 from ..core.tasks import Task
 from .predict import Model, Prediction
 
@@ -62,6 +63,7 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
 
     Of several answers that apply, the one the model is surest of is explained unless ``answer`` is given.
     """
+    text = whole_characters(text)
     (prediction,) = model.predict(text)
     code = _explained(model, prediction, answer)
     units = _units(text)
