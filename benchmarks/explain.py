@@ -6,8 +6,8 @@ towards the answer given (DeYoung et al. 2020, ERASER, section 4): comprehensive
 loses without the top 1, 5, 10, 20 and 50% of the words (more is better), sufficiency what it loses with these
 alone (less is better).
 
-Both weigh the same words, and both run on one core. LIME asks the model about 1,000 variants of a text and not
-its default of 5,000, which would take five times as long (`--lime-samples 5000` shows what that adds): a tenth
+Both weigh the same words on one core. LIME asks the model about 1,000 variants of a text, not its default of
+5,000, which would take five times as long (`--lime-samples 5000` shows what that adds): a tenth
 of the time is the harder to keep.
 """
 
