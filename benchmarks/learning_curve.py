@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ def measure(name: str, rows: int, seed: int, options: argparse.Namespace) -> dic
     curve = learning_curve(seen, rows=rows, seed=seed)
     if curve is None:
         sys.exit(f"{name}: {rows} rows are too few for a learning curve.")
+    whole = replace(whole, blend=seen.blend)  # the same models as promised
     rng = np.random.default_rng(seed + 1000)
     gains = []
     for _ in range(DRAWS):

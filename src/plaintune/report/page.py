@@ -70,7 +70,7 @@ class Links:
             pieces = [text]
         code = Markup("<code>{}</code>")
         return Markup("").join(
-            code.format(piece) if number % 2 else self._linked(piece, here)
+            code.format(_unbroken(piece)) if number % 2 else self._linked(piece, here)
             for number, piece in enumerate(pieces)
         )
 
