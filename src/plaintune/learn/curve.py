@@ -6,7 +6,7 @@ of each answer a doubling brings little yet, and the steepest part is still to c
 
     error(n) = rest + (guess - rest) / (1 + (n / bend) ** slope)
 
-is fitted to the errors of cheap models at a few sizes (how well that foretells: benchmarks/learning_curve.py).
+is fitted to the errors of cheap models at a few sizes. How well that foretells: benchmarks/learning_curve.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKED_SHARE = 0.25
 FEWEST_ROWS = 25  # in the smallest part that is learned from
 SLOPES = np.linspace(0.1, 2.0, 39)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
-BENDS = np.geomspace(3, 3000, 25)  # examples at which half of what can be learned is
+BENDS = np.geomspace(3, 30_000, 33)  # examples at which half of what can be learned is
 USUAL_SLOPE, SLOPE_SPREAD = 0.5, 0.25  # what curves of texts look like, where these points leave it open
 LUCK = 0.04  # of an error is chance: other rows of the same kind would have taught more, or less
 LEAST_NOISE = 0.002
