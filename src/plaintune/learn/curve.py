@@ -1,8 +1,8 @@
 """Would more data help? A learning curve of cheap fits, drawn on to twice the data.
 
 The error, which is what the main metric lacks to 1, falls as a power of the examples in the end (Hestness et
-al. 2017, "Deep learning scaling is predictable, empirically") and begins at that of a guess: with hardly a row
-of each answer a doubling brings little yet, and the steepest part is still to come. So
+al. 2017, "Deep learning scaling is predictable, empirically") and begins at that of a guess: with hardly a
+row of each answer a doubling brings little yet, and the steepest part is still to come. So
 
     error(n) = rest + (guess - rest) / (1 + (n / bend) ** slope)
 
