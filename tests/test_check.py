@@ -59,6 +59,7 @@ def test_exact_and_normalised_copies_are_counted_apart() -> None:
     assert duplicate is not None
     assert (duplicate.rows, duplicate.values["exact"], duplicate.values["normalised"]) == (2, 1, 1)
     assert duplicate.lines == (101, 102)
+    assert [text.split(")")[0] for text in duplicate.shown] == ["(like row 1", "(like row 2"]
 
 
 def test_a_text_with_one_word_changed_is_a_near_copy() -> None:
@@ -144,6 +145,14 @@ def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
     column = pt.check(source, label="answer", models=False).of("telling_column")
     assert column is not None
     assert column.values == {"column": "queue", "score": 1.0}
+
+
+def test_the_finer_answer_of_a_coarse_one_is_no_leak(tmp_path: Path) -> None:
+    lines = [f"{answer[:4].upper()}:{text.split()[0]} {text}" for text, answer in plain_rows(200)]
+    (tmp_path / "questions.label").write_text("\n".join(lines))
+    found = pt.check(tmp_path / "questions.label", label="coarse", models=False)
+    assert found.rows == 200
+    assert "telling_column" not in kinds(found)
 
 
 def test_a_column_without_news_is_not_told(tmp_path: Path) -> None:

@@ -105,16 +105,22 @@ def found(
     done: str,
     values: Mapping[str, Any] | None = None,
     rows: int | None = None,
+    like: NDArray[np.int64] | None = None,
 ) -> Finding:
     """A finding about the examples at ``positions``, the first of them shown, private data masked.
 
-    ``rows`` is how many it concerns, where that is not the number of positions.
+    ``rows`` is how many it concerns, where that is not the number of positions; ``like`` the position of the
+    example that each of them repeats.
     """
     first = [int(position) for position in positions[:EXAMPLES_SHOWN]]
+    shown = [_excerpt(examples.texts[position]) for position in first]
+    if like is not None:
+        word = examples.understood.counted_in
+        shown = [f"(like {word} {examples.rows[at]}) {text}" for at, text in zip(like, shown, strict=False)]
     return Finding(
         kind, severity, len(positions) if rows is None else rows, what, why, done,
         lines=tuple(int(examples.rows[position]) for position in first),
-        shown=tuple(_excerpt(examples.texts[position]) for position in first),
+        shown=tuple(shown),
         values=values or {},
     )  # fmt: skip
 
