@@ -50,7 +50,7 @@ class LearningCurve:
 
     def error_at(self, rows: float) -> NDArray[np.float64]:
         """The error with ``rows`` examples, by each plausible curve. Shape (draws,)."""
-        return _error(self.guess, self.draws.T, rows)
+        return error_at(self.guess, self.draws, rows)
 
     def rows_for(self, gain: float) -> float | None:
         """The examples with which the metric would be higher by ``gain``, None where it never would."""
@@ -131,15 +131,15 @@ def plausible_curves(
     size, error, spread = np.array(points).T
     last = float(error[size == size.max()].mean())
     bend, slope, part = (one.ravel() for one in np.meshgrid(BENDS, SLOPES, LEFT_OVER, indexing="ij"))
-    grid = np.stack([bend, slope, part * last])
+    grid = np.stack([bend, slope, part * last], axis=1)
     surprise = ((slope - USUAL_SLOPE) / SLOPE_SPREAD) ** 2 / 2
     for one_size, one_error, one_spread in zip(size, error, spread, strict=True):
-        surprise += ((_error(guess, grid, one_size) - one_error) / one_spread) ** 2 / 2
+        surprise += ((error_at(guess, grid, one_size) - one_error) / one_spread) ** 2 / 2
     belief = np.exp(surprise.min() - surprise)
-    return grid[:, rng.choice(len(belief), size=draws, p=belief / belief.sum())].T
+    return grid[rng.choice(len(belief), size=draws, p=belief / belief.sum())]
 
 
-def _error(guess: float, curves: NDArray[np.float64], rows: float) -> NDArray[np.float64]:
-    """The error with ``rows`` examples by each of ``curves`` (3, curves): bend, slope, rest."""
-    bend, slope, rest = curves
+def error_at(guess: float, curves: NDArray[np.float64], rows: float) -> NDArray[np.float64]:
+    """The error with ``rows`` examples by each of ``curves`` (curves, 3): bend, slope, rest."""
+    bend, slope, rest = curves.T
     return np.asarray(rest + (guess - rest) / (1 + (rows / bend) ** slope))
