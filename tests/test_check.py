@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -411,6 +412,15 @@ def test_what_to_type_names_the_data_and_what_was_said_of_them(cli: Cli, tmp_pat
     told = cli("check", "my mail.csv", "--label", "team", "--quick", cwd=tmp_path)
     joined = " ".join(told.stdout.split())
     assert "`plaintune check 'my mail.csv' --label team --fix cleaned.csv` writes a mended copy" in joined
+
+
+def test_nothing_in_the_data_steers_the_terminal(cli: Cli, tmp_path: Path) -> None:
+    rows = [[f"\x1b[2J{text}", f"\x1b]0;owned\x07{answer}"] for text, answer in plain_rows(60)]
+    written(tmp_path / "mail.csv", rows)
+    done = cli("check", "mail.csv", "--quick", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "owned" in done.stdout
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)
 
 
 def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ is fitted to the errors of cheap models at a few sizes. How well that foretells:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -125,7 +126,7 @@ def standard_error(task: Task, error: float, rows: int) -> float:
 
 
 def plausible_curves(
-    points: list[tuple[int, float, float]], guess: float, rng: np.random.Generator, draws: int = 1000
+    points: Sequence[tuple[float, float, float]], guess: float, rng: np.random.Generator, draws: int = 1000
 ) -> NDArray[np.float64]:
     """Curves drawn by how well they fit the points, over a grid of bends, slopes and rests. (draws, 3)."""
     size, error, spread = np.array(points).T
