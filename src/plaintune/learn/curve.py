@@ -32,7 +32,7 @@ SLOPES = np.linspace(0.1, 2.0, 39)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
 BENDS = np.geomspace(3, 30_000, 33)  # examples at which half of what can be learned is
 USUAL_SLOPE, SLOPE_SPREAD = 0.5, 0.25  # what curves of texts look like, where these points leave it open
-LUCK = 0.04  # of an error is chance: other rows of the same kind would have taught more, or less
+LUCK = 0.02  # of an error is chance: other rows of the same kind would have taught more, or less
 LEAST_NOISE = 0.002
 SQUARES_SPREAD = 4.0  # variance of squared distances by their mean squared: 2 of a bell curve, 5 of Laplace's
 
@@ -79,10 +79,23 @@ def learning_curve(evidence: Evidence, *, rows: int, seed: int) -> LearningCurve
     means = [np.mean(points, axis=0) for points in by_share]
     sizes, errors = tuple(int(mean[0]) for mean in means), tuple(float(mean[1]) for mean in means)
     curve = LearningCurve(sizes, errors, 0.0, (0.0, 0.0), rows, guess, draws)
-    chance = LUCK * rng.standard_normal((2, len(draws)))  # the added rows are half of all: less is luck
-    gained = curve.error_at(rows) * (1 + chance[0]) - curve.error_at(2 * rows) * (1 + chance[1] / np.sqrt(2))
+    gained = _gains(curve, evidence, rng)
     low, middle, high = (float(np.quantile(gained, q)) for q in (0.05, 0.5, 0.95))
     return replace(curve, gain=middle, gain_interval=(low, high))
+
+
+def _gains(curve: LearningCurve, evidence: Evidence, rng: np.random.Generator) -> NDArray[np.float64]:
+    """What twice the data may bring by each plausible curve. Shape (draws,).
+
+    Beside the curve two things are left to chance: all points were judged by the same rows, which may be easier
+    or harder than most; and which rows one has, and gets, to learn from.
+    """
+    before, after = curve.error_at(curve.rows), curve.error_at(2 * curve.rows)
+    middle = max(1e-6, float(np.median(before)))
+    doubt = standard_error(evidence.task, middle, len(evidence.labels)) / middle
+    judged = np.exp(doubt * rng.standard_normal(len(before)))
+    luck = LUCK * rng.standard_normal((2, len(before)))  # of twice as many rows it is less
+    return np.asarray(judged * (before * (1 + luck[0]) - after * (1 + luck[1] / np.sqrt(2))))
 
 
 def _measure(evidence: Evidence, seed: int) -> list[list[tuple[int, float, float]]]:
