@@ -87,8 +87,8 @@ def learning_curve(evidence: Evidence, *, rows: int, seed: int) -> LearningCurve
 def _gains(curve: LearningCurve, evidence: Evidence, rng: np.random.Generator) -> NDArray[np.float64]:
     """What twice the data may bring by each plausible curve. Shape (draws,).
 
-    Beside the curve two things are left to chance: all points were judged by the same rows, which may be easier
-    or harder than most; and which rows one has, and gets, to learn from.
+    Beside the curve two things are left to chance: all points were judged by the same rows, which may be
+    easier or harder than most; and which rows one has, and gets, to learn from.
     """
     before, after = curve.error_at(curve.rows), curve.error_at(2 * curve.rows)
     middle = max(1e-6, float(np.median(before)))
