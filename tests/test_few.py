@@ -43,8 +43,8 @@ def learner(tiny_backbone: Path) -> Learner:
 def in_turns(reviews: Examples, learner: Learner, kept: Path) -> Any:
     clusters = rows_that_belong_together(reviews, text_clusters(reviews.texts))
     return cross_validate(
-        reviews, clusters, learner, SHORT,
-        length=16, folds=3, deadline=math.inf, kept=kept, listener=silent,
+        reviews, learner.tokens(reviews.texts, 16), clusters, learner, SHORT,
+        folds=3, deadline=math.inf, kept=kept, listener=silent,
     )  # fmt: skip
 
 
@@ -106,8 +106,8 @@ def test_numbers_told_by_turns_are_in_the_units_of_all_rows(tiny_backbone: Path,
     lesson = read_examples(texts, [float(n) + 0.5 for n in range(59)] + [100_000.5], task=Task.NUMBER)
     learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
     _, checked, _ = cross_validate(
-        lesson, np.arange(60), learner, SHORT,
-        length=16, folds=3, deadline=math.inf, kept=tmp_path, listener=silent,
+        lesson, learner.tokens(lesson.texts, 16), np.arange(60), learner, SHORT,
+        folds=3, deadline=math.inf, kept=tmp_path, listener=silent,
     )  # fmt: skip
     ordinary = checked.network_logits[:59, 0]
     assert np.abs(ordinary).max() < 1  # in the spread of all rows, 59 of them stand at about -0.1

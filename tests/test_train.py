@@ -12,9 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from conftest import BAD, GOOD, Cli, review_rows, write_csv
+from plaintune.data.read import read_examples
+from plaintune.model.evaluate import evaluate
+from plaintune.model.predict import Model
 
 Trained = tuple[Path, dict[str, Any]]
 
@@ -235,3 +239,16 @@ def test_an_archive_in_the_layout_of_imdb_brings_its_own_test_part(
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert (printed["rows"], printed["classes"]) == (12, ["neg", "pos"])
+
+
+def test_where_time_is_up_fewer_rows_are_scored_and_the_rest_is_no_guess(trained: Trained) -> None:
+    model = Model.load(trained[0])
+    rows = [(f"{text} number {n}", label) for n in range(10) for text, label in review_rows()]
+    texts, labels = zip(*rows, strict=True)
+    examples = read_examples(list(texts), list(labels))
+    whole, short = evaluate(model, examples), evaluate(model, examples, until=0.0)
+    assert len(whole.scored) == len(whole.outputs) == 1200
+    assert 200 <= len(short.scored) == len(short.outputs) < 1200
+    assert np.allclose(short.outputs, whole.outputs[short.scored], atol=1e-5)
+    assert short.all_rows.rows == len(short.scored)
+    assert len(np.unique(examples.labels[short.scored])) == 2

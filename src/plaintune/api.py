@@ -40,6 +40,7 @@ def train(
     plan: str | Path | None = None,
     corrections: str | Path | None = None,
     merge: str | Sequence[str] = (),
+    unlabeled: str | Path | None = None,
     texts_in_report: bool = True,
     overwrite: bool = False,
     quiet: bool = False,
@@ -50,7 +51,7 @@ def train(
     ``test`` is scored once, at the end: anything ``source`` can be, or a pair (texts, labels). The model
     folder goes to ``out`` (default: NAME-model here); its scores are in ``model.manifest.scores``, its report
     in report.html. ``corrections`` is a file of mended answers, as the report saves it; ``merge`` joins
-    answers: "refund=return".
+    answers: "refund=return". ``unlabeled`` is a path or web address of more such texts, without an answer.
     ``listener`` gets every event of the run; without one a progress bar is shown unless ``quiet``.
     Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
     """
@@ -64,6 +65,7 @@ def train(
         backbone=backbone, max_length_tokens=max_length, seed=seed, separator=separator,
         plan=None if plan is None else str(plan),
         corrections=None if corrections is None else str(corrections), merge=_several(merge),
+        unlabeled=None if unlabeled is None else str(unlabeled),
         texts=texts_in_report,
     )  # fmt: skip
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"

@@ -27,7 +27,8 @@ def finished_graph(
         """What the graph in ``file`` and the n-gram model say of the rows held back for weighing them."""
         graph = Graph(
             file.read_bytes(), (staged / TOKENIZER).read_bytes(), sha256=file_sha256(file),
-            max_length=learned.max_length, pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
+            max_length=learned.max_length, windows=learned.windows,
+            pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
         )  # fmt: skip
         return Checked(graph.logits(valid.texts, listener=listener), counted, valid.labels)
 

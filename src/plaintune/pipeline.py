@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import shutil
 import time
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .core.energy import EnergyMeter
+from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
 from .core.files import write_text
-from .core.metrics import score_outputs
 from .core.settings import PLAN, Settings, command_line
 from .data.check import check_examples
 from .data.corrections import corrected, merged, read_corrections
@@ -31,7 +33,7 @@ from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.split import rows_that_belong_together
 from .model.card import model_card
-from .model.evaluate import Evaluation, evaluate
+from .model.evaluate import evaluate
 from .model.folder import (
     CARD,
     DATA_CHECK,
@@ -49,7 +51,7 @@ from .model.folder import (
 )
 from .model.predict import Model
 from .model.watch import reference_figures
-from .report.figures import HeldBack
+from .scoring import say_overlap, score, scored_of
 
 if TYPE_CHECKING:
     from .learn.learn import Learned
@@ -135,7 +137,9 @@ def fit(
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
         scoring = time.monotonic()
         deployed = Model.load(staged)
-        result = evaluate(deployed, held_back, kept=checkpoint, listener=listener)
+        until = math.inf if settings.plan else scoring + seconds_left() - CLOSING_SECONDS * learned.slowness
+        result = evaluate(deployed, held_back, kept=checkpoint, until=until, listener=listener)
+        held_back = scored_of(held_back, result, listener)
         rows_per_second = len(held_back) / (time.monotonic() - scoring)
         scores, held = score(deployed, held_back, result)
         if test_examples is not None:
@@ -155,7 +159,10 @@ def fit(
             doubtful_rows(examples, learned, checked, blend, held),
             settings=settings, curve=curve, energy=meter.joules, own_test=test_examples is not None,
         )  # fmt: skip
-        write_report(staged, told, explain=partial(explained_pieces, deployed), texts=settings.texts)
+        explain_mistakes = partial(
+            explained_pieces, deployed, until=time.monotonic() + seconds_left() - CLOSING_SECONDS / 2
+        )
+        write_report(staged, told, explain=explain_mistakes, texts=settings.texts)
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
@@ -270,6 +277,8 @@ def read(
         corrections = read_corrections(path)
         examples = corrected(examples, corrections, path)
         note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
+    if wanted.unlabeled is not None:
+        examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     if test is None:
         official = examples.official_test
         return merged(examples, wanted.merge), official and merged(official, wanted.merge)
@@ -291,43 +300,15 @@ def read(
     return merged(examples, wanted.merge), merged(test_examples, wanted.merge)
 
 
-def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[str, Any], HeldBack]:
-    """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
-    headline, fresh = result.headline, held_back.take(result.headline_rows)
-    counted = model.baseline_outputs(fresh.texts)
-    baseline = score_outputs(model.task, fresh.labels, counted, prior=model.prior, groups=fresh.groups)
-    held = HeldBack(
-        model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
-        result.outputs[result.headline_rows], counted, model.prior, model.blend,
-    )  # fmt: skip
-    scores = {
-        "metric": headline.metric,
-        "score": headline.value,
-        "score_interval": list(headline.interval),
-        "rows": headline.rows,
-        "majority_score": headline.majority,
-        "baseline_score": baseline.value,
-        "baseline_interval": list(baseline.interval),
-        **headline.others,
-        **result.details(),
-    }
-    return scores, held
-
-
-def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:
-    """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
-    same = scores["overlap_rows"]
-    if same:
-        note(
-            listener,
-            f"{same:,} test texts are also in the training data; they are left out of the score. "
-            f"With them: {scores['all_rows']['value']:.3f}.",
-        )
-    met = int(np.isin(repeats.test_clusters, repeats.clusters).sum())
-    near = max(0, met - same)
-    if near:
-        note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
-    return {"near_overlap_rows": near}
+def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray[Any]:
+    """The texts in ``source``, from the columns that the examples have theirs from, where it has them."""
+    columns = examples.understood.text_columns
+    try:
+        found = read_examples(source, text=columns, need_labels=False, listener=listener)
+    except UserError:  # it may call them otherwise
+        found = read_examples(source, need_labels=False, listener=listener)
+    note(listener, f"{source} brings {len(found):,} texts without an answer.")
+    return found.texts
 
 
 def describe_model(examples: Examples, learned: Learned, settings: Settings) -> Manifest:
@@ -343,6 +324,7 @@ def describe_model(examples: Examples, learned: Learned, settings: Settings) -> 
         label_columns=understood.label_columns,
         separator=understood.separator,
         max_length_tokens=learned.max_length,
+        windows=learned.windows,
         pad_id=backbone.pad_id,
         blend={},
         backbone={"name": backbone.name, "source": backbone.source, "sha256": backbone.sha256},

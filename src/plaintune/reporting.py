@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -91,8 +92,13 @@ def doubtful_rows(
     ]
 
 
-def explained_pieces(model: Model, text: str) -> list[tuple[str, int, int, float]]:
-    """The text in pieces with their pull towards the model's answer, as `report/` takes them."""
+def explained_pieces(model: Model, text: str, *, until: float) -> list[tuple[str, int, int, float]]:
+    """The text in pieces with their pull towards the model's answer, as `report/` takes them.
+
+    After ``until``, in `time.monotonic` seconds, it stays in one piece.
+    """
+    if time.monotonic() > until:
+        return [(text, 0, len(text), 0.0)]
     return [(piece.text, piece.start, piece.end, piece.weight) for piece in explain(model, text).pieces]
 
 

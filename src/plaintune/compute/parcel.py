@@ -67,6 +67,7 @@ def pack(
         backbone=_sent_model(folder, settings.backbone),
         plan=None if settings.plan is None else _sent(folder / "plan", settings.plan),
         corrections=None if settings.corrections is None else _sent(folder / "mended", settings.corrections),
+        unlabeled=None if settings.unlabeled is None else _sent(folder / "unlabeled", settings.unlabeled),
     )
     job = {
         "source": _sent(folder / "data", source),

@@ -34,6 +34,7 @@ class Settings:
     plan: str | None = None  # of an earlier run, to be followed to the letter
     corrections: str | None = None  # a file of answers that were mended
     merge: tuple[str, ...] = ()  # answers to be joined, each as "refund=return"
+    unlabeled: str | None = None  # more texts of the kind, without an answer
     texts: bool = True  # whether the report may show examples
 
     def __post_init__(self) -> None:
@@ -51,7 +52,7 @@ class Settings:
 
     def about_data(self) -> dict[str, Any]:
         """What the user said about the data, to be said again by the next command."""
-        names = ("text", "label", "group", "time", "task", "separator")
+        names = ("text", "label", "group", "time", "task", "separator", "unlabeled")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from ..core.features import LINE_BREAK_TAG, Texts
 
 HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beginning
 CHUNK_ROWS = 1000
+WHOLE = sys.maxsize  # texts are seen whole, however long
+MARKS = 2  # tokens that stand before and after each text
 CHARACTERS_PER_TOKEN = 12  # more than any ordinary text has; what lies further in is never looked at
 
 
@@ -23,6 +25,7 @@ class Tokens:
 
     ids: NDArray[np.int32]  # (all tokens,)
     start: NDArray[np.int64]  # (texts + 1,)
+    window: int = WHOLE  # the network sees so many at a time; what is longer it sees in several windows
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -38,28 +41,68 @@ class Tokens:
 
     def take(self, chosen: NDArray[np.int64]) -> Tokens:
         """The tokens of the texts ``chosen``, in that order."""
-        return joined([self.of(int(text)) for text in chosen])
+        return replace(joined([self.of(int(text)) for text in chosen]), window=self.window)
+
+    def windows(self) -> tuple[Tokens, NDArray[np.int64]]:
+        """All windows that the texts are seen in, spread evenly, and of which text each is."""
+        if self.lengths.max(initial=0) <= self.window:
+            return self, np.arange(len(self))
+        counts = windows_of(self.lengths, self.window)
+        seen = [
+            self._window(text, int(first))
+            for text, count in enumerate(counts)
+            for first in np.linspace(0, max(0, self.lengths[text] - self.window), count)
+        ]
+        return joined(seen), np.repeat(np.arange(len(self)), counts)
+
+    def drawn(self, seed: int) -> Tokens:
+        """One window of each text, of a long one anywhere: so it is another text in each pass."""
+        if self.lengths.max(initial=0) <= self.window:
+            return self
+        rng = np.random.default_rng(seed)
+        firsts = rng.integers(0, np.maximum(self.lengths - self.window, 0) + 1)
+        return joined([self._window(text, int(first)) for text, first in enumerate(firsts)])
+
+    def _window(self, text: int, first: int) -> NDArray[np.int32]:
+        """A stretch of a text between the marks that the tokenizer puts at its ends."""
+        ids = self.of(text)
+        if len(ids) <= self.window:
+            return ids
+        return np.concatenate([ids[:1], ids[1 + first : first + self.window - 1], ids[-1:]])
 
     def cut(self, max_length: int) -> Tokens:
         """The same texts, of long ones the head and the tail."""
         return joined([head_and_tail(self.of(text), max_length) for text in range(len(self))])
 
 
-def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int) -> Tokens:
-    """Token ids with the special ones of the model; of a long text the head and the tail are kept.
+def windows_of(lengths: NDArray[np.int64], window: int) -> NDArray[np.int64]:
+    """In how many windows texts of so many tokens are seen whole; each window has the marks at its ends."""
+    return np.maximum(1, -(-(lengths - MARKS) // max(1, window - MARKS)))
+
+
+def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int, windows: int = 1) -> Tokens:
+    """Token ids with the special ones of the model, to be seen in up to ``windows`` of ``max_length`` tokens.
+
+    Of a longer text the head and the tail are kept.
 
     Line breaks written as HTML are line breaks: as text they were one in twenty of IMDB's tokens.
     """
     kept: list[NDArray[np.int32]] = []
+    most = max_length if windows == 1 else windows * (max_length - MARKS) + MARKS
     for first in range(0, len(texts), CHUNK_ROWS):
         chunk = [
-            LINE_BREAK_TAG.sub("\n", _ends(str(text), max_length))
-            for text in texts[first : first + CHUNK_ROWS]
+            LINE_BREAK_TAG.sub("\n", _ends(str(text), most)) for text in texts[first : first + CHUNK_ROWS]
         ]
         for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=True):
             ids = np.asarray(encoding.ids, dtype=np.int32)
-            kept.append(head_and_tail(ids, max_length))
-    return joined(kept)
+            kept.append(head_and_tail(ids, most))
+    return replace(joined(kept), window=max_length)
+
+
+def both(first: Tokens, second: Tokens) -> Tokens:
+    """The texts of ``first``, then those of ``second``."""
+    start = np.concatenate([first.start, first.start[-1] + second.start[1:]])
+    return replace(first, ids=np.concatenate([first.ids, second.ids]), start=start)
 
 
 def joined(parts: list[NDArray[np.int32]]) -> Tokens:
@@ -77,6 +120,15 @@ def head_and_tail(ids: NDArray[np.int32], max_length: int) -> NDArray[np.int32]:
         return ids
     head = max(1, int(max_length * HEAD_SHARE))
     return np.concatenate([ids[:head], ids[len(ids) - (max_length - head) :]])
+
+
+def mean_by_text(seen: NDArray[np.float32], text_of: NDArray[np.int64], texts: int) -> NDArray[np.float32]:
+    """What was seen in windows (windows, columns), averaged by text (texts, columns)."""
+    if len(seen) == texts:
+        return seen
+    summed = np.zeros((texts, seen.shape[1]), dtype=np.float32)
+    np.add.at(summed, text_of, seen)
+    return np.asarray(summed / np.bincount(text_of, minlength=texts)[:, None], dtype=np.float32)
 
 
 def batches(

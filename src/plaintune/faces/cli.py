@@ -90,6 +90,9 @@ def train(
     merge: Annotated[
         list[str] | None, typer.Option(metavar="A=B", help="Take answer A for B; may be repeated.")
     ] = None,
+    unlabeled: Annotated[
+        str | None, typer.Option(metavar="DATA", help="More such texts, without an answer, to learn from.")
+    ] = None,
     no_texts: NoTexts = False,
     open_report: OpenReport = False,
     on: Annotated[
@@ -120,6 +123,7 @@ def train(
         plan,
         corrections,
         tuple(merge or ()),
+        unlabeled,
         not no_texts,
     )
     folder = out or Path(default_name(data))

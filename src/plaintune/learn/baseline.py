@@ -29,6 +29,8 @@ STEPS = 100  # of a logistic regression
 ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
 MAX_FEATURES = 1_500_000
 
+RowWeights = NDArray[np.float64] | None  # (rows,) how far each row counts
+
 
 def choose_shape(texts: Texts) -> NgramShape:
     """Words up to three for long texts, words up to two and letter runs for short ones."""
@@ -43,35 +45,37 @@ def fit_baseline(
     classes: int,
     *,
     task: Task = Task.SINGLE,
+    weights: RowWeights = None,
     max_rows: int = MAX_FIT_ROWS,
     seed: int,
 ) -> NgramModel:
     """A linear model over n-grams of ``texts`` (rows,) for ``labels`` as in `Task`, pruned to fit the folder.
 
-    Numbers are expected in standard units (mean 0, spread 1).
+    Numbers are expected in standard units (mean 0, spread 1). A row counts as far as ``weights`` (rows,) say.
     More than ``max_rows`` rows are sampled: counting words gains little beyond.
     """
     if len(texts) > max_rows:
         drawn = np.random.default_rng(seed).choice(len(texts), max_rows, replace=False)
         kept = np.union1d(drawn, _first_of_each(task, labels))
         texts, labels = texts[kept], labels[kept]
+        weights = None if weights is None else weights[kept]
     shape = choose_shape(texts)
     blocks = list(NgramHasher(shape).blocks(texts))
     vocabulary, rows_with = _vocabulary(blocks, rare_kept=len(texts) < 1000)
     opposed = task is Task.SINGLE and classes == 2
     table = _table(blocks, vocabulary, sublinear=not opposed)
     if opposed:
-        scale, weights, bias = _fit_two(table, labels)
+        scale, evidence, bias = _fit_two(table, labels, weights)
     else:
         scale = (np.log((1 + len(texts)) / (1 + rows_with)) + 1).astype(np.float32)
         weighted = _unit_rows(table @ sparse.diags(scale))
         if task is Task.SINGLE:
-            weights, bias = _fit_many(weighted, labels, classes)
+            evidence, bias = _fit_many(weighted, labels, classes, weights)
         elif task is Task.MULTI:
-            weights, bias = _fit_sets(weighted, labels)
+            evidence, bias = _fit_sets(weighted, labels, weights)
         else:
-            weights, bias = _fit_numbers(weighted, labels)
-    model = NgramModel(shape, not opposed, vocabulary, scale, weights, bias, opposed)
+            evidence, bias = _fit_numbers(weighted, labels, weights)
+    model = NgramModel(shape, not opposed, vocabulary, scale, evidence, bias, opposed)
     return _pruned(model, rows_with)
 
 
@@ -83,17 +87,18 @@ def _first_of_each(task: Task, labels: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _fit_two(
-    table: sparse.csr_matrix, labels: NDArray[np.int64]
+    table: sparse.csr_matrix, labels: NDArray[np.int64], row_weights: RowWeights
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     second = labels == 1
-    for_second = np.asarray(table[second].sum(axis=0)).ravel() + 1.0
-    for_first = np.asarray(table[~second].sum(axis=0)).ravel() + 1.0
+    counting = np.ones(len(labels)) if row_weights is None else row_weights
+    for_second = table.T @ (counting * second) + 1.0
+    for_first = table.T @ (counting * ~second) + 1.0
     ratio = np.log((for_second / for_second.sum()) / (for_first / for_first.sum())).astype(np.float32)
     if _only_one(labels):
         nothing = np.zeros((table.shape[1], 1), dtype=np.float32)
         return ratio, nothing, np.array([ALWAYS if second[0] else -ALWAYS], dtype=np.float32)
     weighted = _unit_rows(table @ sparse.diags(ratio))
-    model = fit_logistic(weighted, second.astype(np.int64), strength=10.0, steps=STEPS)
+    model = fit_logistic(weighted, second.astype(np.int64), strength=10.0, steps=STEPS, weights=row_weights)
     weight, bias = model.coef_[0].astype(np.float32), np.float32(model.intercept_[0])
     # one column of evidence for the second answer is stored; the first's is its negative
     return ratio, weight[:, None], np.array([bias], dtype=np.float32)
@@ -104,14 +109,14 @@ def _only_one(labels: NDArray[np.int64]) -> bool:
 
 
 def _fit_many(
-    table: sparse.csr_matrix, labels: NDArray[np.int64], classes: int
+    table: sparse.csr_matrix, labels: NDArray[np.int64], classes: int, row_weights: RowWeights
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     weights = np.zeros((table.shape[1], classes), dtype=np.float32)
     bias = np.full(classes, NEVER, dtype=np.float32)  # an answer without a training row is never given
     if _only_one(labels):
         bias[labels[0]] = 0.0
         return weights, bias
-    model = fit_logistic(table, labels, strength=30.0, steps=STEPS)
+    model = fit_logistic(table, labels, strength=30.0, steps=STEPS, weights=row_weights)
     if len(model.classes_) == 2:
         weights[:, model.classes_[1]] = model.coef_[0]
         bias[model.classes_] = [0.0, model.intercept_[0]]
@@ -122,7 +127,7 @@ def _fit_many(
 
 
 def _fit_sets(
-    table: sparse.csr_matrix, labels: NDArray[np.int64]
+    table: sparse.csr_matrix, labels: NDArray[np.int64], row_weights: RowWeights
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """A yes-or-no model for each class."""
     classes = labels.shape[1]
@@ -130,7 +135,7 @@ def _fit_sets(
     bias = np.full(classes, -ALWAYS, dtype=np.float32)  # a class that is never seen is never given
     for number in range(classes):
         if 0 < labels[:, number].sum() < len(labels):
-            model = fit_logistic(table, labels[:, number], strength=30.0, steps=STEPS)
+            model = fit_logistic(table, labels[:, number], strength=30.0, steps=STEPS, weights=row_weights)
             weights[:, number], bias[number] = model.coef_[0], model.intercept_[0]
         elif labels[:, number].any():
             bias[number] = ALWAYS
@@ -138,9 +143,9 @@ def _fit_sets(
 
 
 def _fit_numbers(
-    table: sparse.csr_matrix, labels: NDArray[np.float64]
+    table: sparse.csr_matrix, labels: NDArray[np.float64], row_weights: RowWeights
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    model = Ridge(alpha=RIDGE_STRENGTH, solver="sparse_cg", tol=1e-3).fit(table, labels)
+    model = Ridge(alpha=RIDGE_STRENGTH, solver="sparse_cg", tol=1e-3).fit(table, labels, row_weights)
     return model.coef_[:, None].astype(np.float32), np.array([model.intercept_], dtype=np.float32)
 
 

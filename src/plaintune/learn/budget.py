@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.encode import windows_of
 from .network import Network
 from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, Stepper
-from .train import CONTRASTIVE_STEPS, HEAD_ROWS
+from .train import CONTRASTIVE_STEPS, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
+MOST_WINDOWS, NEARLY_ALL = 4, 0.95  # a text is seen in so many windows at most; so many texts are seen whole
 SCORING_SPEEDUP = 1.7  # the float32 graph scores about this much faster than a training step learns
 FIXED_SECONDS = 12.0  # the graph written, checked, and the folder closed
 SAFETY = 0.85  # of the time left is planned; shared machines slow down
@@ -34,23 +36,34 @@ class Probe:
 
     lengths: NDArray[np.int64]  # (sample,) tokens of whole texts
     tokens_per_second: float  # while training
+    most_windows: int = MOST_WINDOWS
 
     def mean_tokens(self, max_length: int) -> float:
         """The tokens of a text, on average, when cut to ``max_length``."""
         return float(np.minimum(self.lengths, max_length).mean())
 
+    def windows(self, max_length: int) -> int:
+        """In how many windows of ``max_length`` tokens nearly all texts are seen whole, within bounds."""
+        counts = windows_of(self.lengths, max_length)
+        return min(self.most_windows, int(np.quantile(counts, NEARLY_ALL, method="higher")))
 
-def probe(network: Network, stepper: Stepper, lengths: NDArray[np.int64]) -> Probe:
+    def mean_tokens_seen(self, max_length: int) -> float:
+        """The tokens of a text, on average, in all its windows."""
+        counts = np.minimum(windows_of(self.lengths, max_length), self.windows(max_length))
+        return float(np.where(counts > 1, counts * max_length, np.minimum(self.lengths, max_length)).mean())
+
+
+def probe(network: Network, stepper: Stepper, lengths: NDArray[np.int64], *, most_windows: int) -> Probe:
     """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts."""
     optimizer = stepper.optimizer(network)
-    batch = max(stepper.epoch(rows_per_batch=16, seed=0), key=lambda b: int(stepper.tokens.lengths[b].sum()))
+    batch = max(stepper.epoch(rows_per_batch=16, seed=0), key=lambda batch: len(batch.tokens.ids))
     seconds: list[float] = []
     begun = time.perf_counter()
     while len(seconds) < 3 or (len(seconds) < 12 and time.perf_counter() - begun < PROBE_SECONDS):
         started = time.perf_counter()
         stepper.step(network, optimizer, batch, rate=0.0)
         seconds.append(time.perf_counter() - started)
-    return Probe(lengths, float(stepper.tokens.lengths[batch].sum()) / min(seconds[1:]))
+    return Probe(lengths, len(batch.tokens.ids) / min(seconds[1:]), most_windows)
 
 
 def steps_for(rows: int, passes: float) -> int:
@@ -81,7 +94,7 @@ def rows_per_batch(rows: int) -> int:
 
 def test_rows_affordable(measured: Probe, *, max_length: int, seconds: float) -> int:
     """How many rows can be scored in an eighth of the time, at most 5,000 (± 0.7 points at 93%)."""
-    per_row = measured.mean_tokens(max_length) / (measured.tokens_per_second * SCORING_SPEEDUP)
+    per_row = measured.mean_tokens_seen(max_length) / (measured.tokens_per_second * SCORING_SPEEDUP)
     return int(min(5000, max(200, seconds / 8 / per_row)))
 
 
@@ -102,13 +115,13 @@ class Work:
 
     def scoring_seconds(self, measured: Probe, length: int) -> float:
         """For scoring at a text length of ``length`` tokens, and writing the folder."""
-        tokens = self.scored_rows * measured.mean_tokens(length)
+        tokens = self.scored_rows * measured.mean_tokens_seen(length)
         return FIXED_SECONDS + tokens / (measured.tokens_per_second * SCORING_SPEEDUP)
 
     def passes(self, measured: Probe, length: int) -> float:
         """How often training can go through the texts in the time that is left beside scoring."""
         tokens = measured.mean_tokens(length)
-        head_seconds = min(self.rows, HEAD_ROWS) * tokens / (measured.tokens_per_second * 2)
+        head_seconds = head_rows(self.rows, tokens) * tokens / (measured.tokens_per_second * 2)
         runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
         left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
         left -= self.folds * turn_seconds(measured, length)
@@ -130,11 +143,13 @@ def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> 
     lengths = [longest] + [shorter for shorter in SHORTER_TOKENS if shorter < longest and not fixed]
     enough = min(1.0, work.wanted_passes)
     chosen = next((length for length in lengths if work.passes(measured, length) >= enough), lengths[-1])
-    whole = float((measured.lengths <= chosen).mean())
+    whole, windows = float((measured.lengths <= chosen).mean()), measured.windows(chosen)
     if whole >= 0.995:
         reason = "every text is seen whole"
     else:
         cut = "of the others the network sees the first quarter and the end"
+        if windows > 1:
+            cut = f"others are read in up to {windows} parts whose answers are averaged"
         reason = f"{whole:.0%} of the texts fit; {cut}, the n-gram model sees all"
     if chosen < longest:
         reason += f"; {longest} would not fit into the time"

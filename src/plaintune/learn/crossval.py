@@ -27,7 +27,7 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
-from .train import Schedule, Trained, train
+from .train import NO_PACE, Pace, Schedule, Trained, begin_with_contrast, begin_with_head, train
 
 
 class Technique(StrEnum):
@@ -56,6 +56,7 @@ def teach(
     schedule: Schedule,
     *,
     deadline: float,
+    pace: Pace = NO_PACE,
     checkpoint: Checkpoint | None = None,
     listener: Listener = silent,
 ) -> tuple[Network, Trained]:
@@ -70,7 +71,8 @@ def teach(
         learner.stepper(tokens, labels, lesson.task),
         schedule if fine_tuned else replace(schedule, steps=0),
         deadline=deadline,
-        contrastive=technique is Technique.CONTRASTIVE,
+        pace=pace,
+        begin=begin_with_contrast if technique is Technique.CONTRASTIVE else begin_with_head,
         checkpoint=checkpoint,
         listener=listener,
     )
@@ -79,11 +81,11 @@ def teach(
 
 def cross_validate(
     lesson: Examples,
+    tokens: Tokens,
     clusters: NDArray[np.int64],
     learner: Learner,
     schedule: Schedule,
     *,
-    length: int,
     folds: int,
     deadline: float,
     kept: Path,
@@ -95,7 +97,6 @@ def cross_validate(
     Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
-    tokens = learner.tokens(lesson.texts, length)
     counted = kept_array(
         kept / "folds-ngrams.npy", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
     )

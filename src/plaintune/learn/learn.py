@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener, stage, warn
+from ..core.features import text_hashes
 from ..core.linear import NgramModel
 from ..core.settings import Choice, Settings, choose
+from ..data.encode import Tokens
 from ..data.examples import Examples
 from ..data.split import Splits, rows_that_belong_together
 from .baseline import fit_baseline
@@ -25,8 +27,10 @@ from .lr_finder import LearningRateCurve
 from .network import Network
 from .outline import divide
 from .plan import Plan, make_or_resume_plan
+from .self_training import SelfTraining, Taught
 from .train import Trained
 
+FIRST_MOST = 0.75  # of the time, at most, goes into the examples alone where others wait to be answered
 TURNS_SHARE = 0.5  # of the time, at most, goes into checking by turns where it was planned to take a quarter
 
 
@@ -41,9 +45,11 @@ class Learned:
     prior: NDArray[np.float64]  # as in `core.metrics.score_outputs`
     checked: Checked | None  # what was said of the training rows by turns; None where some were held back
     max_length: int
+    windows: int  # in which a longer text is seen, at most
     choices: tuple[Choice, ...]
     technique: Technique
     trained: Trained
+    slowness: float  # how many times as long as planned a training step took, at least 1
     sweep: LearningRateCurve | None  # None where the plan came from a release that did not keep it
 
 
@@ -76,23 +82,34 @@ def learn(
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 
+    stage(listener, "Turning texts into tokens")
+    tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
     ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
     choices = [*plan.choices, split_choice]
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
         technique, checked, choice = cross_validate(
-            lesson, clusters[splits.train], learner, plan.schedule,
-            length=plan.max_length, folds=plan.folds, kept=checkpoint.folder,
+            lesson, tokens, clusters[splits.train], learner, plan.schedule,
+            folds=plan.folds, kept=checkpoint.folder,
             deadline=math.inf if settings.plan else time.monotonic() + TURNS_SHARE * seconds_left(),
             listener=listener,
         )  # fmt: skip
         choices.append(choice)
+    end = math.inf if settings.plan else time.monotonic() + seconds_left() - plan.reserve_seconds
     network, trained = _learn_all(
-        lesson, learner, plan, technique,
+        lesson, tokens, learner, plan, technique,
         checkpoint=checkpoint,
-        deadline=math.inf if settings.plan else time.monotonic() + seconds_left() - plan.reserve_seconds,
+        deadline=end if plan.second is None else time.monotonic() + FIRST_MOST * (end - time.monotonic()),
         listener=listener,
     )  # fmt: skip
+    if plan.second is not None:
+        training = _self_training(
+            examples, test, splits, tokens, learner, plan,
+            kept=checkpoint.folder / "second", deadline=end, listener=listener,
+        )  # fmt: skip
+        taught, choice = training.run(Taught(network, ngrams, trained))
+        network, ngrams, trained = taught.network, taught.ngrams, taught.trained
+        choices.append(choice)
     return Learned(
         splits,
         learner,
@@ -101,10 +118,49 @@ def learn(
         prior_of(lesson),
         checked,
         plan.max_length,
+        plan.windows,
         tuple(choices),
         technique,
         trained,
+        plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
         plan.sweep,
+    )
+
+
+def _self_training(
+    examples: Examples,
+    test: Examples | None,
+    splits: Splits,
+    tokens: Tokens,
+    learner: Learner,
+    plan: Plan,
+    *,
+    kept: Path,
+    deadline: float,
+    listener: Listener,
+) -> SelfTraining:
+    """The texts without an answer drawn and read; none of them is among the rows to check or score on."""
+    assert plan.second is not None
+    assert examples.unlabeled is not None
+    kept.mkdir(exist_ok=True)
+    held = examples.take(splits.valid)
+    judging = [held.texts, examples.texts[splits.test] if test is None else test.texts]
+    fresh = ~np.isin(text_hashes(examples.unlabeled), np.concatenate([text_hashes(part) for part in judging]))
+    drawn = np.random.default_rng(plan.schedule.seed).permutation(np.flatnonzero(fresh))[: plan.guessed_rows]
+    texts = examples.unlabeled[drawn]
+    return SelfTraining(
+        lesson=examples.take(splits.train),
+        tokens=tokens,
+        held=held,
+        held_tokens=learner.tokens(held.texts, plan.max_length, plan.windows),
+        texts=texts,
+        text_tokens=learner.tokens(texts, plan.max_length, plan.windows),
+        learner=learner,
+        schedule=plan.second,
+        kept=kept,
+        deadline=deadline,
+        pace=plan.pace,
+        listener=listener,
     )
 
 
@@ -122,6 +178,7 @@ def _count_words(lesson: Examples, plan: Plan, kept: Path, listener: Listener) -
 
 def _learn_all(
     lesson: Examples,
+    tokens: Tokens,
     learner: Learner,
     plan: Plan,
     technique: Technique,
@@ -131,11 +188,9 @@ def _learn_all(
     listener: Listener,
 ) -> tuple[Network, Trained]:
     """The pre-trained network, fitted to all training texts in the time there is."""
-    stage(listener, "Turning texts into tokens")
-    tokens = learner.tokens(lesson.texts, plan.max_length)
     network, trained = teach(
         lesson, tokens, standard_labels(lesson), learner, technique, plan.schedule,
-        deadline=deadline, checkpoint=checkpoint, listener=listener,
+        deadline=deadline, pace=plan.pace, checkpoint=checkpoint, listener=listener,
     )  # fmt: skip
     if trained.shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")

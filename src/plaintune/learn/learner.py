@@ -29,9 +29,9 @@ class Learner:
     tokenizer: Tokenizer
     choices: tuple[Choice, ...]
 
-    def tokens(self, texts: NDArray[Any], max_length: int) -> Tokens:
-        """Token ids of ``texts``, long ones by head and tail."""
-        return encode(self.tokenizer, texts, max_length=max_length)
+    def tokens(self, texts: NDArray[Any], max_length: int, windows: int = 1) -> Tokens:
+        """Token ids of ``texts``, long ones in up to ``windows``; of what is longer still head and tail."""
+        return encode(self.tokenizer, texts, max_length=max_length, windows=windows)
 
     def stepper(self, tokens: Tokens, labels: NDArray[Any], task: Task = Task.SINGLE) -> Stepper:
         """Training steps over these texts on this machine; ``labels`` are `standard_labels`."""

@@ -5,19 +5,27 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 
-def fit_logistic(features: Any, labels: NDArray[Any], *, strength: float, steps: int) -> LogisticRegression:
+def fit_logistic(
+    features: Any,
+    labels: NDArray[Any],
+    *,
+    strength: float,
+    steps: int,
+    weights: NDArray[np.float64] | None = None,
+) -> LogisticRegression:
     """A fitted model of ``labels`` (rows,) by ``features`` (rows, columns), dense or sparse.
 
-    ``strength`` is how far weights may go, scikit-learn's C.
+    ``strength`` is how far weights may go, scikit-learn's C; ``weights`` (rows,) are how far rows count.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many steps are enough for ranking answers
         warnings.filterwarnings(
             "ignore", "The number of unique classes", UserWarning
         )  # few rows, many answers
-        return LogisticRegression(C=strength, max_iter=steps, tol=1e-3).fit(features, labels)
+        return LogisticRegression(C=strength, max_iter=steps, tol=1e-3).fit(features, labels, weights)

@@ -7,11 +7,10 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from ..core.events import Listener, progress
-from .network import Network
+from .network import Network, restore, weights_of
 from .steps import Stepper
 
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
@@ -41,7 +40,7 @@ def find_learning_rate(
 
     Ends early after ``seconds``; with too few points the pick is the middle of the safe range.
     """
-    kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    kept = weights_of(network)
     nn.init.zeros_(network.head.weight)  # a fitted head has no loss left to lose: the sweep starts without
     nn.init.zeros_(network.head.bias)
     optimizer = stepper.optimizer(network)
@@ -50,10 +49,10 @@ def find_learning_rate(
     average, best, started = 0.0, math.inf, time.monotonic()
     todo = stepper.endless_batches(rows_per_batch=rows_per_batch, seed=seed)
     speeds: list[float] = []
-    for step, (rate, chosen) in enumerate(zip(rates, todo, strict=False), start=1):
+    for step, (rate, batch) in enumerate(zip(rates, todo, strict=False), start=1):
         step_started = time.monotonic()
-        loss = stepper.step(network, optimizer, chosen, rate=float(rate)).loss
-        speeds.append(int(stepper.tokens.lengths[chosen].sum()) / max(1e-6, time.monotonic() - step_started))
+        loss = stepper.step(network, optimizer, batch, rate=float(rate)).loss
+        speeds.append(len(batch.tokens.ids) / max(1e-6, time.monotonic() - step_started))
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**step))
         best = min(best, smoothed[-1])
@@ -86,10 +85,3 @@ def pick_rate(
         f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
         f"a quarter of that is safe{held}"
     )
-
-
-@torch.no_grad()
-def restore(network: nn.Module, kept: dict[str, torch.Tensor]) -> None:
-    """Put the weights ``kept`` back, in place."""
-    for name, value in network.state_dict().items():
-        value.copy_(kept[name])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..core.errors import UserError
 from ..core.hardware import Machine
 from ..core.settings import Choice
-from ..data.encode import Tokens, batches, padded
+from ..data.encode import Tokens, batches, mean_by_text, padded
 from .backbone import Backbone
 
 EVAL_TOKENS_PER_BATCH = 4096
@@ -161,16 +161,19 @@ def _bf16_speedup() -> float:
 
 @torch.no_grad()
 def text_features(network: Network, device: Device, tokens: Tokens, *, pad_id: int) -> NDArray[np.float32]:
-    """What the head sees of every text. Shape (texts, head inputs)."""
+    """What the head sees of every text, on average over its windows. Shape (texts, head inputs)."""
+    seen, text_of = tokens.windows()
     found: NDArray[np.float32] | None = None
-    for chosen in batches(tokens.lengths, rows_per_batch=256, tokens_per_batch=EVAL_TOKENS_PER_BATCH):
-        ids, mask = to_torch(*padded(tokens, chosen, pad_id=pad_id), device)
+    for chosen in batches(seen.lengths, rows_per_batch=256, tokens_per_batch=EVAL_TOKENS_PER_BATCH):
+        ids, mask = to_torch(*padded(seen, chosen, pad_id=pad_id), device)
         with device.autocast():
             features = network.features(ids, mask).float().cpu().numpy()
         if found is None:
-            found = np.zeros((len(tokens), features.shape[1]), dtype=np.float32)
+            found = np.zeros((len(seen), features.shape[1]), dtype=np.float32)
         found[chosen] = features
-    return np.zeros((0, network.head.in_features), np.float32) if found is None else found
+    if found is None:
+        return np.zeros((0, network.head.in_features), np.float32)
+    return mean_by_text(found, text_of, len(tokens))
 
 
 @torch.no_grad()
@@ -181,6 +184,18 @@ def logits_of(network: Network, device: Device, tokens: Tokens, *, pad_id: int) 
     found: NDArray[np.float32] = head(torch.from_numpy(features)).numpy()
     network.head.to(device.torch_device)
     return found
+
+
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights, for `restore`."""
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def restore(network: nn.Module, kept: dict[str, Tensor]) -> None:
+    """Put the weights ``kept`` back, in place."""
+    for name, value in network.state_dict().items():
+        value.copy_(kept[name])
 
 
 def to_torch(ids: NDArray[np.int64], mask: NDArray[np.int64], device: Device) -> tuple[Tensor, Tensor]:

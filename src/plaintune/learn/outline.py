@@ -13,7 +13,9 @@ from ..data.split import Splits, split
 from .baseline import MAX_FIT_ROWS
 from .budget import (
     CHECKED_IN_TURNS,
+    MOST_WINDOWS,
     PROBE_ROWS,
+    SAFETY,
     Probe,
     Work,
     choose_folds,
@@ -29,11 +31,17 @@ from .budget import (
 )
 from .learner import Learner, standard_labels
 from .network import Network
-from .train import HEAD_ROWS
+from .train import head_rows
 
 COUNTING_SECONDS_PER_MEGABYTE = 0.7
 COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
+FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
+FEWEST_TO_TEACH = (
+    400  # examples; with fewer the first models are no teachers, and nothing is held back to judge
+)
+FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
+READING_SPEEDUP = 2.5  # reading a text is so many times as fast as learning from it
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Outline:
     counting_seconds: float
     longest: int  # the text length one would like, in tokens
     fixed: bool  # the user named it
+    unlabeled: int = 0  # texts without an answer that the models may learn from
 
     @property
     def length(self) -> tuple[int, str]:
@@ -64,11 +73,52 @@ class Outline:
         """The training steps."""
         return steps_for(len(self.splits.train), self.passes[0])
 
+    @property
+    def step_seconds(self) -> float:
+        """How long a training step should take."""
+        rows = rows_per_batch(self.work.rows)
+        return rows * self.measured.mean_tokens(self.length[0]) / self.measured.tokens_per_second
+
     def later(self, seconds_left: float, tokens_per_second: float) -> Outline:
         """The same split, with what is known later about time and speed."""
         measured = replace(self.measured, tokens_per_second=tokens_per_second)
-        work = replace(self.work, seconds=seconds_left - self.counting_seconds)
+        work = replace(self.work, seconds=(seconds_left - self.counting_seconds) * self._share)
         return replace(self, measured=measured, work=work)
+
+    @property
+    def _share(self) -> float:
+        """Of the time, what goes into the examples alone."""
+        return FIRST_SHARE if self.unlabeled else 1.0
+
+    @property
+    def guessed_rows(self) -> int:
+        """How many texts without an answer can be answered and learned from in the time that is left."""
+        if not self.unlabeled:
+            return 0
+        first = self._training_seconds() + self.work.scoring_seconds(self.measured, self.length[0])
+        left = SAFETY * self.work.seconds / self._share - first - self._once_more_seconds()
+        rows = min(
+            self.unlabeled, MOST_GUESSED, TIMES_GUESSED * self.work.rows, int(left / self._guess_seconds())
+        )
+        return rows if rows >= FEWEST_GUESSED else 0
+
+    @property
+    def second_steps(self) -> int:
+        """The training steps after the texts without an answer were answered: one pass over all."""
+        return steps_for(self.work.rows + self.guessed_rows, 1.0)
+
+    def _guess_seconds(self) -> float:
+        """For answering a text, counting its words and learning from it once."""
+        measured, length = self.measured, self.length[0]
+        tokens = measured.mean_tokens(length) + measured.mean_tokens_seen(length) / READING_SPEEDUP
+        return tokens / measured.tokens_per_second + self.counting_seconds / max(1, self.counted_rows)
+
+    def _once_more_seconds(self) -> float:
+        """For learning the examples once more beside the others, and judging twice."""
+        measured, length = self.measured, self.length[0]
+        learned = self.work.rows * measured.mean_tokens(length)
+        judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / READING_SPEEDUP
+        return (learned + judged) / measured.tokens_per_second + self.counting_seconds
 
     def reserve_seconds(self) -> float:
         """For what comes after training."""
@@ -77,14 +127,22 @@ class Outline:
     def seconds(self) -> float:
         """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
         measured, work, length = self.measured, self.work, self.length[0]
-        tokens, folds = measured.mean_tokens(length), work.folds
-        runs = folds if folds else 1  # on all but one part each, and one on all: about as much in sum
-        head = min(work.rows, HEAD_ROWS) / 2
-        learned = self.steps * rows_per_batch(work.rows) + head
-        training = runs * learned * tokens / measured.tokens_per_second
-        counting = self.counting_seconds * max(1, folds)
-        turns = folds * turn_seconds(measured, length)
+        counting = self.counting_seconds * max(1, work.folds)
+        turns = work.folds * turn_seconds(measured, length)
+        guessed = self.guessed_rows
+        second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
+        training = self._training_seconds() + second
         return sweep_seconds(work) + counting + turns + training + work.scoring_seconds(measured, length)
+
+    def _training_seconds(self) -> float:
+        """For learning the examples, by turns as well where there are turns."""
+        work, measured = self.work, self.measured
+        runs = (
+            work.folds if work.folds else 1
+        )  # on all but one part each, and one on all: about as much in sum
+        tokens = measured.mean_tokens(self.length[0])
+        learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
+        return runs * learned * tokens / measured.tokens_per_second
 
 
 def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[Network, Probe, int]:
@@ -96,7 +154,8 @@ def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[N
     network = learner.network(examples)
     tokens = learner.tokens(examples.texts[sample], wanted)
     stepper = learner.stepper(tokens, standard_labels(examples)[sample], examples.task)
-    return network, probe(network, stepper, lengths), wanted
+    most_windows = MOST_WINDOWS if settings.max_length_tokens is None else 1
+    return network, probe(network, stepper, lengths, most_windows=most_windows), wanted
 
 
 def outline(
@@ -112,14 +171,19 @@ def outline(
     """What fits into ``seconds_left`` of a run of ``settings.minutes``."""
     max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=60 * settings.minutes)
     counted_rows, counting_seconds = _counting(examples, seconds_left)
-    few = examples.times is None and len(examples) <= CHECKED_IN_TURNS
-    seconds = seconds_left - counting_seconds
+    unlabeled = 0
+    if examples.unlabeled is not None and len(examples) >= FEWEST_TO_TEACH:
+        unlabeled = len(examples.unlabeled)
+    few = examples.times is None and len(examples) <= CHECKED_IN_TURNS and not unlabeled
+    seconds = (seconds_left - counting_seconds) * (FIRST_SHARE if unlabeled else 1.0)
     folds = choose_folds(measured, len(examples), longest, seconds) if few else 0
     splits = divide(examples, clusters, test, seed=settings.seed, max_test_rows=max_test_rows, folds=folds)
     scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
     work = Work(len(splits.train), scored_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
-    return Outline(measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed)
+    return Outline(
+        measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled
+    )
 
 
 def divide(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .outline import look_at, outline
-from .train import Schedule
+from .train import Pace, Schedule
 from .trial import TRIAL_SECONDS, TRIAL_SHARE, WORTH_A_TRIAL, Forecast, foresee, try_out
 
 SWEEP_ROWS = 4000
@@ -42,13 +42,24 @@ class Plan:
     reserve_seconds: float  # for what comes after training
     choices: tuple[Choice, ...]
     sweep: LearningRateCurve | None = None
+    windows: int = 1  # in which a text longer than ``max_length`` is seen, at most
+    guessed_rows: int = 0  # texts without an answer to be answered and learned from
+    second: Schedule | None = None  # of learning from them
+    step_seconds: float = 0.0  # that a training step should take
     forecast: Forecast | None = None
+
+    @property
+    def pace(self) -> Pace:
+        """What was planned on, to tell how much slower this machine has become."""
+        return Pace(self.step_seconds, self.reserve_seconds)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
         """The plan as `dataclasses.asdict` wrote it."""
         parts = {name: value for name, value in written.items() if name not in ("key", "data", "backbone")}
         parts["schedule"] = Schedule(**parts["schedule"])
+        if parts.get("second"):
+            parts["second"] = Schedule(**parts["second"])
         parts["choices"] = tuple(Choice(**choice) for choice in parts["choices"])
         if parts.get("sweep"):
             parts["sweep"] = LearningRateCurve(**parts["sweep"])
@@ -150,15 +161,21 @@ def make_plan(
     judged_rows = len(final.splits.test) if test is None else len(test)
     forecast = foresee(final, trial, spent=spent, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
+    schedule = Schedule(final.steps, rows_per_batch(len(final.splits.train)), curve.pick, settings.seed)
+    guessed = final.guessed_rows
     return Plan(
         final.max_test_rows,
         final.counted_rows,
         final.work.folds,
         length,
-        Schedule(final.steps, rows_per_batch(len(final.splits.train)), curve.pick, settings.seed),
+        schedule,
         final.reserve_seconds(),
         (*learner.choices, rate_choice, length_choice, passes_choice),
         curve,
+        measured.windows(length),
+        guessed,
+        replace(schedule, steps=final.second_steps) if guessed else None,
+        final.step_seconds,
         forecast,
     )
 
@@ -197,6 +214,8 @@ def _run_key(data: str, learner: Learner, settings: Settings) -> str:
 def _data_key(examples: Examples, test: Examples | None) -> str:
     """What must be the same for a plan to be of use."""
     digest = hashlib.sha256()
+    if examples.unlabeled is not None:
+        digest.update(text_hashes(examples.unlabeled).tobytes())
     for part in (examples, test):
         if part is not None:
             digest.update(text_hashes(part.texts).tobytes())

@@ -37,11 +37,19 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """The texts that a step learns from."""
+
+    tokens: Tokens
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
 class Stepper:
     """The training texts and how to learn from a batch of them."""
 
     tokens: Tokens
-    labels: NDArray[Any]  # as in `Task`; numbers in standard units
+    labels: NDArray[Any]  # as in `Task`, or how likely each answer is; numbers in standard units
     pad_id: int
     device: Device
     task: Task = Task.SINGLE
@@ -56,11 +64,13 @@ class Stepper:
     def _tokens_at_once(self) -> int:
         return TOKENS_AT_ONCE if self.device.torch_device.type == "cpu" else GPU_TOKENS_AT_ONCE
 
-    def epoch(self, *, rows_per_batch: int, seed: int) -> list[NDArray[np.int64]]:
-        """The batches of one pass over the texts."""
-        return shuffled_batches(self.tokens.lengths, rows_per_batch=rows_per_batch, seed=seed)
+    def epoch(self, *, rows_per_batch: int, seed: int) -> Iterator[Batch]:
+        """The batches of one pass over the texts, a window of each."""
+        seen = self.tokens.drawn(seed)
+        for chosen in shuffled_batches(seen.lengths, rows_per_batch=rows_per_batch, seed=seed):
+            yield Batch(seen.take(chosen), self.labels[chosen])
 
-    def endless_batches(self, *, rows_per_batch: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    def endless_batches(self, *, rows_per_batch: int, seed: int) -> Iterator[Batch]:
         """Pass after pass, each in a new order that only ``seed`` and its number decide."""
         passes = 0
         while True:
@@ -84,21 +94,17 @@ class Stepper:
         ]
         return torch.optim.AdamW(described, lr=0.0, betas=(0.9, 0.99), eps=1e-6, fused=True)
 
-    def step(
-        self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
-    ) -> Seen:
-        """Learn from the texts ``chosen`` at ``rate``; gives what was seen of them before the step."""
-        total = right = 0.0
-        for part in batches(
-            self.tokens.lengths[chosen], rows_per_batch=len(chosen), tokens_per_batch=self._tokens_at_once
-        ):
-            logits, truth = self._logits(network, chosen[part])
-            loss = self._loss(logits, truth) / len(chosen)
+    def step(self, network: Network, optimizer: torch.optim.AdamW, batch: Batch, *, rate: float) -> Seen:
+        """Learn from ``batch`` at ``rate``; gives what was seen of its texts before the step."""
+        total, right, rows = 0.0, 0.0, len(batch.labels)
+        for part in batches(batch.tokens.lengths, rows_per_batch=rows, tokens_per_batch=self._tokens_at_once):
+            logits, truth = self._logits(network, batch, part)
+            loss = self._loss(logits, truth) / rows
             self._scaler.scale(loss).backward()
             total += float(loss.detach())
             right += self._right(logits.detach(), truth)
         self._apply(network, optimizer, rate)
-        return Seen(total, right / len(chosen))
+        return Seen(total, right / rows)
 
     def contrast(
         self, network: Network, optimizer: torch.optim.AdamW, chosen: NDArray[np.int64], *, rate: float
@@ -143,10 +149,12 @@ class Stepper:
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
-    def _logits(self, network: Network, chosen: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network says of a few texts, (texts, answers), and their labels."""
-        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
-        truth = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
+    def _logits(
+        self, network: Network, batch: Batch, part: NDArray[np.int64]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the network says of a few texts of a batch, (texts, answers), and their labels."""
+        ids, mask = to_torch(*padded(batch.tokens, part, pad_id=self.pad_id), self.device)
+        truth = torch.from_numpy(batch.labels[part]).to(self.device.torch_device)
         with self.device.autocast():
             logits = network(ids, mask)
         return logits.float(), truth
@@ -164,7 +172,9 @@ class Stepper:
         if self.task is Task.NUMBER:
             return math.nan
         if self.task is Task.MULTI:
-            return float(((logits > 0) == (truth == 1)).all(dim=1).sum())
+            return float(((logits > 0) == (truth >= 0.5)).all(dim=1).sum())
+        if truth.ndim == 2:
+            truth = truth.argmax(dim=1)
         return float((logits.argmax(dim=1) == truth).sum())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,17 +19,18 @@ from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .logistic import fit_logistic
 from .network import Network, text_features
-from .steps import CONTRASTED_TOKENS, Seen, Stepper
+from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
-HEAD_ROWS, HEAD_STEPS = 3000, 200
+HEAD_ROWS, HEAD_TOKENS, HEAD_STEPS = (500, 3000), 200_000, 200
 HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
 RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
 CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
 CHECKPOINT_SECONDS = 40.0
+FEWEST_TIMED, LATEST_STEPS = 5, 40  # steps that tell how fast this machine is now
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,18 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long things take on this machine when it is as fast as it was probed."""
+
+    step_seconds: float
+    reserve_seconds: float  # for what comes after training
+
+    def slowness(self, step_seconds: float) -> float:
+        """How many times as long as planned everything takes, by how long a step does; at least 1."""
+        return max(1.0, step_seconds / self.step_seconds) if self.step_seconds else 1.0
+
+
+@dataclass(frozen=True)
 class Trained:
     """What the loop saw."""
 
@@ -61,17 +75,29 @@ class Trained:
     shortened: bool  # fewer steps than planned, to keep the promised time
 
 
+NO_PACE = Pace(0.0, 0.0)
+
+
+def head_rows(rows: int, mean_tokens: float) -> int:
+    """How many of ``rows`` texts the last layer is fitted on, before every layer moves."""
+    fewest, most = HEAD_ROWS
+    return min(rows, most, max(fewest, int(HEAD_TOKENS / mean_tokens)))
+
+
 def fit_head(network: Network, stepper: Stepper, *, seed: int) -> None:
     """Fit the last layer alone, on frozen features, before the encoder moves.
 
     A random head would tear at the encoder's features in the first steps (Kumar et al. 2022, "Fine-tuning
     can distort pretrained features"); this one starts at the solution of a logistic regression.
     """
-    rows = np.arange(len(stepper.labels))
-    if len(rows) > HEAD_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, HEAD_ROWS, replace=False))
-    labels = stepper.labels[rows]
-    features = text_features(network, stepper.device, stepper.tokens.take(rows), pad_id=stepper.pad_id)
+    every, tokens = len(stepper.labels), stepper.tokens
+    wanted = min(every, HEAD_ROWS[1])
+    if not network.sentence:  # every layer will move, seeing one window at a time
+        tokens = tokens.drawn(seed)
+        wanted = head_rows(every, float(tokens.lengths.mean()))
+    rows = np.sort(np.random.default_rng(seed).choice(every, wanted, replace=False))
+    labels, tokens = stepper.labels[rows], tokens.take(rows)
+    features = text_features(network, stepper.device, tokens, pad_id=stepper.pad_id)
     middle, spread = features.mean(axis=0), features.std(axis=0) + 1e-3
     strength = HEAD_STRENGTH
     if network.sentence:
@@ -112,7 +138,7 @@ def fit_linear(
 
 
 def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:
-    """Teach the encoder which texts belong together; the last layer is to be fitted afterwards."""
+    """Teach the encoder which texts belong together."""
     stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
     optimizer = stepper.optimizer(network)
     schedule = Schedule(CONTRASTIVE_STEPS, 0, CONTRASTIVE_RATE, seed)
@@ -122,45 +148,66 @@ def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) 
             return
 
 
+def begin_with_head(
+    network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
+) -> None:
+    """Before the first step: fit the last layer."""
+    stage(listener, "Fitting the last layer")
+    fit_head(network, stepper, seed=seed)
+
+
+def begin_with_contrast(
+    network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
+) -> None:
+    """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
+    stage(listener, "Contrasting texts of different answers")
+    contrast(network, stepper, seed=seed, deadline=deadline)
+    begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
+
+
+def go_on(network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener) -> None:
+    """Before the first step: nothing, as the network has learned already."""
+
+
 def train(
     network: Network,
     stepper: Stepper,
     schedule: Schedule,
     *,
+    begin: Callable[..., None] = begin_with_head,
     deadline: float,
-    contrastive: bool = False,
+    pace: Pace = NO_PACE,
     checkpoint: Checkpoint | None,
     listener: Listener,
 ) -> Trained:
-    """Fit the head (if ``contrastive``, after `contrast`) and run the schedule, or go on from a checkpoint.
+    """Run the schedule after what ``begin`` does, or go on from a checkpoint.
 
-    ``deadline`` is in `time.monotonic` seconds.
-
-    Should the machine turn out slower than planned, the rest of the schedule is squeezed into the time
-    that is left, rates and all.
+    ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
+    the schedule is squeezed into the time that is left, rates and all; what comes after training is then
+    given more time as well.
     """
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
-        if contrastive:
-            stage(listener, "Contrasting texts of different answers")
-            contrast(network, stepper, seed=schedule.seed, deadline=deadline)
-        stage(listener, "Fitting the last layer")
-        fit_head(network, stepper, seed=schedule.seed)
+        begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
-    first_step = step
-    for chosen in _from_step(stepper, schedule, step):
+    ends = deque([started], maxlen=LATEST_STEPS)
+    for batch in _from_step(stepper, schedule, step):
         if step >= steps:
             break
-        seen.append(stepper.step(network, optimizer, chosen, rate=schedule.rate(step, steps)))
+        seen.append(stepper.step(network, optimizer, batch, rate=schedule.rate(step, steps)))
         step += 1
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
-        if step - first_step >= 5:
-            steps = _squeezed(step, steps, now, (now - started) / (step - first_step), deadline)
+        ends.append(now)
+        if len(ends) > FEWEST_TIMED:
+            took = (now - ends[0]) / (len(ends) - 1)
+            until = deadline - pace.reserve_seconds * (pace.slowness(took) - 1)
+            left = max(0.0, until - now) / took  # may be endless
+            steps = schedule.steps if left > schedule.steps else min(schedule.steps, step + int(left))
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
@@ -170,17 +217,11 @@ def train(
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
 
 
-def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[NDArray[np.int64]]:
+def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
     todo = stepper.endless_batches(rows_per_batch=schedule.rows_per_batch, seed=schedule.seed)
     for _ in range(step):
         next(todo)
     return todo
-
-
-def _squeezed(step: int, steps: int, now: float, seconds_per_step: float, deadline: float) -> int:
-    if now + (steps - step) * seconds_per_step <= deadline:
-        return steps
-    return min(steps, step + max(0, int((deadline - now) / seconds_per_step)))
 
 
 def _stretches(seen: list[Seen]) -> tuple[tuple[float, float, float], ...]:

@@ -36,8 +36,8 @@ Trained by plaintune {manifest.versions.get("plaintune", "")} in {manifest.secon
 ## Limits
 
 The score holds for texts like those it was measured on. Texts of another kind, time or language may fare
-worse: measure with `plaintune evaluate`. Beyond {manifest.max_length_tokens} tokens the network sees only the
-beginning and the end of a text; the n-gram part sees it whole.
+worse: measure with `plaintune evaluate`. Beyond {_tokens_seen(manifest)} tokens the network
+sees only the beginning and the end of a text; the n-gram part sees it whole.
 """
 
 
@@ -74,6 +74,10 @@ def compared(manifest: Manifest) -> str:
         f"Always guessing {manifest.prior[0]:.3g} would be off by "
         f"{scores['majority_mean_absolute_error']:.3g}; counting words explains {counted:.1%}."
     )
+
+
+def _tokens_seen(manifest: Manifest) -> int:
+    return manifest.windows * manifest.max_length_tokens
 
 
 def _answers(manifest: Manifest) -> str:

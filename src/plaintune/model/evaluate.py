@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.events import Listener, silent
+from ..core.events import Listener, progress, silent
 from ..core.features import text_hashes
 from ..core.metrics import Score, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .predict import Model
+
+PART_ROWS = 500  # are answered at a time
+FEWEST_SCORED = 200  # whatever the time
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Evaluation:
     task: Task
     all_rows: Score
     without_overlap: Score | None  # None where every text was met in training
+    scored: NDArray[np.int64]  # positions of the rows in the examples: all of them, unless time was up
     seen: NDArray[np.bool_]  # (rows,) whose text was among the training texts
     outputs: NDArray[Any]  # (rows, answers) as `Model.outputs` gives them
 
@@ -74,13 +80,20 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, examples: Examples, *, kept: Path | None = None, listener: Listener = silent
+    model: Model,
+    examples: Examples,
+    *,
+    kept: Path | None = None,
+    until: float = math.inf,
+    listener: Listener = silent,
 ) -> Evaluation:
     """Score ``model`` on ``examples``, whose labels are numbered as the model's classes (-1: unknown).
 
-    With a folder ``kept`` an evaluation that was killed goes on where it was.
+    With a folder ``kept`` an evaluation that was killed goes on where it was. Where it would take longer than
+    ``until``, in `time.monotonic` seconds, fewer rows are scored, drawn at random.
     """
-    outputs = model.outputs(examples.texts, kept=kept, listener=listener)
+    scored, outputs = _answered(model, examples, kept, until, listener)
+    examples = examples.take(scored)
     seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
 
     def score(rows: NDArray[np.int64]) -> Score:
@@ -96,6 +109,23 @@ def evaluate(
     everything = np.arange(len(examples))
     all_rows = score(everything)
     if seen.all():
-        return Evaluation(model.task, all_rows, None, seen, outputs)
+        return Evaluation(model.task, all_rows, None, scored, seen, outputs)
     fresh = score(everything[~seen]) if seen.any() else all_rows
-    return Evaluation(model.task, all_rows, fresh, seen, outputs)
+    return Evaluation(model.task, all_rows, fresh, scored, seen, outputs)
+
+
+def _answered(
+    model: Model, examples: Examples, kept: Path | None, until: float, listener: Listener
+) -> tuple[NDArray[np.int64], NDArray[Any]]:
+    """Which rows were answered in time, in their order, and what was said of them."""
+    order = np.random.default_rng(0).permutation(len(examples))
+    parts: list[NDArray[Any]] = []
+    slowest, done = 0.0, 0
+    while done < len(order) and (done < FEWEST_SCORED or time.monotonic() + slowest < until):
+        started = time.monotonic()
+        parts.append(model.outputs(examples.texts[order[done : done + PART_ROWS]], kept=kept))
+        slowest = max(slowest, time.monotonic() - started)
+        done = min(done + PART_ROWS, len(order))
+        progress(listener, done, len(order))
+    back = np.argsort(order[:done])
+    return order[:done][back], np.concatenate(parts)[back]

@@ -27,6 +27,7 @@ NGRAMS, CARD, DATA_CHECK = "ngrams.safetensors", "README.md", "data-check.json"
 SELF_TEST = "self-test.json"  # in an exported model
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 MOST_TOKENS = 8192  # of a text: what attention needs grows with the square
+MOST_WINDOWS = 64  # of a text
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Manifest:
     scores: dict[str, Any]
     versions: dict[str, str]
     seconds: float
+    windows: int = 1  # in which a text longer than max_length_tokens is seen, at most
     parity: Mapping[str, float] | None = None  # of the graph with torch
     reference: Mapping[str, Any] | None = None  # of `model.watch`; None in a folder of an older release
     format_version: int = FORMAT_VERSION
@@ -183,6 +185,10 @@ def _check_shapes(manifest: Manifest) -> None:
         raise ValueError("two answers")
     if not 1 <= int(manifest.max_length_tokens) <= MOST_TOKENS or not 0 <= int(manifest.pad_id) < 2**31:
         raise ValueError(f"a text length of 1 to {MOST_TOKENS} tokens")
+    if not 1 <= int(manifest.windows) <= MOST_WINDOWS or (
+        manifest.windows > 1 and manifest.max_length_tokens < 8
+    ):
+        raise ValueError(f"1 to {MOST_WINDOWS} windows of at least 8 tokens")
     for number in (number for number in manifest.blend.values() if not isinstance(number, str)):
         if not math.isfinite(number):
             raise ValueError("plain numbers in the blend")

@@ -21,7 +21,7 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
 from ..core.hardware import inspect_machine, usable_cores
-from ..data.encode import batches, encode, padded, plain_tokenizer
+from ..data.encode import batches, encode, mean_by_text, padded, plain_tokenizer
 from .onnx_file import require_plain_graph
 
 ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faster, four times are slower
@@ -45,6 +45,7 @@ class Graph:
         *,
         sha256: str,
         max_length: int,
+        windows: int,
         pad_id: int,
         reread: Callable[[], bytes],
     ) -> None:
@@ -52,7 +53,7 @@ class Graph:
         self.sha256 = sha256
         self.tokenizer = plain_tokenizer(tokenizer.decode("utf-8"))
         _check_tokenizer(self.tokenizer)
-        self.max_length, self.pad_id = max_length, pad_id
+        self.max_length, self.windows, self.pad_id = max_length, windows, pad_id
         self._reread = reread
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = _open_session(content)
@@ -90,7 +91,8 @@ class Graph:
         return kept / f"logits-{digest.hexdigest()[:32]}.npy"
 
     def _chunk(self, texts: Texts) -> NDArray[np.float32]:
-        tokens = encode(self.tokenizer, texts, max_length=self.max_length)
+        whole = encode(self.tokenizer, texts, max_length=self.max_length, windows=self.windows)
+        tokens, text_of = whole.windows()
         found: NDArray[np.float32] | None = None
         for chosen in batches(
             tokens.lengths, rows_per_batch=ROWS_PER_BATCH, tokens_per_batch=TOKENS_PER_BATCH
@@ -101,7 +103,7 @@ class Graph:
                 found = np.zeros((len(tokens), logits.shape[1]), dtype=np.float32)
             found[chosen] = logits
         assert found is not None
-        return found
+        return mean_by_text(found, text_of, len(texts))
 
 
 def _open_session(content: bytes) -> onnxruntime.InferenceSession:

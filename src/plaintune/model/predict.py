@@ -57,8 +57,8 @@ class Model:
             ngrams = NgramModel.from_bytes(parts[NGRAMS])
             graph = Graph(
                 parts.pop(GRAPH), parts[TOKENIZER],
-                sha256=sha256, max_length=manifest.max_length_tokens, pad_id=manifest.pad_id,
-                reread=lambda: read_part(place, GRAPH, sha256),
+                sha256=sha256, max_length=manifest.max_length_tokens, windows=manifest.windows,
+                pad_id=manifest.pad_id, reread=lambda: read_part(place, GRAPH, sha256),
             )  # fmt: skip
             model = cls(folder, manifest, graph, ngrams)
         except Exception as error:  # onnxruntime and tokenizers raise kinds of their own

@@ -95,7 +95,8 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
 
 def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
     named = ",".join(told["classes"][:MOST_NAMED]) + (",…" if len(told["classes"]) > MOST_NAMED else "")
-    label = f"plaintune label new-texts.csv --answers {shlex.quote(named)}"
+    unlabeled = told["options"].get("unlabeled")
+    label = f"plaintune label {shlex.quote(unlabeled or 'new-texts.csv')} --answers {shlex.quote(named)}"
     if told["task"] != Task.SINGLE:  # `label` asks for one answer a text
         label = "plaintune train more-examples.csv"
     weak = [
@@ -115,10 +116,11 @@ def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
     curve = told["learning_curve"]
     if curve and curve["gain"] >= NOTABLE_GAIN:
         low, high = (100 * end for end in curve["interval"])
+        gain = f"about {100 * curve['gain']:.1f} points ({low:.1f} to {high:.1f})"
+        twice = f"Twice as many examples should bring {gain}, as far as cheap models tell."
         yield Action(
-            "Collect and label more texts",
-            f"Twice as many examples should bring about {100 * curve['gain']:.1f} points "
-            f"({low:.1f} to {high:.1f}), as far as cheap models tell.",
+            "Label 50 of your texts without an answer" if unlabeled else "Collect and label more texts",
+            f"It asks for the most useful ones first. {twice}" if unlabeled else twice,
             label,
             worth=curve["gain"],
         )

@@ -1,0 +1,65 @@
+"""The score of the deployed files on examples held back, beside what it should be compared with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .core.events import Listener, note, warn
+from .core.metrics import score_outputs
+from .data.examples import Examples
+from .data.repeats import Repeats
+from .model.evaluate import Evaluation
+from .model.predict import Model
+from .report.figures import HeldBack
+
+
+def scored_of(held_back: Examples, result: Evaluation, listener: Listener) -> Examples:
+    """The rows that were scored; says so where they are not all."""
+    if len(result.scored) < len(held_back):
+        warn(
+            listener,
+            f"Time was up: the score is of {len(result.scored):,} of the {len(held_back):,} examples held "
+            "back, drawn at random.",
+        )
+    return held_back.take(result.scored)
+
+
+def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[str, Any], HeldBack]:
+    """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
+    headline, fresh = result.headline, held_back.take(result.headline_rows)
+    counted = model.baseline_outputs(fresh.texts)
+    baseline = score_outputs(model.task, fresh.labels, counted, prior=model.prior, groups=fresh.groups)
+    held = HeldBack(
+        model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
+        result.outputs[result.headline_rows], counted, model.prior, model.blend,
+    )  # fmt: skip
+    scores = {
+        "metric": headline.metric,
+        "score": headline.value,
+        "score_interval": list(headline.interval),
+        "rows": headline.rows,
+        "majority_score": headline.majority,
+        "baseline_score": baseline.value,
+        "baseline_interval": list(baseline.interval),
+        **headline.others,
+        **result.details(),
+    }
+    return scores, held
+
+
+def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:
+    """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
+    same = scores["overlap_rows"]
+    if same:
+        note(
+            listener,
+            f"{same:,} test texts are also in the training data; they are left out of the score. "
+            f"With them: {scores['all_rows']['value']:.3f}.",
+        )
+    met = int(np.isin(repeats.test_clusters, repeats.clusters).sum())
+    near = max(0, met - same)
+    if near:
+        note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
+    return {"near_overlap_rows": near}

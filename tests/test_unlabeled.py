@@ -1,0 +1,102 @@
+"""Texts without an answer: answered, learned from, kept where it pays; or worth labelling next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import BAD, GOOD, PLACES, Cli, write_csv
+from plaintune.core.events import Event
+from plaintune.core.settings import Settings
+from plaintune.core.tasks import Task
+from plaintune.learn.self_training import KEPT, NAME, decided
+from plaintune.pipeline import fit
+
+OPENINGS = ["honestly", "well", "to me", "as I said"]
+OTHERS = ["frankly", "as for this one"]
+
+
+def said(sentences: list[str], openings: list[str]) -> list[str]:
+    """The sentences, each in all places after each of the openings."""
+    return [f"{o}, {text} {place}" for o in openings for text in sentences for place in PLACES]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """480 reviews with an answer, 240 without, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("unlabeled")
+    rows = [(text, "positive") for text in said(GOOD, OPENINGS)]
+    rows += [(text, "negative") for text in said(BAD, OPENINGS)]
+    write_csv(folder / "reviews.csv", ["review", "sentiment"], rows)
+    others = [(text,) for text in said(GOOD + BAD, OTHERS)]
+    write_csv(folder / "more.csv", ["review"], others)
+    return folder
+
+
+def fitted(data: Path, backbone: Path, out: Path, **options: Any) -> dict[str, Any]:
+    """The manifest of a model that learned from both files."""
+    settings = Settings(
+        backbone=str(backbone), unlabeled=str(data / "more.csv"), minutes=5,
+        plan=None if "plan" not in options else str(options.pop("plan")),
+    )  # fmt: skip
+    fit(data / "reviews.csv", out=out, settings=settings, **options)
+    manifest: dict[str, Any] = json.loads((out / "manifest.json").read_text())
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def first(data: Path, tiny_backbone: Path) -> dict[str, Any]:
+    return fitted(data, tiny_backbone, data / "first-model")
+
+
+@pytest.mark.slow
+def test_texts_without_an_answer_are_learned_from_and_the_gain_is_told(first: dict[str, Any]) -> None:
+    (choice,) = [choice for choice in first["choices"] if choice["name"] == NAME]
+    assert choice["value"] in KEPT.values()
+    assert choice["reason"].startswith("240 were answered")
+    assert first["data"]["rows"] == 480
+
+
+@pytest.mark.slow
+def test_a_run_stopped_among_texts_without_an_answer_goes_on_to_the_same_model(
+    data: Path, tiny_backbone: Path, first: dict[str, Any]
+) -> None:
+    out = data / "stopped-model"
+
+    def stop(event: Event) -> None:
+        if event.message.startswith("Counting words in them"):
+            raise KeyboardInterrupt
+
+    plan = data / "first-model"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(data, tiny_backbone, out, plan=plan, listener=stop)
+    heard: list[str] = []
+    manifest = fitted(data, tiny_backbone, out, plan=plan, listener=lambda event: heard.append(event.message))
+    assert any("Going on with an unfinished run" in text for text in heard)
+    assert manifest["scores"]["score"] == first["scores"]["score"]
+    assert manifest["blend"] == first["blend"]
+
+
+def test_a_file_without_answers_that_is_not_there_is_an_error_in_two_lines(
+    cli: Cli, data: Path, tiny_backbone: Path
+) -> None:
+    done = cli("train", "reviews.csv", "--unlabeled", "mor.csv", "--out", "none-model", cwd=data)
+    assert done.returncode == 2
+    assert "mor.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (data / "none-model").exists()
+
+
+def test_a_guess_counts_as_far_as_it_is_sure() -> None:
+    labels, weights = decided(Task.SINGLE, np.array([[0.9, 0.1], [0.45, 0.55]], dtype=np.float32))
+    assert labels.tolist() == [0, 1]
+    assert weights == pytest.approx([0.8, 0.1], abs=1e-6)
+    labels, weights = decided(Task.MULTI, np.array([[0.9, 0.2]], dtype=np.float32))
+    assert labels.tolist() == [[1, 0]]
+    assert weights == pytest.approx([0.7], abs=1e-6)
+    labels, weights = decided(Task.NUMBER, np.array([[1.5]], dtype=np.float32))
+    assert (labels.tolist(), weights.tolist()) == ([1.5], [1.0])
