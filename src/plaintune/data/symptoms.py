@@ -16,7 +16,8 @@ from .examples import Examples
 from .finding import MEND, Finding, Severity, found, share
 from .private import private_parts
 
-LONG_WORDS = 200  # about 256 tokens
+LONG_WORDS = 200  # about 256 tokens: a window of the network
+WINDOWS = 4  # at most, that it reads of a text
 CAPITALS_SHARE, LOOKED_AT_CHARACTERS = 0.7, 400
 LANGUAGE_WORDS, LANGUAGE_SURE = 6, 0.9
 ENGLISH_SHARE = 0.12  # of the words of an English text, at least, are these
@@ -191,8 +192,8 @@ SYMPTOMS = (
     Symptom(
         "very_long", Severity.LOW, _is_long,
         f"are longer than {LONG_WORDS} words",
-        "The network sees the beginning and the end of a long text; the counted words are of all of it.",
-        "--max-length 512 shows it more, at about twice the time",
+        "The network reads a long text in windows, four at most, spread over it; the counted words are of all.",
+        "Nothing need be done; where only a part of the text decides, keep that part alone",
     ),
     Symptom(
         "capitals", Severity.LOW, _shouts,
@@ -233,8 +234,8 @@ def _finding(symptom: Symptom, positions: list[int], kinds: dict[str, int], exam
     if kinds:
         what += f": {', '.join(f'{name} {count:,}' for name, count in kinds.items())}"
     if symptom.kind == "very_long":
-        words = sum(len(examples.texts[at].split()) for at in positions)
-        values["seen_share"] = round(LONG_WORDS * len(positions) / words, 3)
+        words = [len(examples.texts[at].split()) for at in positions]
+        values["seen_share"] = round(sum(min(one, WINDOWS * LONG_WORDS) for one in words) / sum(words), 3)
         what += f"; of these the model sees about {values['seen_share']:.0%}"
     return found(
         symptom.kind, symptom.severity, positions, examples,
