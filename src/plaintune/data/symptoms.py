@@ -192,7 +192,7 @@ SYMPTOMS = (
     Symptom(
         "very_long", Severity.LOW, _is_long,
         f"are longer than {LONG_WORDS} words",
-        "The network reads a long text in windows, four at most, spread over it; the counted words are of all.",
+        "The network reads a long text in up to four windows, spread over it; the counted words are of all.",
         "Nothing need be done; where only a part of the text decides, keep that part alone",
     ),
     Symptom(
