@@ -5,8 +5,8 @@ linear model of what is said gives each word its pull, as in LIME (Ribeiro et al
 questions. A word that another repeats shows when both are gone, one that needs a neighbour when both stay.
 
 Of a longer text, a pull is the mean of what it loses without the word and what the word says alone. Counted
-words are asked of the whole text, the network of stretches of a few words, so that the cost grows with the text
-and not with its square (docs/experiments.md has what that costs in faithfulness).
+words are asked of the whole text, the network of stretches of a few words, so that the cost grows with the
+text and not with its square (docs/experiments.md has what that costs in faithfulness).
 """
 
 from __future__ import annotations
