@@ -143,7 +143,7 @@ def plausible_curves(
 ) -> NDArray[np.float64]:
     """Curves drawn by how well they fit the points, over a grid of bends, slopes and rests. (draws, 3)."""
     size, error, spread = np.array(points).T
-    last = float(error[size == size.max()].mean())
+    last = min(guess, float(error[size == size.max()].mean()))
     bend, slope, part = (one.ravel() for one in np.meshgrid(BENDS, SLOPES, LEFT_OVER, indexing="ij"))
     grid = np.stack([bend, slope, part * last], axis=1)
     surprise = ((slope - USUAL_SLOPE) / SLOPE_SPREAD) ** 2 / 2
