@@ -8,61 +8,58 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import Results, code_version, load_set, parser, print_table, sample, say
+from common import CACHE, Results, code_version, load_set, parser, print_table, sample, say
 
 if TYPE_CHECKING:
-    from plaintune.learn.evidence import Evidence
-    from plaintune.learn.learner import Learner
+    from numpy.typing import NDArray
+
+    from plaintune.data.examples import Examples
 
 SETS = ("trec-coarse", "banking77", "imdb")
 SIZES = (500, 1000, 2000)
+MOST_ROWS = 8_000  # of a set
 DRAWS = 3  # of the added rows, whose mean is what really happens
 
 
 @cache
-def learner() -> Learner:
-    """The pre-trained model, ready to read."""
+def known(name: str, data: Path) -> tuple[Examples, NDArray[np.int64], NDArray[np.float32]]:
+    """At most `MOST_ROWS` rows of a set: examples, groups, and what the pre-trained model makes of them."""
     from plaintune.core.events import silent
     from plaintune.core.settings import Settings
+    from plaintune.data.read import read_examples
+    from plaintune.learn.evidence import read_with
     from plaintune.learn.learner import prepare
 
-    return prepare(Settings(), silent)
-
-
-@cache
-def known(name: str, data: Path) -> Evidence:
-    """What cheap models say of all rows of a set, of at most 10,000."""
-    from plaintune.core.events import silent
-    from plaintune.data.read import read_examples
-    from plaintune.learn import evidence
-
-    say(f"reading {name}")
-    evidence.AUDIT_ROWS = 10_000
-    whole = sample(load_set(name, data), evidence.AUDIT_ROWS, seed=0)
+    whole = sample(load_set(name, data), MOST_ROWS, seed=0)
     examples = read_examples(list(whole.texts), list(whole.labels), keep_lone=True)
-    return evidence.gather(examples, whole.groups, learner(), seed=0, listener=silent)
+    kept = CACHE / f"features-{Path(name).name}-{len(whole)}.npy"  # reading takes minutes, the rest seconds
+    if not kept.exists():
+        say(f"reading {name}")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, read_with(prepare(Settings(), silent), examples))
+    return examples, whole.groups, np.load(kept)
 
 
 def measure(name: str, rows: int, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The promise from ``rows`` rows and what really happened, in accuracy."""
-    from plaintune.core.events import silent
     from plaintune.learn.curve import error_of, learning_curve
-    from plaintune.learn.evidence import gather
+    from plaintune.learn.evidence import ask
 
-    whole = known(name, options.data)
-    order = np.random.default_rng(seed).permutation(len(whole.labels))
+    examples, groups, features = known(name, options.data)
+    order = np.random.default_rng(seed).permutation(len(examples))
     had, others = order[:rows], order[rows:]
-    mine, clusters = whole.examples.take(had), whole.clusters[had]
-    seen = gather(mine, clusters, learner(), seed=seed, listener=silent)
+    seen = ask(examples.take(had), had, groups[had], features[had], seed=seed)
     curve = learning_curve(seen, rows=rows, seed=seed)
     if curve is None:
         sys.exit(f"{name}: {rows} rows are too few for a learning curve.")
+    whole = replace(seen, examples=examples, clusters=groups, features=features)
     rng = np.random.default_rng(seed + 1000)
     gains = []
     for _ in range(DRAWS):

@@ -77,16 +77,20 @@ def main() -> None:
                 table.append([name, way, found["problem"], "", "", ""])
                 continue
             near.append(abs(found["took_minutes"] / found["quoted_minutes"] - 1) <= NEAR)
-            narrow = found["high"] - found["low"] <= WIDEST + 1e-9
-            within.append(found["low"] <= found["reached"] <= found["high"])
+            said = "none"
+            if found["low"] is not None:
+                narrow = found["high"] - found["low"] <= WIDEST + 1e-9
+                within.append(found["low"] <= found["reached"] <= found["high"])
+                said = f"{found['low']:.1%} to {found['high']:.1%}{'' if narrow else ' (wide)'}"
             table.append([
                 name, f"{way} ({found['asked_minutes']})", f"{found['quoted_minutes']:.1f}",
                 f"{found['took_minutes']:.1f}",
-                f"{found['low']:.1%} to {found['high']:.1%}{'' if narrow else ' (wide)'}",
+                said,
                 f"{found['reached']:.1%}",
             ])  # fmt: skip
     print_table(("data", "way (--minutes)", "quoted, min", "took, min", "quoted score", "reached"), table)
-    print(f"\nTime within a quarter: {np.sum(near):.0f} of {len(near)}; score within: {np.sum(within):.0f}.")
+    print(f"\nTime within a quarter: {np.sum(near):.0f} of {len(near)}; ", end="")
+    print(f"score within what was said: {np.sum(within):.0f} of {len(within)}.")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from conftest import Cli, write_csv
 from plaintune.core.metrics import softmax
 from plaintune.core.tasks import Task
 from plaintune.data.finding import DataCheck
-from plaintune.learn.curve import _plausible_curves
+from plaintune.learn.curve import LearningCurve, plausible_curves
 from plaintune.learn.suspects import find_suspects
 from plaintune.learn.verdict import Measured, Verdict, judge
 
@@ -155,19 +156,28 @@ def test_suspicion_follows_from_probability_and_noise() -> None:
     assert suspects.chance[50] == 0.0
 
 
-def test_the_learning_curve_draws_a_power_law_on() -> None:
+def drawn_on(truth: Callable[[float], float], *, guess: float, rows: int) -> LearningCurve:
+    """The curve from noisy errors at a few sizes up to ``rows``."""
     rng = np.random.default_rng(0)
     points = [
-        (size, float(2.0 * size**-0.4 + rng.normal(0, 0.003)), 0.003)
-        for size in (250, 500, 1000, 2000)
+        (size, truth(size) + rng.normal(0, 0.005), 0.005)
+        for size in (rows // 8, rows // 4, rows // 2, rows)
         for _ in "abc"
     ]
-    curves = _plausible_curves(points, rng)
-    scale, slope, rest = curves.T
-    promised = scale * 4000**-slope + rest
-    truth = 2.0 * 4000**-0.4
+    return LearningCurve((), (), 0.0, (0.0, 0.0), rows, guess, plausible_curves(points, guess, rng))
+
+
+def test_the_learning_curve_draws_a_power_law_on() -> None:
+    curve = drawn_on(lambda n: 2.0 * n**-0.4, guess=0.5, rows=2000)
+    promised, truth = curve.error_at(4000), 2.0 * 4000**-0.4
     assert np.quantile(promised, 0.02) < truth < np.quantile(promised, 0.98)
     assert abs(np.median(promised) - truth) < 0.01
+
+
+def test_with_few_rows_of_each_answer_the_steepest_part_is_still_to_come() -> None:
+    curve = drawn_on(lambda n: 0.98 / (1 + n / 150), guess=0.98, rows=300)
+    gained = curve.error_at(300) - curve.error_at(600)
+    assert np.median(gained) == pytest.approx(0.98 / 3 - 0.98 / 5, abs=0.02)  # a power law says 0.08
 
 
 @pytest.mark.parametrize("goal", ["0", "1.5"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_exact_and_normalised_copies_are_counted_apart() -> None:
     assert duplicate is not None
     assert (duplicate.rows, duplicate.values["exact"], duplicate.values["normalised"]) == (2, 1, 1)
     assert duplicate.lines == (101, 102)
+    assert [text.split(")")[0] for text in duplicate.shown] == ["(like row 1", "(like row 2"]
 
 
 def test_a_text_with_one_word_changed_is_a_near_copy() -> None:
@@ -144,6 +146,14 @@ def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
     column = pt.check(source, label="answer", models=False).of("telling_column")
     assert column is not None
     assert column.values == {"column": "queue", "score": 1.0}
+
+
+def test_the_finer_answer_of_a_coarse_one_is_no_leak(tmp_path: Path) -> None:
+    lines = [f"{answer[:4].upper()}:{text.split()[0]} {text}" for text, answer in plain_rows(200)]
+    (tmp_path / "questions.label").write_text("\n".join(lines))
+    found = pt.check(tmp_path / "questions.label", label="coarse", models=False)
+    assert found.rows == 200
+    assert "telling_column" not in kinds(found)
 
 
 def test_a_column_without_news_is_not_told(tmp_path: Path) -> None:
@@ -243,6 +253,27 @@ def test_private_data_never_stand_in_the_json_or_the_shown_examples() -> None:
 def test_short_slang_and_codes_are_not_taken_for_another_language() -> None:
     for text in ("ok lar joking wif u oni", "qx7 zz9 kk2 p0o w3e rty 8uj", "Yup", "pls call asap thx"):
         assert foreign_language(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["هذا فيلم رائع جدا", "这部电影非常好看我很喜欢", "映画はとても面白かったです", "Αυτό είναι καλό"]
+)
+def test_a_few_words_in_another_script_are_another_language_and_not_one_word(text: str) -> None:
+    found = check([*plain_rows(60), [text, "billing"]])
+    language = found.of("language")
+    assert language is not None
+    assert language.lines == (61,)
+    assert found.of("very_short") is None
+
+
+def test_half_characters_from_json_are_marked_and_not_fatal(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"{text} \ud83d", "answer": answer}) for text, answer in plain_rows(60)]
+    (tmp_path / "tweets.jsonl").write_text("\n".join(lines))
+    found = pt.check(tmp_path / "tweets.jsonl", models=False)
+    control = found.of("control")
+    assert control is not None
+    assert control.rows == 60
+    assert pt.check([f"a \ud83d\ude00 {n}" for n in range(60)], ["a", "b"] * 30, models=False).rows == 60
 
 
 def test_rows_that_cannot_be_used_are_counted_and_not_fatal(tmp_path: Path) -> None:
@@ -373,6 +404,23 @@ def test_the_command_reads_well_in_80_columns_and_gives_json(cli: Cli, tmp_path:
     assert {"kind", "rows", "examples", "severity", "done"} <= set(found["findings"][0])
     order = [finding["severity"] for finding in found["findings"]]
     assert order == sorted(order, key=["high", "medium", "low"].index)
+
+
+def test_what_to_type_names_the_data_and_what_was_said_of_them(cli: Cli, tmp_path: Path) -> None:
+    rows = [[f"<b>{text}</b>", answer, answer] for text, answer in plain_rows(60)]
+    written(tmp_path / "my mail.csv", rows, header=("body", "answer", "team"))
+    told = cli("check", "my mail.csv", "--label", "team", "--quick", cwd=tmp_path)
+    joined = " ".join(told.stdout.split())
+    assert "`plaintune check 'my mail.csv' --label team --fix cleaned.csv` writes a mended copy" in joined
+
+
+def test_nothing_in_the_data_steers_the_terminal(cli: Cli, tmp_path: Path) -> None:
+    rows = [[f"\x1b[2J{text}", f"\x1b]0;owned\x07{answer}"] for text, answer in plain_rows(60)]
+    written(tmp_path / "mail.csv", rows)
+    done = cli("check", "mail.csv", "--quick", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "owned" in done.stdout
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", done.stdout + done.stderr)
 
 
 def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ def ragged(folder: Path) -> None:
     (folder / "data.csv").write_text("\n".join(lines))
 
 
+def two_tables(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "data.zip", "w") as archive:
+        for name in ("a.csv", "b.csv"):
+            archive.writestr(name, "review,sentiment\ngood,yes\nbad,no\n")
+
+
 CASES: list[tuple[str, Callable[[Path], None], str, tuple[str, ...]]] = [
     ("no_such_file", a_csv(review_rows()), "dta.csv", ("dta.csv", "data.csv")),
     ("an_empty_file", bytes_in("data.csv", b""), "data.csv", ("empty",)),
@@ -85,6 +92,8 @@ CASES: list[tuple[str, Callable[[Path], None], str, tuple[str, ...]]] = [
     ("a_folder_without_files", lambda folder: (folder / "data").mkdir(), "data", ()),
     ("a_corrupt_parquet", parquet_cut_short, "data.parquet", ("data.parquet",)),
     ("a_corrupt_excel", bytes_in("data.xlsx", b"PK\x03\x04" + b"junk" * 50), "data.xlsx", ("data.xlsx",)),
+    ("a_file_of_zeros", bytes_in("data.csv", bytes(5000)), "data.csv", ("data.csv is a binary file",)),
+    ("an_archive_of_two_tables", two_tables, "data.zip", ("data.zip holds", "a.csv, b.csv", "Unpack it")),
     ("a_corrupt_zip", bytes_in("data.zip", b"PK\x03\x04" + b"junk" * 50), "data.zip", ("data.zip",)),
     (
         "a_corrupt_gzip",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from conftest import Cli
 from plaintune.core.errors import UserError
-from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, explain
+from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, _short, _units, explain
 from plaintune.model.predict import Model
 
 Trained = tuple[Path, dict[str, Any]]
@@ -23,6 +25,14 @@ def model(trained: Trained) -> Model:
     return Model.load(trained[0])
 
 
+def test_half_a_character_is_answered_and_explained(model: Model) -> None:
+    halved = "The music was wonderful \ud83d indeed"
+    assert model.predict(halved)[0].answer == model.predict("The music was wonderful \ufffd indeed")[0].answer
+    assert "".join(piece.text for piece in explain(model, halved).pieces) == halved.replace(
+        "\ud83d", "\ufffd"
+    )
+
+
 def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
     for text in (TEXT, "", "?!", TEXT * 30, "word " * (2 * MOST_UNITS)):
         found = explain(model, text)
@@ -31,15 +41,26 @@ def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
         assert sum(piece.weight != 0 for piece in found.pieces) <= MOST_UNITS
 
 
-def test_a_word_left_out_moves_the_log_odds_by_its_weight(model: Model) -> None:
-    found = explain(model, TEXT)
-    word = found.strongest[0]
-    before, after = (
-        np.array([prediction.probabilities[found.answer]])
-        for prediction in model.predict([TEXT, TEXT[: word.start] + TEXT[word.end :]])
+def test_two_words_that_say_the_same_are_both_found() -> None:
+    text = "we loved the play , a delightful evening in town"
+    units = _units(text)
+
+    def ask(texts: Sequence[str]) -> NDArray[np.float64]:  # leaving one of the two out changes nothing
+        return np.array([3.0 * ("loved" in text or "delightful" in text) for text in texts])
+
+    weights = _short(text, units, ask)
+    words = [text[start:end] for start, end in units]
+    assert {words[at] for at in np.argsort(-weights)[:2]} == {"loved", "delightful"}
+    assert sorted(weights)[-2] > 4 * sorted(weights)[-3]
+
+
+def test_words_that_add_up_get_what_they_add() -> None:
+    text = "not good but not bad"
+    worth = {"not": -1.0, "good": 2.0, "but": 0.5, "bad": -2.0}
+    weights = _short(
+        text, _units(text), lambda texts: np.array([sum(map(worth.get, t.split())) for t in texts])
     )
-    moved = np.log(before / (1 - before)) - np.log(after / (1 - after))
-    assert moved[0] == pytest.approx(word.weight, abs=1e-3)
+    assert weights == pytest.approx([-1.0, 2.0, 0.5, -1.0, -2.0], abs=0.1)
 
 
 def test_what_speaks_for_one_of_two_answers_speaks_against_the_other(model: Model) -> None:

@@ -18,10 +18,11 @@ from plaintune.core.errors import UserError
 from plaintune.core.metrics import gain_over
 from plaintune.core.tasks import Task
 from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
-from plaintune.data.finding import DataCheck
+from plaintune.data.finding import DataCheck, Finding, Severity
 from plaintune.data.read import read_examples
 from plaintune.report.contents import Doubt, Told, contents
 from plaintune.report.figures import HeldBack, by_class, by_confidence, confusion
+from plaintune.report.outcome import outcome
 from plaintune.report.page import render_page
 
 TEXTS = np.dtypes.StringDType()
@@ -118,6 +119,37 @@ def test_where_time_was_short_a_rented_gpu_is_named_with_its_price() -> None:
     assert rent["command"] == "plaintune train 'my mail.csv' --on cloud"
     assert "T4 would do all of it in about 9 minutes, for about $0.03 (prices of 2026-11-24)" in rent["why"]
     assert "Rent a GPU" not in {a["title"] for a in contents(told_of(held, choices=short))["actions"]}
+
+
+def test_a_run_cut_short_by_time_is_not_told_that_two_minutes_are_enough() -> None:
+    scores = {"score_interval": [0.9, 0.95], "majority_score": 0.5}
+    gain = {"value": 0.001, "interval": [-0.01, 0.01]}
+    check = DataCheck("mail.csv", 10, ())
+    said = {
+        hurried: outcome(Task.SINGLE, scores, gain, check, hurried=hurried)[1] for hurried in (True, False)
+    }
+    assert "--minutes 2" in said[False]
+    assert "--minutes 2" not in said[True]
+    assert "less time than these data need" in said[True]
+
+
+def test_a_training_and_a_sweep_of_a_few_steps_are_no_pictures(mixed_up: HeldBack) -> None:
+    def page(points: int) -> str:
+        seen = [(float(at), 0.5, 0.5) for at in range(points)]
+        history = {"seen": seen, "steps": points, "steps_per_pass": 10}
+        rates = [10.0 ** (at - points) for at in range(points)]
+        sweep = {"rates": rates, "losses": [1.0] * points, "pick": rates[0], "reason": "so"}
+        return render_page(contents(told_of(mixed_up, history=history, sweep=sweep)))
+
+    for picture in ("picture-history", "picture-sweep"):
+        assert picture in page(20)
+        assert picture not in page(3)
+
+
+def test_findings_are_shown_with_their_lines(mixed_up: HeldBack) -> None:
+    finding = Finding("markup", Severity.LOW, 9, "9 texts hold markup.", "Why.", "Kept.", lines=(3, 14, 15))
+    page = render_page(contents(told_of(mixed_up, check=DataCheck("my mail.csv", 30, (finding,)))))
+    assert "Lines 3, 14, 15, …" in page
 
 
 def test_data_from_python_get_actions_in_python(mixed_up: HeldBack) -> None:

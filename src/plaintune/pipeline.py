@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import shlex
 import shutil
 import time
 from collections.abc import Iterable
@@ -23,7 +22,7 @@ from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.features import text_hashes
 from .core.files import write_text
-from .core.settings import PLAN, Settings
+from .core.settings import PLAN, Settings, command_line
 from .data.check import check_examples
 from .data.corrections import corrected, merged, read_corrections
 from .data.describe import describe
@@ -205,6 +204,7 @@ def check_up(
 
         clusters = rows_that_belong_together(examples, repeats.clusters)
         found = audit(found, examples, clusters, settings, goal=goal, listener=listener)
+    found = found.typed_as(_check_line(examples, settings, fix="cleaned.csv"))
     if fix is None:
         return found
     fixed = write_fixed(source, examples, fix, replace_existing=replace_existing, listener=listener)
@@ -237,11 +237,18 @@ def short_check(
         more = len(found.findings) - len(told[:MOST_TOLD])
         other = "more " if told else ""
         also = f"{more:,} {other}finding{'s' if more > 1 else ''} about the data. " if more else ""
-        understood = examples.understood
-        typed = f"plaintune check {shlex.quote(understood.source)}"
-        command = "plaintune.check(…)" if understood.format == "Python" else typed
-        note(listener, f"{also}All of them, and what to do: {command}")
-    return found
+        note(listener, f"{also}All of them, and what to do: {_check_line(examples, settings)}")
+    return found.typed_as(_check_line(examples, settings, fix="cleaned.csv"))
+
+
+def _check_line(examples: Examples, settings: Settings, **options: str) -> str:
+    """What to type for the whole check-up of the same data."""
+    understood = examples.understood
+    if understood.format == "Python":
+        return (
+            f"plaintune.check({', '.join(['…', *(f'{name}={value!r}' for name, value in options.items())])})"
+        )
+    return command_line("check", understood.source, {**settings.about_data(), **options})
 
 
 def read(

@@ -64,6 +64,7 @@ def cheap_curve(
         "gain": curve.gain,
         "interval": list(curve.gain_interval),
         "rows": curve.rows,
+        "reached": 1 - float(np.median(curve.error_at(curve.rows))),
         "percent": examples.task is not Task.MULTI,
     }
 

@@ -57,9 +57,14 @@ class OutputExists(UserError):
     """The output is there already; a face may ask before it replaces it."""
 
 
+def printable(text: str) -> str:
+    """``text`` with line breaks and control characters as spaces: nothing in data may steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
 def one_line(text: str) -> str:
-    """``text`` with line breaks and control characters as spaces, for a message of one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """``text`` as `printable`, with single spaces, for a message of one line."""
+    return " ".join(printable(text).split())
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -24,6 +24,7 @@ HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 LINE_BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 NOT_A_WORD = re.compile(r"[^\w]+")
+HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 MAX_WORD_CHARACTERS = 64  # longer runs (base64, keys) are cut: their middle says nothing
 
 
@@ -42,6 +43,14 @@ class HashedTexts:
     start: NDArray[np.int64]  # (rows + 1,)
     hashes: NDArray[np.uint64]  # (entries,)
     counts: NDArray[np.int64]  # (entries,) how often the n-gram stands in the text
+
+
+def whole_characters(text: str) -> str:
+    """``text`` that can be written as UTF-8: halves of a character, which JSON and Python let pass (a lone
+    surrogate), are joined with their other half or become the mark of a lost one."""
+    if text.isascii() or not HALF_CHARACTER.search(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def normalised(text: str) -> str:

@@ -39,6 +39,8 @@ class Beside:
 def columns_beside(source: Any, examples: Examples) -> Beside:
     """The columns of a table that are neither text nor answer; none where ``source`` is no single table."""
     table = table_of(source)
+    if table is not None and table.format == "label-text lines":
+        return Beside({})  # its other column is the same answer, coarser or finer
     used = {*examples.understood.text_columns, *examples.understood.label_columns}
     names = [] if table is None else [name for name in table.columns if name not in used]
     if table is None or not names:

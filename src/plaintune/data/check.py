@@ -17,7 +17,7 @@ from .finding import DataCheck, Finding, Severity, share, worst_first
 from .label_check import label_findings
 from .leaks import leak_findings
 from .repeats import Repeats, overlap_finding, repeat_findings
-from .symptoms import MEND, text_findings
+from .symptoms import WRITES_A_COPY, text_findings
 
 UNREADABLE = 0.01  # of the rows
 WESTERN = ("Windows-1252", "Latin-1")
@@ -88,7 +88,7 @@ def reading_findings(examples: Examples) -> list[Finding]:
                 f"{'are' if odd.count > 1 else 'is'} not UTF-8.",
                 "Files put together from several programs often are; read as one, accents are lost.",
                 "They were read as Western European text, each accent kept. "
-                f"{MEND}, all in UTF-8.",
+                f"{WRITES_A_COPY}, all in UTF-8.",
                 lines=odd.first,
             )
         )  # fmt: skip

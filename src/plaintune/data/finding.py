@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +15,7 @@ from .examples import Examples
 from .private import masked
 
 EXAMPLES_SHOWN, EXCERPT_CHARACTERS = 5, 160
+MEND = "`plaintune check DATA --fix cleaned.csv`"
 
 
 class Severity(StrEnum):
@@ -66,6 +67,13 @@ class DataCheck:
     measured: Mapping[str, Any] | None = None  # what the verdict rests on
     fixed: Mapping[str, Any] | None = None  # files written and what they hold, where a fix was asked for
 
+    def typed_as(self, command: str) -> DataCheck:
+        """The same with ``command`` where findings say what to type."""
+        told = [
+            replace(finding, done=finding.done.replace(MEND, f"`{command}`")) for finding in self.findings
+        ]
+        return replace(self, findings=tuple(told))
+
     def of(self, kind: str) -> Finding | None:
         """The finding called ``kind``, if there is one."""
         return next((finding for finding in self.findings if finding.kind == kind), None)
@@ -97,16 +105,22 @@ def found(
     done: str,
     values: Mapping[str, Any] | None = None,
     rows: int | None = None,
+    like: NDArray[np.int64] | None = None,
 ) -> Finding:
     """A finding about the examples at ``positions``, the first of them shown, private data masked.
 
-    ``rows`` is how many it concerns, where that is not the number of positions.
+    ``rows`` is how many it concerns, where that is not the number of positions; ``like`` the position of the
+    example that each of them repeats.
     """
     first = [int(position) for position in positions[:EXAMPLES_SHOWN]]
+    shown = [_excerpt(examples.texts[position]) for position in first]
+    if like is not None:
+        word = examples.understood.counted_in
+        shown = [f"(like {word} {examples.rows[at]}) {text}" for at, text in zip(like, shown, strict=False)]
     return Finding(
         kind, severity, len(positions) if rows is None else rows, what, why, done,
         lines=tuple(int(examples.rows[position]) for position in first),
-        shown=tuple(_excerpt(examples.texts[position]) for position in first),
+        shown=tuple(shown),
         values=values or {},
     )  # fmt: skip
 

@@ -37,8 +37,11 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def open_folder(folder: Path) -> Parts:
-    """The parts of the data in ``folder``; UserError where its layout is none that we know."""
+def open_folder(folder: Path, *, lasting: bool = True) -> Parts:
+    """The parts of the data in ``folder``; UserError where its layout is none that we know.
+
+    One that was unpacked for the moment is not ``lasting``: nobody is sent to look into it.
+    """
     folders, tables = _folders(folder), _tables(folder)
     while len(folders) == 1 and not tables and not TRAIN.search(folders[0].name.lower()):
         inner = folders[0]
@@ -49,7 +52,7 @@ def open_folder(folder: Path) -> Parts:
     if len(train_folders) == 1:
         return _train_and_test_folders(folder, train_folders[0], folders)
     if tables:
-        return _train_and_test_tables(folder, tables)
+        return _train_and_test_tables(folder, tables, lasting=lasting)
     if folders:
         return Parts(_class_folders(folder), unlabeled=_unlabeled(folder), notes=_ignored_beside(folder))
     if any(_visible(folder)):
@@ -74,7 +77,7 @@ def _train_and_test_folders(folder: Path, train: Path, folders: list[Path]) -> P
     )
 
 
-def _train_and_test_tables(folder: Path, tables: list[Path]) -> Parts:
+def _train_and_test_tables(folder: Path, tables: list[Path], *, lasting: bool) -> Parts:
     trains = [path for path in tables if TRAIN.search(_stem(path))]
     tests = [path for path in tables if TEST.search(_stem(path))]
     others = [path for path in tables if OTHER_PART.search(_stem(path))]
@@ -83,9 +86,10 @@ def _train_and_test_tables(folder: Path, tables: list[Path]) -> Parts:
     unknown = len(tables) - len(trains) - len(tests) - len(others)
     if len(trains) != 1 or len(tests) > 1 or unknown:
         names = ", ".join(path.name for path in tables[:10])
+        one = f"Give one of them: {tables[0]}" if lasting else "Unpack it and give one of them"
         raise UserError(
             f"{folder.name} holds several tables: {names}.",
-            f"Give one of them: {tables[0]}, or call them train.csv and test.csv",
+            f"{one}, or call them train.csv and test.csv",
         )
     notes = (f"Not used: {', '.join(path.name for path in others)}.",) if others else ()
     return Parts(open_table(trains[0]), open_table(tests[0]) if tests else None, notes=notes)

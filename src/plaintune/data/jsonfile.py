@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
+from ..core.features import whole_characters
 from .encoding import damage_told, open_text
 from .table import Row, Table, as_text
 
@@ -55,14 +56,14 @@ def _json_lines(path: Path, encoding: str) -> Table:
                 if line.strip():
                     yield number, _parsed(line)
 
-    columns = _keys(value for _, value in islice(objects(), KEYS_FROM))
-    if not columns:
+    keys = _keys(value for _, value in islice(objects(), KEYS_FROM))
+    if not keys:
         raise _no_objects(path)
     return Table(
         source=path.name,
         format="JSON lines",
-        columns=columns,
-        read=lambda: (_row(number, value, columns) for number, value in objects()),
+        columns=tuple(map(whole_characters, keys)),
+        read=lambda: (_row(number, value, keys) for number, value in objects()),
         encoding=encoding,
         counted_in="line",
     )
@@ -78,14 +79,14 @@ def _json(path: Path, encoding: str) -> Table:
             f"{path.name} is not valid JSON{where}.", "Save it again as JSON, JSON lines or CSV."
         ) from error
     objects = _objects_in(whole)
-    columns = _keys(iter(objects))
-    if not columns:
+    keys = _keys(iter(objects))
+    if not keys:
         raise _no_objects(path)
     return Table(
         source=path.name,
         format="JSON",
-        columns=columns,
-        read=lambda: (_row(number, value, columns) for number, value in enumerate(objects, start=1)),
+        columns=tuple(map(whole_characters, keys)),
+        read=lambda: (_row(number, value, keys) for number, value in enumerate(objects, start=1)),
         encoding=encoding,
     )
 
@@ -113,10 +114,10 @@ def _keys(objects: Iterator[Any]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _row(number: int, value: Any, columns: tuple[str, ...]) -> Row:
+def _row(number: int, value: Any, keys: tuple[str, ...]) -> Row:
     if not isinstance(value, dict):
-        return Row(number, [""] * len(columns), "not a JSON object")
-    return Row(number, [as_text(value.get(name)) for name in columns], record=value)
+        return Row(number, [""] * len(keys), "not a JSON object")
+    return Row(number, [as_text(value.get(name)) for name in keys], record=value)
 
 
 def _no_objects(path: Path) -> UserError:

@@ -12,7 +12,7 @@ from ..core.metrics import is_uneven
 from ..core.tasks import Task
 from .describe import some
 from .examples import Examples
-from .finding import Finding, Severity, found, share
+from .finding import MEND, Finding, Severity, found, share
 
 FEWEST_TO_LEARN = 8
 FEWEST_TO_MEASURE = 50  # with a fifth of them to score on, one class's share right is known to ± 30 points
@@ -96,7 +96,7 @@ def _spelling(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
         what=f"{len(merges)} answer{'s look' if len(merges) > 1 else ' looks'} like another spelling of one: "
         f"{some(pairs)}.",
         why="The model would learn two spellings as two answers, and be counted wrong for mixing them up.",
-        done="To merge them: `plaintune check DATA --fix cleaned.csv`.",
+        done=f"To merge them: {MEND}.",
         values={"merges": merges},
     )  # fmt: skip
 

@@ -104,7 +104,7 @@ def _read_path(path: Path, request: _Request) -> Examples:
         return _read_parts(open_folder(path), request)
     if is_archive(path):
         with unpacked(path, listener=request.listener) as folder:
-            return _read_parts(open_folder(folder), request)
+            return _read_parts(open_folder(folder, lasting=False), request)
     return _read_table(open_table(path), request)
 
 

@@ -12,7 +12,7 @@ from ..core.events import Listener, silent, stage
 from ..core.features import text_hashes
 from .duplicates import text_clusters
 from .examples import TEXT_DTYPE, Examples
-from .finding import Finding, Severity, found, share
+from .finding import MEND, Finding, Severity, found, share
 
 MANY = 0.02  # of all texts
 
@@ -54,19 +54,19 @@ def repeat_findings(examples: Examples, repeats: Repeats) -> list[Finding]:
         findings.append(
             found(
                 "duplicate", Severity.MEDIUM if len(copies) > MANY * len(examples) else Severity.LOW,
-                copies, examples,
+                copies, examples, like=first_ones(repeats.hashes)[copies],
                 what=f"{share(len(copies), len(examples))} repeat an earlier one: {exact:,} letter by "
                 f"letter, {len(copies) - exact:,} but for case, marks or spaces.",
                 why="A text that is both learned and tested makes the score better than the model is.",
                 done="Copies stay on one side of every split, so the score is honest; "
-                "`plaintune check DATA --fix cleaned.csv` leaves out those with the same answer.",
+                f"{MEND} leaves out those with the same answer.",
                 values={"exact": exact, "normalised": len(copies) - exact},
             )
         )  # fmt: skip
     if len(near):
         findings.append(
             found(
-                "near_duplicate", Severity.LOW, near, examples,
+                "near_duplicate", Severity.LOW, near, examples, like=first_ones(repeats.clusters)[near],
                 what=f"{share(len(near), len(examples))} nearly repeat an earlier one "
                 "(four fifths of their word pairs are shared).",
                 why="They are not new evidence, and would flatter the score if they stood on both sides.",
@@ -98,5 +98,10 @@ def overlap_finding(test: Examples, repeats: Repeats) -> Finding | None:
 
 def later_copies(codes: NDArray[Any]) -> NDArray[np.int64]:
     """Positions whose value stood before."""
-    _, first = np.unique(codes, return_index=True)
-    return np.setdiff1d(np.arange(len(codes)), first)
+    return np.flatnonzero(first_ones(codes) < np.arange(len(codes)))
+
+
+def first_ones(codes: NDArray[Any]) -> NDArray[np.int64]:
+    """For each value the position where it stood first. Shape (codes,)."""
+    _, first, of_code = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(first[of_code])

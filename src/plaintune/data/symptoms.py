@@ -13,10 +13,11 @@ from typing import Any
 from ..core.events import Listener, progress
 from ..core.features import LINE_BREAK_TAG
 from .examples import Examples
-from .finding import Finding, Severity, found, share
+from .finding import MEND, Finding, Severity, found, share
 from .private import private_parts
 
-LONG_WORDS = 200  # about 256 tokens
+LONG_WORDS = 200  # about 256 tokens: a window of the network
+WINDOWS = 4  # at most, that it reads of a text
 CAPITALS_SHARE, LOOKED_AT_CHARACTERS = 0.7, 400
 LANGUAGE_WORDS, LANGUAGE_SURE = 6, 0.9
 ENGLISH_SHARE = 0.12  # of the words of an English text, at least, are these
@@ -34,6 +35,10 @@ _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _LOST = "\ufffd"  # what a program writes for a character that it could not read
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{3}"
+)  # scripts that do not part words by spaces
+_FOREIGN_SCRIPT = "\u0370"  # from Greek on, letters are not of English
 _CAPITAL, _LETTER = re.compile(r"[A-ZÀ-ÞА-Я]"), re.compile(r"[^\W\d_]")
 
 
@@ -79,9 +84,8 @@ def has_markup(text: str) -> bool:
 
 def has_control(text: str) -> bool:
     """Whether invisible control characters, or marks of lost ones, are in the text (not as mojibake)."""
-    if text.isprintable() or not (_LOST in text or _CONTROL.search(text)):
-        return False
-    return not has_mojibake(text)
+    damaged = _LOST in text or (not text.isprintable() and _CONTROL.search(text) is not None)
+    return damaged and not has_mojibake(text)
 
 
 def mended(text: str) -> str:
@@ -102,7 +106,7 @@ def mended(text: str) -> str:
 
 
 def _is_short(text: str) -> bool:
-    return len(text) < 60 and len(_WORD.findall(text)) < 2
+    return len(text) < 60 and len(_WORD.findall(text)) < 2 and not _UNSPACED.search(text)
 
 
 def _is_long(text: str) -> bool:
@@ -129,11 +133,12 @@ def foreign_language(text: str) -> str | None:
 
 
 def _identified(text: str) -> str | None:
-    letters = len(_LETTER.findall(text))
-    if letters < 12 and not (letters >= 4 and max(text) > "\u0370"):
+    letters = _LETTER.findall(text)
+    foreign = sum(letter >= _FOREIGN_SCRIPT for letter in letters) > len(letters) / 2
+    if len(letters) < (4 if foreign else 12):
         return None
     language, sure = _identifier().classify(text.lower())
-    return str(language) if language != "en" and sure >= LANGUAGE_SURE else None
+    return str(language) if language != "en" and (foreign or sure >= LANGUAGE_SURE) else None
 
 
 @cache
@@ -152,25 +157,25 @@ def _private_kinds(text: str) -> frozenset[str]:
     return frozenset(kind for kind, _, _ in private_parts(text))
 
 
-MEND = "`plaintune check DATA --fix cleaned.csv` writes a mended copy"
+WRITES_A_COPY = f"{MEND} writes a mended copy"
 SYMPTOMS = (
     Symptom(
         "mojibake", Severity.MEDIUM, has_mojibake,
         "hold characters that were read in the wrong encoding (“itâ€™s” for “it’s”)",
         "The model meets signs that no new text will have.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "markup", Severity.LOW, has_markup,
         "hold left-overs of a web page, such as <b> or &amp;",
         "They say nothing, and take the place of words.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "control", Severity.LOW, has_control,
         "hold control characters, or marks of characters that were lost",
         "They are damage from an earlier program; the model reads past them.",
-        MEND,
+        WRITES_A_COPY,
     ),
     Symptom(
         "language", Severity.MEDIUM, _foreign_languages,
@@ -187,8 +192,8 @@ SYMPTOMS = (
     Symptom(
         "very_long", Severity.LOW, _is_long,
         f"are longer than {LONG_WORDS} words",
-        "The network sees the beginning and the end of a long text; the counted words are of all of it.",
-        "--max-length 512 shows it more, at about twice the time",
+        "The network reads a long text in up to four windows, spread over it; the counted words are of all.",
+        "Nothing need be done; where only a part of the text decides, keep that part alone",
     ),
     Symptom(
         "capitals", Severity.LOW, _shouts,
@@ -229,8 +234,8 @@ def _finding(symptom: Symptom, positions: list[int], kinds: dict[str, int], exam
     if kinds:
         what += f": {', '.join(f'{name} {count:,}' for name, count in kinds.items())}"
     if symptom.kind == "very_long":
-        words = sum(len(examples.texts[at].split()) for at in positions)
-        values["seen_share"] = round(LONG_WORDS * len(positions) / words, 3)
+        words = [len(examples.texts[at].split()) for at in positions]
+        values["seen_share"] = round(sum(min(one, WINDOWS * LONG_WORDS) for one in words) / sum(words), 3)
         what += f"; of these the model sees about {values['seen_share']:.0%}"
     return found(
         symptom.kind, symptom.severity, positions, examples,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any, NamedTuple
 
+from ..core.features import whole_characters
 from .mixed import OddLines
 
 
@@ -42,7 +43,7 @@ class Table:
 def as_text(value: Any) -> str:
     """One value of a typed format as it would stand in a CSV file; "" for a missing one."""
     if isinstance(value, str):
-        return value
+        return whole_characters(value)
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return ""
     if hasattr(value, "tolist"):  # a number or an array of numpy
@@ -56,8 +57,8 @@ def as_text(value: Any) -> str:
     if isinstance(value, set | frozenset):
         value = sorted(map(str, value))
     if isinstance(value, list | dict | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
+        return whole_characters(json.dumps(value, ensure_ascii=False, default=str))
+    return whole_characters(str(value))
 
 
 def fitted(values: list[str], width: int) -> tuple[list[str], str | None]:

@@ -64,7 +64,10 @@ def is_archive(path: Path) -> bool:
             if raw.read(4) in (b"PK\x03\x04", b"PK\x05\x06"):
                 return not _is_document(path)
             with _decompressed(raw) as stream:
-                return _is_tar_header(stream.read(_TAR_BLOCK_BYTES))
+                block = stream.read(_TAR_BLOCK_BYTES)
+            if len(block) == _TAR_BLOCK_BYTES and not block.strip(b"\0"):
+                return path.name.lower().endswith((".tar", *_TAR_NAMES))  # a tar of no files, or just zeros
+            return _is_tar_header(block)
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         unreadable = isinstance(error, OSError) and error.errno is not None
         return not unreadable and path.name.lower().endswith(_TAR_NAMES)  # spoiled before its first header
@@ -72,10 +75,15 @@ def is_archive(path: Path) -> bool:
 
 @contextlib.contextmanager
 def unpacked(archive: Path, *, listener: Listener = silent) -> Iterator[Path]:
-    """A temporary folder that holds the files of ``archive``; it is removed afterwards, come what may."""
-    with tempfile.TemporaryDirectory(prefix="plaintune-", ignore_cleanup_errors=True) as folder:
-        _unpack(archive, Path(folder), listener)
-        yield Path(folder)
+    """A temporary folder that holds the files of ``archive``; it is removed afterwards, come what may.
+
+    It is called as the archive is, since messages name it.
+    """
+    with tempfile.TemporaryDirectory(prefix="plaintune-", ignore_cleanup_errors=True) as place:
+        folder = Path(place, archive.name)
+        folder.mkdir()
+        _unpack(archive, folder, listener)
+        yield folder
 
 
 def extract(archive: Path, target: Path, *, folder: str = "", listener: Listener = silent) -> Path:
@@ -319,8 +327,6 @@ def _decompressed(raw: IO[bytes]) -> IO[bytes]:
 
 
 def _is_tar_header(block: bytes) -> bool:
-    if len(block) == _TAR_BLOCK_BYTES and not block.strip(b"\0"):
-        return True  # a tar of no files
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except tarfile.TarError:

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 from ..core.events import Listener
+from ..core.features import LINE_BREAK_TAG
 from ..data.answered import AnswerFile
 from ..data.read import read_examples
 from ..learn.active import Reader, how_good, next_text
@@ -101,7 +102,8 @@ class Session:
 
     def _ask(self, question: str) -> str:
         """The key that was pressed: one of the answers', skip, undo or quit."""
-        lines = [line for part in question.splitlines() for line in textwrap.wrap(part, WIDTH) or [""]]
+        parts = map(one_line, LINE_BREAK_TAG.sub("\n", question).splitlines())  # no text steers the terminal
+        lines = [line for part in parts for line in textwrap.wrap(part, WIDTH) or [""]]
         more = ["…"] if len(lines) > MOST_LINES else []
         keys = [f"{key} {name}" for key, name in zip(KEYS, self.answers, strict=False)]
         typer.echo("─" * WIDTH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from ..core.errors import printable
 from ..data.finding import DataCheck, Finding, Severity
 
 WIDTH, INDENT = 78, "   "
@@ -22,7 +23,7 @@ def check_summary(check: DataCheck) -> Iterator[str]:
     yield f"{check.source}: {check.rows:,} examples checked, {count or 'no'} finding{'s' * (count != 1)}."
     if check.verdict_words is not None:
         yield ""
-        yield from textwrap.wrap(check.verdict_words, WIDTH, break_on_hyphens=False)
+        yield from textwrap.wrap(printable(check.verdict_words), WIDTH, break_on_hyphens=False)
     for severity, heading in HEADINGS.items():
         findings = [finding for finding in check.findings if finding.severity is severity]
         if findings:
@@ -43,4 +44,6 @@ def _told(finding: Finding, counted_in: str) -> Iterator[str]:
 
 
 def _wrapped(text: str, *, first: str = INDENT) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=first, subsequent_indent=INDENT, break_on_hyphens=False)
+    return textwrap.wrap(
+        printable(text), WIDTH, initial_indent=first, subsequent_indent=INDENT, break_on_hyphens=False
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ..core.errors import AmbiguousColumns, OutputExists, UserError
+from ..core.errors import AmbiguousColumns, OutputExists, UserError, printable
 from ..core.settings import DEFAULT_MINUTES, REPORT_PAGE, Settings
 from ..core.tasks import Task
 from .app import (
@@ -230,7 +230,7 @@ def predict(
             print_json({"predictions": predictions})
         else:
             for prediction in predictions:
-                typer.echo(answer_in_words(prediction))
+                typer.echo(printable(answer_in_words(prediction)))
 
 
 @app.command(epilog="Example: plaintune evaluate reviews-model held.csv")
@@ -366,4 +366,4 @@ def _print_trained(model: Model, folder: Path, as_json: bool) -> None:
         print_json(train_json(model.manifest, folder))
     else:
         for line in train_summary(model.manifest, folder):
-            typer.echo(line)
+            typer.echo(printable(line))

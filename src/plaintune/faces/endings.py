@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-from ..core.errors import one_line
+from ..core.errors import one_line, printable
 
 INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 
@@ -13,7 +13,7 @@ INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 def fail(problem: str, fix: str) -> None:
     """Two lines, exit code 2."""
     sys.stdout.flush()
-    print(f"Error: {problem}\n{fix}", file=sys.stderr)
+    print(f"Error: {printable(problem)}\n{printable(fix)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ..core.errors import printable
 from ..core.events import Event
 
 
@@ -59,7 +60,7 @@ class Terminal:
     def _begin(self, event: Event) -> None:
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(event.message, total=event.total or None, detail="")
+        self._task = self._bar.add_task(printable(event.message), total=event.total or None, detail="")
         if self._bar.disable:
             self._say(f"{event.message} …")
 
@@ -70,7 +71,9 @@ class Terminal:
             self._bar.update(self._task, completed=event.step, total=event.total or None, detail=detail)
 
     def _say(self, line: str) -> None:
-        self.console.print(line, markup=False, style="yellow" if line.startswith("Careful") else None)
+        self.console.print(
+            printable(line), markup=False, style="yellow" if line.startswith("Careful") else None
+        )
 
 
 def ask(question: str, options: tuple[str, ...]) -> str | None:

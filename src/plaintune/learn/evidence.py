@@ -36,7 +36,7 @@ class Evidence:
     frozen_logits: NDArray[np.float32]  # (rows, answers)
     ngram_logits: NDArray[np.float32]  # (rows, answers)
     blend: Blend
-    pieces_per_word: float  # tokens of the pre-trained model; near 1 where it knows the words
+    pieces_per_word: float = 1.0  # tokens of the pre-trained model; near 1 where it knows the words
 
     @property
     def task(self) -> Task:
@@ -78,10 +78,28 @@ def gather(
         chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:AUDIT_ROWS])
     sample, together = examples.take(chosen), clusters[chosen]
     stage(listener, "Reading the texts with the pre-trained model")
+    features = read_with(learner, sample)
+    stage(listener, "Asking cheap models about rows they have not seen")
+    asked = ask(sample, chosen, together, features, seed=seed)
+    return replace(asked, pieces_per_word=_pieces_per_word(learner, sample))
+
+
+def read_with(learner: Learner, sample: Examples) -> NDArray[np.float32]:
+    """What the pre-trained model makes of each text. Shape (texts, hidden)."""
     network = learner.network(sample, sentence=True)
     tokens = learner.tokens(sample.texts, AUDIT_TOKENS)
-    features = text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
-    stage(listener, "Asking cheap models about rows they have not seen")
+    return text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
+
+
+def ask(
+    sample: Examples,
+    chosen: NDArray[np.int64],
+    together: NDArray[np.int64],
+    features: NDArray[np.float32],
+    *,
+    seed: int,
+) -> Evidence:
+    """Both models' opinions of each row of ``sample``, in folds that leave out the rows of its cluster."""
     frozen = np.zeros((len(sample), sample.task.outputs(len(sample.classes))), dtype=np.float32)
     labels = standard_labels(sample)
     parts = folds_of(sample, together, FOLDS, seed)
@@ -92,8 +110,7 @@ def gather(
         )
     counted = counted_in_turns(sample, parts, seed=seed)
     blend = fit_blend(sample.task, frozen, counted, sample.labels, prior=prior_of(sample))
-    pieces = _pieces_per_word(learner, sample)
-    return Evidence(sample, chosen, together, features, frozen, counted, blend, pieces)
+    return Evidence(sample, chosen, together, features, frozen, counted, blend)
 
 
 def _pieces_per_word(learner: Learner, sample: Examples) -> float:

@@ -1,12 +1,11 @@
 """How good would it get? Two small trainings, drawn on to all the data there are.
 
-The error, which is what the main metric lacks to 1, falls as a power of the examples (Hestness et al. 2017);
-two sizes say how fast, where they can, and what curves of texts usually look like says the rest.
+Two sizes say which learning curve (`curve`) it is, as far as they can; what curves of texts usually look like
+says the rest.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from .baseline import fit_baseline
 from .blend import usual_blend
 from .budget import Probe, rows_per_batch
 from .crossval import Technique, teach
-from .curve import standard_error
+from .curve import error_at, plausible_curves, standard_error
 from .learner import Learner, prior_of, standard_labels
 from .network import logits_of
 from .outline import Outline
@@ -32,13 +31,12 @@ PASSES, RATE = 4.0, 3e-4  # of the small trainings
 SMALLER = 4  # times: the first of the two sizes
 HELD_ROWS, HELD_SHARE = 800, 0.3
 FEWEST_ROWS, FEWEST_STEPS = 48, 20
-USUAL_SLOPE, SLOPE_SPREAD = 0.25, 0.1
 WHOLE_RECIPE, RECIPE_SPREAD = 0.9, 0.1  # of the error is left by longer texts and a rate found for them
 HURRY = 0.1  # the error grows as this power of how many passes are left out
 REPORT_SECONDS = 12.0  # for the learning curve, the explanations and the drawings
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into the two, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
-SURE = 1.28  # standard errors on either side, for four of five
+SURE = 0.8  # four of five times the score is in the range
 
 
 @dataclass(frozen=True)
@@ -56,18 +54,20 @@ class Trial:
 
         After learning ``rows`` examples in ``passes_share`` of the passes they need; on ``judged_rows``.
         """
-        small, large = (max(error, 0.5 / self.held_rows) for error in self.errors)
-        doubts = [standard_error(self.task, error, self.held_rows) / error for error in (small, large)]
-        steps = math.log(self.sizes[1] / self.sizes[0])
-        weights = np.array([1 / SLOPE_SPREAD**2, steps**2 / (doubts[0] ** 2 + doubts[1] ** 2)])
-        slope = float(weights @ [USUAL_SLOPE, math.log(small / large) / steps] / weights.sum())
-        further = max(0.0, math.log(rows / self.sizes[1]))
+        rng = np.random.default_rng(0)
+        points = [
+            (size, error, standard_error(self.task, error, self.held_rows))
+            for size, error in zip(self.sizes, self.errors, strict=True)
+        ]
+        curves = plausible_curves(points, self.guess, rng)
         hurry = max(1.0, 1 / max(passes_share, 0.05)) ** HURRY
-        error = min(self.guess, large * math.exp(-max(0.0, slope) * further) * WHOLE_RECIPE * hurry)
-        spread = math.sqrt(doubts[1] ** 2 + further**2 / weights.sum() + RECIPE_SPREAD**2)
-        judged = standard_error(self.task, error, judged_rows)
-        away = SURE * math.sqrt((spread * error) ** 2 + judged**2)
-        return 1 - error - away, min(1.0, 1 - error + away)
+        recipe = WHOLE_RECIPE * np.exp(RECIPE_SPREAD * rng.standard_normal(len(curves)))
+        errors = error_at(self.guess, curves, max(rows, self.sizes[1])) * recipe * hurry
+        errors = np.minimum(errors, self.guess)
+        judged = standard_error(self.task, float(np.median(errors)), judged_rows)
+        errors += judged * rng.standard_normal(len(errors))
+        low, high = (float(1 - np.quantile(errors, end)) for end in ((1 + SURE) / 2, (1 - SURE) / 2))
+        return low, min(1.0, high)
 
 
 def try_out(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.blending import Blend
 from ..core.errors import BrokenModel, UserError
 from ..core.events import Listener, silent
-from ..core.features import Texts
+from ..core.features import Texts, whole_characters
 from ..core.linear import NgramModel
 from ..core.tasks import Task
 from .folder import GRAPH, MANIFEST, NGRAMS, TOKENIZER, Manifest, broken
@@ -95,6 +95,7 @@ class Model:
                 raise UserError(
                     f"Text {row + 1} is not a text but {type(text).__name__}.", "Give strings to predict."
                 )
+        texts = [whole_characters(text) for text in texts]
         if not len(texts):
             return np.zeros((0, self.task.outputs(len(self.classes))), dtype=np.float32)
         network = self._graph.logits(texts, kept=kept, listener=listener)

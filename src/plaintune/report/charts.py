@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 # Colours that no one would choose stand for the page's variables, and are replaced by them in the SVG.
 COLOURS = {
@@ -28,6 +28,7 @@ INK, SOFT, LINE, ACCENT, SECOND = COLOURS
 WIDTH, HEIGHT = 5.0, 2.9  # inches; a figure is shown at about 460 pixels, so 9 points are easily read
 MOST_NAMED = 20  # answers whose names fit beside a confusion matrix
 MOST_BARS = 24
+NOTABLY_MORE = 1.5  # times as many examples as were tried
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "plaintune",
@@ -163,19 +164,28 @@ def learning_curve(told: Mapping[str, Any]) -> str:
     sizes, scores = told["sizes"], told["scores"]
     axes.plot(sizes, scores, color=ACCENT, linewidth=2, marker="o")
     low, high = told["interval"]
-    last, rows = scores[-1], told["rows"]
+    rows = told["rows"]
+    reached = told.get("reached", scores[-1])  # reports of older releases lack it
+    far = rows > NOTABLY_MORE * sizes[-1]
+    ahead = [rows] if far else []
+    doubt = [[told["gain"] - low], [high - told["gain"]]]
     axes.errorbar(
-        [2 * rows], [last + told["gain"]], yerr=[[told["gain"] - low], [high - told["gain"]]], color=SECOND,
-        marker="o", linewidth=2, capsize=3,
+        [2 * rows], [reached + told["gain"]], yerr=doubt, color=SECOND, marker="o", linewidth=2, capsize=3
+    )
+    if far:
+        axes.plot(ahead, [reached], color=SECOND, marker="o")
+    axes.plot(
+        [sizes[-1], *ahead, 2 * rows], [scores[-1], *([reached] * far), reached + told["gain"]], color=SECOND,
+        linestyle=(0, (2, 2)),
     )  # fmt: skip
-    axes.plot([sizes[-1], 2 * rows], [last, last + told["gain"]], color=SECOND, linestyle=(0, (2, 2)))
     axes.annotate(
-        "with twice\nas many", (2 * rows, last + low), color=SECOND,
+        "with twice\nas many", (2 * rows, reached + low), color=SECOND,
         xytext=(0, -26), textcoords="offset points", ha="center",
     )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xticks([*sizes, 2 * rows])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks([*sizes, *ahead, 2 * rows])
     if told["percent"]:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.margins(x=0.1, y=0.2)

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.tasks import Task
 from ..data.finding import DataCheck
 from ..data.private import masked, private_parts
-from .actions import CORRECTIONS, next_actions, typed
+from .actions import CORRECTIONS, next_actions, short_of_time, typed
 from .figures import HeldBack, figures, in_words, worst_mistakes
 from .outcome import outcome
 
@@ -71,7 +71,10 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
     """The report of a run; without ``texts`` no word of any example is in it."""
     held = told.held
     drawn = figures(held)
-    kind, words = outcome(held.task, told.scores, drawn["gain_over_counting"], told.check)
+    kind, words = outcome(
+        held.task, told.scores, drawn["gain_over_counting"], told.check,
+        hurried=bool(short_of_time(told.choices)),
+    )  # fmt: skip
     found: dict[str, Any] = {
         "format": REPORT_FORMAT,
         "model": told.model,

@@ -26,9 +26,12 @@ class Outcome(StrEnum):
 
 
 def outcome(
-    task: Task, scores: Mapping[str, Any], gain: Mapping[str, Any], check: DataCheck
+    task: Task, scores: Mapping[str, Any], gain: Mapping[str, Any], check: DataCheck, *, hurried: bool
 ) -> tuple[Outcome, str]:
-    """The verdict on a trained model in two plain sentences; what makes all else pointless comes first."""
+    """The verdict on a trained model in two plain sentences; what makes all else pointless comes first.
+
+    ``hurried`` is a run that would have learned more with more time.
+    """
     low, high = scores["score_interval"]
     telling = [f for f in check.findings if f.kind in LEAKS and f.severity is Severity.HIGH]
     more, (least, most) = gain["value"], gain["interval"]
@@ -48,8 +51,12 @@ def outcome(
             "measured on too few examples. Collect more before you rely on it."
         )
     if least <= 0 or most < HARDLY_MORE:
+        next_time = (
+            "It had less time than these data need, so that may not be the last word."
+            if hurried
+            else "A run with `--minutes 2` is enough for such data."
+        )
         return Outcome.COUNTING, (
-            f"Counting words alone does about as well here: the network adds {points}. "
-            "A run with --minutes 2 is enough for such data."
+            f"Counting words alone does about as well here: the network adds {points}. {next_time}"
         )
     return Outcome.PAID, f"Deep learning paid: it adds {points} to what counting words can do."

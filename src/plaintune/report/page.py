@@ -17,7 +17,7 @@ from ..core.tasks import Task
 from ..data.corrections import corrections_csv
 from . import charts
 from .actions import CORRECTIONS
-from .readings import readings
+from .readings import drawable, readings
 from .words import Entry, glossary, look_up, parted_by_terms
 
 ALWAYS_EXPLAINED = (  # what the article behind this project got stuck on
@@ -35,7 +35,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(terms=links, percent=_percent, span=_time_span)
+    environment.filters.update(terms=links, percent=_percent, span=_time_span, typed=_unbroken)
     script = _part("page.js")
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -70,7 +70,7 @@ class Links:
             pieces = [text]
         code = Markup("<code>{}</code>")
         return Markup("").join(
-            code.format(piece) if number % 2 else self._linked(piece, here)
+            code.format(_unbroken(piece)) if number % 2 else self._linked(piece, here)
             for number, piece in enumerate(pieces)
         )
 
@@ -97,11 +97,11 @@ def _part(name: str) -> str:
 
 def _pictures(report: Mapping[str, Any]) -> dict[str, Markup]:
     """The pictures that these data and this task have, by name."""
-    drawn, found = report["figures"], {}
+    drawn, found = drawable(report), {}
     makers: dict[str, tuple[Any, Callable[[Any], str]]] = {
-        "sweep": (report["sweep"], charts.sweep),
-        "history": (report["history"], charts.history),
-        "learning_curve": (report["learning_curve"], charts.learning_curve),
+        "sweep": (drawn["sweep"], charts.sweep),
+        "history": (drawn["history"], charts.history),
+        "learning_curve": (drawn["learning_curve"], charts.learning_curve),
         "confusion": (drawn.get("confusion"), lambda told: charts.confusion(told, report["classes"])),
         "confidence": (drawn.get("confidence"), charts.confidence),
         "by_class": (drawn.get("by_class"), charts.by_class),
@@ -149,6 +149,11 @@ def _corrections_link(report: Mapping[str, Any]) -> str:
 
 def _anchor(term: str) -> str:
     return "word-" + re.sub(r"\W+", "-", term.lower()).strip("-")
+
+
+def _unbroken(command: str) -> Markup:
+    """A line to type that breaks between its words only."""
+    return Markup(" ").join(Markup("<span>{}</span>").format(word) for word in command.split(" "))
 
 
 def _percent(share: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from ..core.tasks import Task
 
 CLEAR_SLOPE = 0.05  # between the lowest and the highest bin of lengths
+FEWEST_POINTS = 8  # of a curve
 GOOD_CALIBRATION, FAIR_CALIBRATION = 0.03, 0.06
 
 
@@ -33,8 +34,18 @@ def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
         "history": _history,
         "sweep": _sweep,
     }
-    has = {**report["figures"], **{name: report[name] for name in ("learning_curve", "history", "sweep")}}
-    return {name: make(report) for name, make in makers.items() if has.get(name)}
+    return {name: make(report) for name, make in makers.items() if drawable(report).get(name)}
+
+
+def drawable(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What there is to draw, by picture; a training or a sweep of a few steps is no picture."""
+    history, sweep = report["history"], report["sweep"]
+    return {
+        **report["figures"],
+        "learning_curve": report["learning_curve"],
+        "history": history if history and len(history["seen"]) >= FEWEST_POINTS else None,
+        "sweep": sweep if sweep and len(sweep["rates"]) >= FEWEST_POINTS else None,
+    }
 
 
 def _confusion(report: Mapping[str, Any]) -> Reading:
@@ -106,7 +117,7 @@ def _learning_curve(report: Mapping[str, Any]) -> Reading:
     return Reading(
         "Would more examples help?",
         "Two cheap models learned from an eighth, a quarter, half and all of some examples: the learning "
-        "curve. The orange dot is what twice as many would bring, with its uncertainty.",
+        "curve. The dots in orange are what follows for all there are and for twice as many, with its doubt.",
         f"With twice as many examples expect {100 * told['gain']:+.1f} points ({low:+.1f} to {high:+.1f}).",
     )
 
