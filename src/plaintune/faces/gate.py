@@ -52,6 +52,7 @@ class Gate:
         self.app, self.limits, self.gauges, self.log = app, limits, gauges, log
         self.token = token.encode() if token else None
         self.held = 0  # bytes of bodies being read or answered
+        self.inside = 0  # requests with a body, likewise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,13 +76,19 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, visit.send)
             return
+        if (
+            self.inside > self.limits.most_waiting
+        ):  # none of them has a place in the queue: refusing is cheap here
+            raise _busy("Too many requests are waiting.")
         body = bytearray()
+        self.inside += 1
         try:
             if await self._read(scope, receive, body):
                 await self.app(scope, _once(bytes(body), receive), visit.send)
             else:
                 visit.status = CLIENT_GONE
         finally:
+            self.inside -= 1
             self.held -= len(body)
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
@@ -101,9 +108,7 @@ class Gate:
             elif not more or max(came, whole) > DRAINED_BODIES * most:
                 raise self._too_large()
             if self.held > MOST_HELD_BODIES * most:
-                raise Refused(
-                    503, "Too much is being read.", "Try again in a second.", headers={"Retry-After": "1"}
-                )
+                raise _busy("Too much is being read.")
             if not more:
                 return True
 
@@ -170,6 +175,10 @@ class _Visit:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": refused.status, "headers": raw})
         await self.send({"type": "http.response.body", "body": problem_body(refused, self.request_id)})
+
+
+def _busy(detail: str) -> Refused:
+    return Refused(503, detail, "Try again in a second.", headers={"Retry-After": "1"})
 
 
 def _header(scope: Scope, name: bytes) -> bytes:
