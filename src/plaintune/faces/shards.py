@@ -94,19 +94,13 @@ def answer_shards(
     """
     question = Question(str(model.folder.absolute()), model_mark(model), text, unsure)
     left = [shard for shard in shards if _done(shard, question) is None]
-    taken = next((shard.out for shard in left if shard.out.exists()), None)
-    if taken and not replace_existing:
-        raise OutputExists(
-            f"{taken} exists already.", "Add --yes to replace it, or choose another: --out DIR"
-        )
-    if any(shard.out.suffix.lower() == PARQUET for shard in left):
-        require_parquet()
+    _require_free(left, replace_existing=replace_existing)
     if len(left) < len(shards):
         note(listener, f"{len(shards) - len(left):,} files were answered before; going on with the others.")
     stage(listener, f"Answering {len(left):,} files", total=len(left))
-    told = (_answer(shard, question) for shard in left) if ray is None else _on_ray(left, question, ray)
+    here = (_answer(shard, question) for shard in left)
     problems = []
-    for number, problem in enumerate(told, start=1):
+    for number, problem in enumerate(_on_ray(left, question, ray) if ray and left else here, start=1):
         problems += [problem] if problem else []
         progress(listener, number, len(left))
     if problems:
@@ -119,6 +113,16 @@ def answer_shards(
     for shard in shards:
         shard.mark.unlink(missing_ok=True)
     return done
+
+
+def _require_free(shards: Sequence[Shard], *, replace_existing: bool) -> None:
+    """Raise before any work where an answer would take another file's place, or cannot be written."""
+    taken = next((shard.out for shard in shards if shard.out.exists()), None)
+    if taken and not replace_existing:
+        fix = "Add --yes to replace it, or choose another folder: --out DIR"
+        raise OutputExists(f"{taken} exists already.", fix)
+    if any(shard.out.suffix.lower() == PARQUET for shard in shards):
+        require_parquet()
 
 
 def _on_ray(shards: Sequence[Shard], question: Question, address: str) -> Iterator[Problem | None]:
@@ -162,14 +166,17 @@ def _started_ray(address: str) -> Any:
 
 def _answer(shard: Shard, question: Question) -> Problem | None:
     """Answer one file and mark it as done; None, or what is the matter with it."""
-    shard.mark.unlink(missing_ok=True)
-    shard.out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        shard.out.parent.mkdir(parents=True, exist_ok=True)
+        shard.mark.unlink(missing_ok=True)
         work, model = question.work(shard), _loaded(question.folder, question.model)
         asked: dict[str, Any] = {"text": question.text, "unsure": question.unsure}
         done = answer_file(model, str(shard.source), shard.out, **asked, listener=silent)
     except UserError as error:
         return error.problem, error.fix
+    except OSError as error:
+        fix = "All machines must see the files, and the folder of the answers with room in it, at one place."
+        return f"{error.filename or shard.source}: {error.strerror or error}.", fix
     write_text(shard.mark, json.dumps({"work": work, "done": done}))
     return None
 
