@@ -165,12 +165,12 @@ def demo(
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
     from . import (  # noqa: F401  the other commands
+        cli_answer,
         cli_cloud,
         cli_data,
         cli_explain,
         cli_export,
         cli_machine,
-        cli_predict,
         cli_quote,
         cli_report,
         cli_serve,

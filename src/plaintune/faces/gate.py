@@ -76,9 +76,7 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, visit.send)
             return
-        if (
-            self.inside > self.limits.most_waiting
-        ):  # none of them has a place in the queue: refusing is cheap here
+        if self.inside > self.limits.most_waiting:  # more than the queue takes: here refusing is cheap
             raise _busy("Too many requests are waiting.")
         body = bytearray()
         self.inside += 1

@@ -27,9 +27,7 @@ from ..model.predict import Model
 from .batch import PARQUET, Answered, answer_file, model_mark
 
 LIVES = 10  # how often a file is given to another worker because its worker died
-STORE_BYTES = (
-    100_000_000  # Ray's memory for values, of which there are hardly any; it takes no less than 79 MB
-)
+STORE_BYTES = 100_000_000  # Ray's memory for values, of which there are hardly any; 79 MB is the least
 Problem = tuple[str, str]  # and what to do about it
 
 
@@ -136,8 +134,10 @@ def _on_ray(shards: Sequence[Shard], question: Question, address: str) -> Iterat
             shard = waiting.pop(ended)
             try:
                 yield ray.get(ended)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError) as error:
-                yield f"{shard.source}: {type(error).__name__}, {LIVES} times.", "Look at Ray's logs."
+            except ray.exceptions.RayTaskError:
+                raise  # our fault
+            except ray.exceptions.RayError as error:
+                yield f"{shard.source}: {type(error).__name__}, again and again.", "Look at Ray's logs."
     finally:
         ray.shutdown()
 
@@ -172,12 +172,12 @@ def _answer(shard: Shard, question: Question) -> Problem | None:
         work, model = question.work(shard), _loaded(question.folder, question.model)
         asked: dict[str, Any] = {"text": question.text, "unsure": question.unsure}
         done = answer_file(model, str(shard.source), shard.out, **asked, listener=silent)
+        write_text(shard.mark, json.dumps({"work": work, "done": done}))
     except UserError as error:
         return error.problem, error.fix
     except OSError as error:
         fix = "All machines must see the files, and the folder of the answers with room in it, at one place."
         return f"{error.filename or shard.source}: {error.strerror or error}.", fix
-    write_text(shard.mark, json.dumps({"work": work, "done": done}))
     return None
 
 
