@@ -52,7 +52,7 @@ class Gate:
         self.app, self.limits, self.gauges, self.log = app, limits, gauges, log
         self.token = token.encode() if token else None
         self.held = 0  # bytes of bodies being read or answered
-        self.inside = 0  # requests with a body, likewise
+        self.inside = 0  # requests with a body that are being answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -76,18 +76,24 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, visit.send)
             return
-        if self.inside > self.limits.most_waiting:  # more than the queue takes: here refusing is cheap
-            raise _busy("Too many requests are waiting.")
         body = bytearray()
-        self.inside += 1
         try:
             if await self._read(scope, receive, body):
-                await self.app(scope, _once(bytes(body), receive), visit.send)
+                await self._let_in(scope, _once(bytes(body), receive), visit.send)
             else:
                 visit.status = CLIENT_GONE
         finally:
-            self.inside -= 1
             self.held -= len(body)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Into the app, unless more are in there than its queue takes: to refuse them here is cheap."""
+        if self.inside > self.limits.most_waiting:
+            raise _busy("Too many requests are waiting.")
+        self.inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.inside -= 1
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
         """Fill ``body``, False where the client goes before its end. Raises Refused where it is too large."""
