@@ -22,6 +22,7 @@ from .served import Limits, Served, log_line
 from .unsure import UnsureLog
 
 GRACE_SECONDS = 30  # to finish what was asked before it was told to stop
+IDLE_SECONDS = 75  # a connection stays open: longer than what stands before it keeps its own (usually 60)
 BACKLOG = 2048
 CONNECTIONS = 65_536  # that may be open; many systems let a process have 1,024 unless it asks for more
 
@@ -61,7 +62,7 @@ def run(
     log_line("started", address=address, models={name: m.loaded.version for name, m in models.items()})
     config = uvicorn.Config(
         gate, access_log=False, log_config=None, server_header=False, backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=IDLE_SECONDS,
     )  # fmt: skip
     asyncio.run(_Server(config, models).serve(sockets=[listening]))
     log_line("stopped")
