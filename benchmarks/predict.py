@@ -114,6 +114,7 @@ def measure(folder: Path, data: Path, rows: int, limit: int, seconds: float) -> 
     for ask in contestants.values():
         ask(texts[:16])
     late = latency_ms(contestants)
+    say("a short text: " + ", ".join(f"{name} {ms:.1f} ms" for name, ms in late.items()))
     speed = texts_per_second(contestants, texts, seconds)
     return {
         "start_seconds": start_seconds(folder),
