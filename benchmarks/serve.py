@@ -38,9 +38,9 @@ def sample_texts() -> list[str]:
 
 
 @contextlib.contextmanager
-def running(model: Path, batch: int) -> Iterator[str]:
-    """The address of `plaintune serve MODEL`, for the length of a with."""
-    options = ["--port", "0", "--batch", str(batch), "--quiet"]
+def running(model: Path, batch: int, *more: str) -> Iterator[tuple[str, int]]:
+    """The address of `plaintune serve MODEL` and its process, for the length of a with."""
+    options = ["--port", "0", "--batch", str(batch), "--quiet", *more]
     with scratch_folder() as folder, (folder / "log").open("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "plaintune", "serve", str(model), *options], stdout=log
@@ -49,7 +49,7 @@ def running(model: Path, batch: int) -> Iterator[str]:
             while not (started := (folder / "log").read_text()).endswith("\n"):
                 assert process.poll() is None, "the service ended"
                 time.sleep(0.1)
-            yield json.loads(started)["address"]
+            yield json.loads(started)["address"], process.pid
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
@@ -89,7 +89,7 @@ def measure(model: Path, clients: list[int], duration: float) -> dict[str, Any]:
     for number in range(ROUNDS):
         for arm, batch in ARMS.items():
             say(f"round {number + 1} of {ROUNDS}: {arm}")
-            with running(model, batch) as address:
+            with running(model, batch) as (address, _):
                 asyncio.run(ask_for(address, texts, 4, 1.0))  # warm-up
                 for count in clients:
                     seconds = asyncio.run(ask_for(address, texts, count, duration))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from .core.events import Listener
@@ -9,36 +10,53 @@ from .core.files import file_sha256
 from .core.settings import Choice
 from .data.examples import Examples
 from .learn.crossval import Checked
-from .learn.eight_bits import ENOUGH_ROWS, too_few_for_eight_bits, weigh_eight_bits, write_eight_bits
+from .learn.eight_bits import (
+    ENOUGH_ROWS,
+    PACKING_SECONDS,
+    no_time_for_eight_bits,
+    too_few_for_eight_bits,
+    weigh_eight_bits,
+    write_eight_bits,
+)
 from .learn.learn import Learned
 from .model.folder import GRAPH, TOKENIZER
 from .model.graph import Graph
 
 
 def finished_graph(
-    valid: Examples, learned: Learned, staged: Path, listener: Listener
+    valid: Examples, learned: Learned, staged: Path, *, seconds: float, listener: Listener
 ) -> tuple[Checked, Choice]:
-    """What the graph to be deployed says of rows to check on; it is made smaller where that costs nothing."""
+    """What the graph to be deployed says of rows to check on; it is made smaller where that costs nothing.
+
+    ``seconds`` are left for this and for scoring, which is to have half of them.
+    """
     if learned.checked is not None:  # by turns, by other graphs than this one
         return learned.checked, too_few_for_eight_bits(0, listener)
     counted = learned.ngrams.logits(valid.texts)
 
-    def say_of_valid(file: Path) -> Checked:
-        """What the graph in ``file`` and the n-gram model say of the rows held back for weighing them."""
+    def say_of_valid(file: Path) -> tuple[Checked, float]:
+        """What the graph in ``file`` and counted words say of the rows to check on; the graph's seconds."""
         graph = Graph(
             file.read_bytes(), (staged / TOKENIZER).read_bytes(), sha256=file_sha256(file),
             max_length=learned.max_length, windows=learned.windows,
             pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
         )  # fmt: skip
-        return Checked(graph.logits(valid.texts, listener=listener), counted, valid.labels)
+        started = time.monotonic()
+        logits = graph.logits(valid.texts, listener=listener)
+        return Checked(logits, counted, valid.labels), time.monotonic() - started
 
-    plain = say_of_valid(staged / GRAPH)
+    plain, plain_seconds = say_of_valid(staged / GRAPH)
     if len(valid) < ENOUGH_ROWS:
         return plain, too_few_for_eight_bits(len(valid), listener)
+    if PACKING_SECONDS + 2 * plain_seconds > seconds / 2:
+        return plain, no_time_for_eight_bits(listener)
     small = staged / f"small-{GRAPH}"
     write_eight_bits(staged / GRAPH, small)
-    packed = say_of_valid(small)
-    keep, choice = weigh_eight_bits(valid.task, plain, packed, prior=learned.prior, listener=listener)
+    packed, packed_seconds = say_of_valid(small)
+    keep, choice = weigh_eight_bits(
+        valid.task, plain, packed,
+        prior=learned.prior, speedup=plain_seconds / packed_seconds, listener=listener,
+    )  # fmt: skip
     if keep:
         small.replace(staged / GRAPH)
     small.unlink(missing_ok=True)

@@ -119,7 +119,10 @@ def fit(
             max_length=learned.max_length,
         )
         stage(listener, "Weighing the network against counted words")
-        checked, numbers = finished_graph(examples.take(learned.splits.valid), learned, staged, listener)
+        checked, numbers = finished_graph(
+            examples.take(learned.splits.valid), learned, staged,
+            seconds=math.inf if settings.plan else seconds_left(), listener=listener,
+        )  # fmt: skip
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
             prior=learned.prior, listener=listener,

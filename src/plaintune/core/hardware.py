@@ -37,10 +37,18 @@ def inspect_machine() -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores this process may use: its affinity, and the quota of its container (cgroup 1 or 2)."""
+    """Cores this process may use: its affinity, the quota of its container (cgroup 1 or 2), OMP_NUM_THREADS.
+
+    Ray and Spark tell each of their workers its share by that variable, and torch goes by it as well.
+    """
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, affinity if quota is None else min(affinity, round(quota)))
+    quota, told = _cgroup_quota(), os.environ.get("OMP_NUM_THREADS", "")
+    limits = [
+        affinity,
+        *([] if quota is None else [round(quota)]),
+        *([int(told)] if told.isdecimal() else []),
+    ]
+    return max(1, min(limits))
 
 
 def _cgroup_quota() -> float | None:

@@ -89,13 +89,16 @@ def gain_over(
     *,
     prior: NDArray[np.float64],
     threshold: float = 0.5,
+    other_threshold: float | None = None,
 ) -> tuple[float, tuple[float, float]]:
     """How much better ``outputs`` are than ``other`` in the main metric, with a 95% interval.
 
-    Both are (rows, answers) on the same rows, which are drawn together: a paired bootstrap.
+    Both are (rows, answers) on the same rows, which are drawn together: a paired bootstrap. Of several
+    answers those apply that reach the ``threshold``, which is the other's too where it has none of its own.
     """
     if task is Task.MULTI:
-        sums = [_set_sums(truth, told >= threshold) for told in (outputs, other)]
+        least = (threshold, threshold if other_threshold is None else other_threshold)
+        sums = [_set_sums(truth, told >= cut) for told, cut in zip((outputs, other), least, strict=True)]
         metric = _f1
     elif task is Task.NUMBER:
         sums = [_number_sums(truth, told[:, 0], prior) for told in (outputs, other)]

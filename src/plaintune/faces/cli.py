@@ -16,7 +16,6 @@ import typer
 
 from ..core.errors import AmbiguousColumns, OutputExists, UserError, printable
 from ..core.settings import DEFAULT_MINUTES, REPORT_PAGE, Settings
-from ..core.tasks import Task
 from .app import (
     Group,
     Json,
@@ -35,7 +34,6 @@ from .app import (
     default_name,
     open_page,
     print_json,
-    print_json_list,
     terminal,
 )
 from .endings import INTERRUPTED, fail, interrupted, usage_error
@@ -164,109 +162,10 @@ def demo(
     _print_trained(model, out, as_json)
 
 
-@app.command(epilog='Example: plaintune predict reviews-model "Loved it"')
-def predict(
-    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
-    file: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Answer every row of a table; - is stdin.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where they go: .csv, .tsv, .jsonl or .parquet. [default: stdout]"),
-    ] = None,
-    text: TextColumns = None,
-    unsure: Annotated[
-        float | None, typer.Option(metavar="P", help="Say so where it is less sure than this, e.g. 0.8.")
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    yes: Yes = False,
-) -> None:
-    """Answer texts, or every row of a file."""
-    from ..core.events import note
-    from ..model.predict import Model
-    from .summary import answer_in_words, told
-
-    if unsure is not None and not 0 < unsure <= 1:
-        raise UserError(f"--unsure {unsure} is not a share.", "Give one between 0 and 1: --unsure 0.8")
-    if bool(texts) == bool(file):
-        raise UserError(
-            "predict needs texts, or a file of them.",
-            f'Type: plaintune predict {model} "Loved it", or: plaintune predict {model} --file new.csv',
-        )
-    if out is not None and not file:
-        raise UserError(
-            "--out goes with --file.", f"For example: plaintune predict {model} --file new.csv --out {out}"
-        )
-    out = None if out == Path("-") else out
-    if out is not None and out.exists() and not yes:
-        raise OutputExists(
-            f"{out} exists already.", "Add --yes to replace it, or choose another name: --out FILE"
-        )
-    loaded = Model.load(model)
-    if unsure is not None and loaded.task is Task.NUMBER:
-        raise UserError(
-            f"{model} answers with numbers, and says by an interval how sure it is.", "Leave --unsure out."
-        )
-    columns = tuple(text or ())
-    if file:
-        from .batch import answer_file, answers_of  # the readers of tables take 60 ms to load
-    if file and (out is not None or not as_json):
-        with terminal(quiet) as listener:
-            done = answer_file(loaded, file, out, text=columns, unsure=unsure, listener=listener)
-            if out is not None:
-                note(listener, f"{done.rows:,} rows answered in {out}.")
-        if out is not None and as_json:
-            print_json({"out": str(out), **done._asdict()})
-    elif file:
-        with terminal(quiet) as listener:
-            print_json_list(
-                "predictions", answers_of(loaded, file, text=columns, unsure=unsure, listener=listener)
-            )
-    else:
-        predictions = [told(prediction, unsure) for prediction in loaded.predict(texts or [])]
-        if as_json:
-            print_json({"predictions": predictions})
-        else:
-            for prediction in predictions:
-                typer.echo(printable(answer_in_words(prediction)))
-
-
-@app.command(epilog="Example: plaintune evaluate reviews-model held.csv")
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
-    data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
-    text: TextColumns = None,
-    label: LabelColumns = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Score a model on labelled texts."""
-    from ..core.events import note
-    from ..model.evaluate import evaluate as evaluate_model
-    from ..model.predict import Model
-    from .batch import read_for_model
-    from .summary import evaluate_summary
-
-    loaded = Model.load(model)
-    with terminal(quiet) as listener:
-        examples = read_for_model(
-            loaded, data, text=tuple(text or ()), label=tuple(label or ()), listener=listener
-        )
-        for sentence in examples.understood.notes:
-            note(listener, sentence)
-        result = evaluate_model(loaded, examples, listener=listener)
-    if as_json:
-        print_json({"model": str(model), **result.as_json()})
-    else:
-        for line in evaluate_summary(result, str(model)):
-            typer.echo(line)
-
-
 def main() -> None:
     """Run the command; a UserError is two lines and exit code 2, Ctrl-C is 130."""
     from . import (  # noqa: F401  the other commands
+        cli_answer,
         cli_cloud,
         cli_data,
         cli_explain,

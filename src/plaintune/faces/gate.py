@@ -52,6 +52,7 @@ class Gate:
         self.app, self.limits, self.gauges, self.log = app, limits, gauges, log
         self.token = token.encode() if token else None
         self.held = 0  # bytes of bodies being read or answered
+        self.inside = 0  # requests with a body that are being answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -78,11 +79,21 @@ class Gate:
         body = bytearray()
         try:
             if await self._read(scope, receive, body):
-                await self.app(scope, _once(bytes(body), receive), visit.send)
+                await self._let_in(scope, _once(bytes(body), receive), visit.send)
             else:
                 visit.status = CLIENT_GONE
         finally:
             self.held -= len(body)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Into the app, unless more are in there than its queue takes: to refuse them here is cheap."""
+        if self.inside > self.limits.most_waiting:
+            raise _busy("Too many requests are waiting.")
+        self.inside += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.inside -= 1
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
         """Fill ``body``, False where the client goes before its end. Raises Refused where it is too large."""
@@ -101,9 +112,7 @@ class Gate:
             elif not more or max(came, whole) > DRAINED_BODIES * most:
                 raise self._too_large()
             if self.held > MOST_HELD_BODIES * most:
-                raise Refused(
-                    503, "Too much is being read.", "Try again in a second.", headers={"Retry-After": "1"}
-                )
+                raise _busy("Too much is being read.")
             if not more:
                 return True
 
@@ -170,6 +179,10 @@ class _Visit:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": refused.status, "headers": raw})
         await self.send({"type": "http.response.body", "body": problem_body(refused, self.request_id)})
+
+
+def _busy(detail: str) -> Refused:
+    return Refused(503, detail, "Try again in a second.", headers={"Retry-After": "1"})
 
 
 def _header(scope: Scope, name: bytes) -> bytes:

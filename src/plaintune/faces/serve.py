@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from .. import __version__
 from ..core.errors import nearest
 from .batcher import Full
-from .gate import Gate
+from .gate import OPEN_PATHS, Gate
 from .gauges import Gauges
 from .problems import Problem, Refused, documented, speak_in_problems
 from .served import MOST_EXPLANATIONS, Limits, Log, Served
@@ -122,7 +122,7 @@ def create_app(
     app.state.house = House(models, limits, gauges, log_texts)
     app.include_router(router)
     speak_in_problems(app)
-    _describe_limits(app, limits)
+    _describe(app, limits, list(models), asks_token=token is not None)
     gauges.watch(lambda: [(name, served.loaded.watch) for name, served in models.items()])
     return Gate(app, limits=limits, token=token, gauges=gauges, log=log)
 
@@ -141,13 +141,13 @@ async def predict_by(request: Request, question: One | Many, name: str) -> Respo
     return await _predict(request, _house(request).chosen(name), question)
 
 
-@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501))
+@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501, 503))
 async def explain(request: Request, question: One) -> Response:
     """Say which words of a text decided the first model's answer."""
     return await _explain(request, _house(request).chosen(None), question.text)
 
 
-@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 413, 422, 429, 501))
+@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 413, 422, 429, 501, 503))
 async def explain_by(request: Request, question: One, name: str) -> Response:
     """Say which words of a text decided the answer of the model of that name."""
     return await _explain(request, _house(request).chosen(name), question.text)
@@ -281,8 +281,8 @@ async def _reload_changed(models: Mapping[str, Served]) -> None:
             before[name] = changed
 
 
-def _describe_limits(app: FastAPI, limits: Limits) -> None:
-    """Put the limits of this service into its description, and the problem that all errors are."""
+def _describe(app: FastAPI, limits: Limits, names: list[str], *, asks_token: bool) -> None:
+    """Put into the description what is true of this service: limits, models, token, what a problem is."""
     make = app.openapi
 
     def described() -> dict[str, Any]:
@@ -291,9 +291,15 @@ def _describe_limits(app: FastAPI, limits: Limits) -> None:
         schema = make()
         parts = schema["components"]["schemas"]
         parts["Problem"] = Problem.model_json_schema()
-        for methods in schema["paths"].values():
+        if asks_token:
+            schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        for path, methods in schema["paths"].items():
             for operation in methods.values():
                 operation["responses"]["200"]["description"] = "What was asked for."
+                if asks_token and path not in OPEN_PATHS:
+                    operation["security"] = [{"token": []}]
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"]["enum"] = names  # the only one there is: which model
         most = f"At most {limits.most_characters:,} characters"  # in words: a breach is 413, not 422
         parts["One"]["properties"]["text"]["description"] = f"{most}."
         parts["Many"]["properties"]["texts"]["description"] = f"At most {limits.most_texts:,}. {most} each."

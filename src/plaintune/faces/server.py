@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 import sys
@@ -21,7 +22,9 @@ from .served import Limits, Served, log_line
 from .unsure import UnsureLog
 
 GRACE_SECONDS = 30  # to finish what was asked before it was told to stop
+IDLE_SECONDS = 75  # a connection stays open: longer than what stands before it keeps its own (usually 60)
 BACKLOG = 2048
+CONNECTIONS = 65_536  # that may be open; many systems let a process have 1,024 unless it asks for more
 
 
 def run(
@@ -38,6 +41,7 @@ def run(
     limits: Limits,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and finish what was begun. SIGHUP loads the folders anew."""
+    _allow_connections()
     listening = _listen(host, port)
     gauges = Gauges()
     models = {
@@ -58,7 +62,7 @@ def run(
     log_line("started", address=address, models={name: m.loaded.version for name, m in models.items()})
     config = uvicorn.Config(
         gate, access_log=False, log_config=None, server_header=False, backlog=BACKLOG,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=IDLE_SECONDS,
     )  # fmt: skip
     asyncio.run(_Server(config, models).serve(sockets=[listening]))
     log_line("stopped")
@@ -90,6 +94,14 @@ class _Server(uvicorn.Server):
             task = asyncio.get_running_loop().create_task(served.reload())
             self._reloads.add(task)
             task.add_done_callback(self._reloads.discard)
+
+
+def _allow_connections() -> None:
+    """With fewer, whoever comes while all are open would hang until he gives up, and not hear 503."""
+    least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
+    if resource.RLIM_INFINITY != least < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -29,6 +29,7 @@ from .budget import (
     test_rows_affordable,
     turn_seconds,
 )
+from .eight_bits import ENOUGH_ROWS
 from .learner import Learner, standard_labels
 from .network import Network
 from .train import head_rows
@@ -174,7 +175,10 @@ def outline(
     seconds = (seconds_left - counting_seconds) * (FIRST_SHARE if unlabeled else 1.0)
     folds = choose_folds(measured, len(examples), longest, seconds) if few else 0
     splits = divide(examples, clusters, test, seed=settings.seed, max_test_rows=max_test_rows, folds=folds)
-    scored_rows = len(splits.valid) + (len(splits.test) if test is None else len(test))
+    checked_rows = len(splits.valid) * (
+        2 if len(splits.valid) >= ENOUGH_ROWS else 1
+    )  # by the 8-bit graph too
+    scored_rows = checked_rows + (len(splits.test) if test is None else len(test))
     work = Work(len(splits.train), scored_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(

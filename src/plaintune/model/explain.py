@@ -4,9 +4,9 @@ A short text is asked of without each word, with each word alone, and with rando
 linear model of what is said gives each word its pull, as in LIME (Ribeiro et al. 2016) with a tenth of its
 questions. A word that another repeats shows when both are gone, one that needs a neighbour when both stay.
 
-Of a longer text, a pull is the mean of what it loses without the word and what the word says alone. Counted
-words are asked of the whole text, the network of stretches of a few words, so that the cost grows with the
-text and not with its square (docs/experiments.md has what that costs in faithfulness).
+Of a longer text, a pull is what it loses without the word. Counted words are asked of the whole text, the
+network of stretches of a few words, so that the cost grows with the text and not with its square
+(docs/experiments.md has what that costs in faithfulness).
 """
 
 from __future__ import annotations
@@ -174,15 +174,9 @@ def _with(text: str, units: Sequence[tuple[int, int]], kept: NDArray[np.bool_]) 
 
 
 def _long(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDArray[np.float64]:
-    """What each unit adds, to the others and alone. Shape (units,)."""
+    """What the text loses without each unit. Shape (units,)."""
     whole, *without = ask([text, *(text[:start] + text[end:] for start, end in units)])
-    return np.asarray((whole - np.array(without) + _alone(text, units, ask)) / 2)
-
-
-def _alone(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDArray[np.float64]:
-    """What each unit says by itself, more than no text says. Shape (units,)."""
-    nothing, *said = ask(["", *(text[start:end] for start, end in units)])
-    return np.asarray(np.array(said) - nothing)
+    return np.asarray(whole - np.array(without))
 
 
 def _in_stretches(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDArray[np.float64]:
@@ -203,7 +197,7 @@ def _in_stretches(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDAr
             whole = float(value)
         else:
             weights[number] = whole - value
-    return np.asarray((weights + _alone(text, units, ask)) / 2 * STRETCH / len(units))
+    return np.asarray(weights * STRETCH / len(units))
 
 
 def _pieces(text: str, units: Sequence[tuple[int, int]], weights: NDArray[np.float64]) -> tuple[Piece, ...]:

@@ -1,0 +1,60 @@
+"""The graph in 8-bit numbers: kept where it costs nothing, compared fairly, and within the promised time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plaintune.core.events import silent
+from plaintune.core.settings import Settings
+from plaintune.core.tasks import Task
+from plaintune.data.read import read_examples
+from plaintune.learn.budget import Probe
+from plaintune.learn.crossval import Checked
+from plaintune.learn.eight_bits import weigh_eight_bits
+from plaintune.learn.outline import outline
+
+
+def several_answers(rows: int, shift: float) -> Checked:
+    """A network that knows three answers fairly well; ``shift`` is what another threshold makes up for."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((rows, 3)) < 0.3).astype(np.int64)
+    logits = (3 * labels - 1.5 + rng.normal(0, 1.2, labels.shape) + shift).astype(np.float32)
+    return Checked(logits, np.zeros_like(logits), labels)
+
+
+@pytest.mark.parametrize("shift", [-0.7, -1.0])
+def test_of_several_answers_each_graph_is_judged_by_its_own_threshold(shift: float) -> None:
+    prior = np.full(3, 0.3)
+    plain, moved = several_answers(2000, 0.0), several_answers(2000, shift)
+    keep, choice = weigh_eight_bits(Task.MULTI, plain, moved, prior=prior, speedup=2.0, listener=silent)
+    gain = float(choice.reason.split("change the score by ")[1].split()[0])
+    assert abs(gain) < 0.2
+    assert keep
+    assert "2.0 times as fast" in choice.reason
+
+
+def test_a_graph_that_answers_worse_is_not_kept() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 2000)
+    good = np.eye(2, dtype=np.float32)[labels] * 4 + rng.normal(0, 1, (2000, 2)).astype(np.float32)
+    noisy = good + rng.normal(0, 4, good.shape).astype(np.float32)
+    nothing = np.zeros_like(good)
+    prior = np.array([0.5, 0.5])
+    for packed, wanted in ((good, True), (noisy, False)):
+        keep, _ = weigh_eight_bits(
+            Task.SINGLE, Checked(good, nothing, labels), Checked(packed, nothing, labels),
+            prior=prior, speedup=1.0, listener=silent,
+        )  # fmt: skip
+        assert keep is wanted
+
+
+@pytest.mark.parametrize(("rows", "graphs"), [(4000, 1), (20_000, 2)])
+def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int, graphs: int) -> None:
+    texts, labels = [f"text number {n}" for n in range(rows)], ["yes" if n % 2 else "no" for n in range(rows)]
+    examples = read_examples(texts, labels, listener=silent)
+    measured = Probe(np.full(100, 6), tokens_per_second=1e6)
+    made = outline(
+        examples, np.arange(rows), None, Settings(), measured=measured, longest=16, seconds_left=3000
+    )
+    assert made.work.scored_rows == graphs * len(made.splits.valid) + len(made.splits.test)
