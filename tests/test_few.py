@@ -138,6 +138,7 @@ def test_all_rows_but_the_test_are_learned_from(trained: tuple[Path, dict[str, A
     assert manifest["data"]["train_rows"] + trained[1]["rows"] == 120
 
 
+@pytest.mark.slow
 def test_a_plan_is_repeated_to_the_last_digit(
     cli: Cli, tiny_backbone: Path, trained: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

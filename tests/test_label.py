@@ -37,6 +37,7 @@ def kept(folder: Path) -> list[list[str]]:
     return list(csv.reader((folder / "texts-labels.csv").open(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_answers_are_kept_undone_skipped_and_gone_on_with(folder: Path) -> None:
     first = label(folder, "12us1q")
     assert first.returncode == 0, first.stderr

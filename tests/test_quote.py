@@ -50,6 +50,7 @@ def test_a_forecast_is_said_in_the_terms_of_the_task() -> None:
     assert Forecast(50, None, None).say(Task.SINGLE) == "This should take about 50 seconds."
 
 
+@pytest.mark.slow
 def test_a_quote_has_ways_whose_commands_train_and_say_the_same(
     cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:

@@ -196,6 +196,7 @@ CUT_OFF = ["train", "reviews.csv", "--minutes", "1.5", "--quiet"]
     sys.platform != "linux" or os.geteuid() != 0 or shutil.which("unshare") is None,
     reason="cutting the network needs root on Linux",
 )
+@pytest.mark.slow
 def test_the_main_job_runs_with_the_network_cut(tiny_backbone: Path, tmp_path: Path) -> None:
     write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
     done = subprocess.run(
