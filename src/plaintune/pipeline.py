@@ -60,6 +60,7 @@ CHECK_SHARE = 0.03  # of the time goes into the check-up, at most
 CHECKED_CHARACTERS_PER_SECOND = 1.2e6
 CURVE_SHARE = 0.08  # of the time so far, at most, goes into the learning curve of the report
 CLOSING_SECONDS = 10.0  # for the report and the folder
+OUTSIDE_SECONDS = 4.0  # for Python to load, and to end
 MOST_TOLD = 4  # findings that training says aloud
 VERSIONED = ("plaintune", "numpy", "torch", "transformers", "tokenizers", "onnxruntime", "scikit-learn")
 
@@ -84,7 +85,7 @@ def fit(
     listener = meter.beside(listener)
 
     def seconds_left() -> float:
-        return started + 60 * settings.minutes - time.monotonic()
+        return started + 60 * settings.minutes - OUTSIDE_SECONDS - time.monotonic()
 
     require_free(out, replace_existing=replace_existing)
     checkpoint = checkpoint_folder(out)

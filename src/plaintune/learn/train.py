@@ -23,7 +23,7 @@ from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
-HEAD_ROWS, HEAD_TOKENS, HEAD_STEPS = (500, 3000), 200_000, 200
+HEAD_ROWS, HEAD_TOKENS, HEAD_STEPS = (500, 3000), 80_000, 200
 HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
 RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
