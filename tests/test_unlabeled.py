@@ -15,6 +15,7 @@ from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.learn.self_training import KEPT, NAME, decided
 from plaintune.pipeline import fit
+from plaintune.report.actions import typed
 
 OPENINGS = ["honestly", "well", "to me", "as I said"]
 OTHERS = ["frankly", "as for this one"]
@@ -114,3 +115,12 @@ def test_why_texts_without_an_answer_are_not_used_is_said(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"{NAME}: not used — fewer than 400 examples" in " ".join(done.stderr.split())
+
+
+def test_only_train_is_told_of_texts_without_an_answer() -> None:
+    settings = Settings(text=("review",), unlabeled="more.csv")
+    told = {"options": settings.about_training(), "from_python": False, "source": "reviews.csv"}
+    assert "--unlabeled more.csv" in typed(told, "train")
+    assert "--text review" in typed(told, "check")
+    assert "unlabeled" not in typed(told, "check")
+    assert "unlabeled" not in settings.about_data()

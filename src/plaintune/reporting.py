@@ -123,7 +123,7 @@ def report_on(
         model=name,
         source=examples.understood.source,
         from_python=examples.understood.format == "Python",
-        options=settings.about_data(),
+        options=settings.about_training(),
         own_test=own_test,
         counted_in=examples.understood.counted_in,
         good=how_good(manifest),

@@ -52,8 +52,12 @@ class Settings:
 
     def about_data(self) -> dict[str, Any]:
         """What the user said about the data, to be said again by the next command."""
-        names = ("text", "label", "group", "time", "task", "separator", "unlabeled")
+        names = ("text", "label", "group", "time", "task", "separator")
         return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+    def about_training(self) -> dict[str, Any]:
+        """The same with what `train` alone can be told."""
+        return {**self.about_data(), **({"unlabeled": self.unlabeled} if self.unlabeled else {})}
 
 
 def command_line(verb: str, source: str, options: Mapping[str, Any]) -> str:

@@ -104,7 +104,7 @@ def learn(
     )  # fmt: skip
     if plan.second is not None:
         training = _self_training(
-            examples, test, splits, tokens, learner, plan,
+            examples, test, splits, lesson, tokens, learner, plan,
             kept=checkpoint.folder / "second", deadline=end, listener=listener,
         )  # fmt: skip
         taught, choice = training.run(Taught(network, ngrams, trained))
@@ -133,6 +133,7 @@ def _self_training(
     examples: Examples,
     test: Examples | None,
     splits: Splits,
+    lesson: Examples,
     tokens: Tokens,
     learner: Learner,
     plan: Plan,
@@ -151,7 +152,7 @@ def _self_training(
     drawn = np.random.default_rng(plan.schedule.seed).permutation(np.flatnonzero(fresh))[: plan.guessed_rows]
     texts = examples.unlabeled[drawn]
     return SelfTraining(
-        lesson=examples.take(splits.train),
+        lesson=lesson,
         tokens=tokens,
         held=held,
         held_tokens=learner.tokens(held.texts, plan.max_length, plan.windows),

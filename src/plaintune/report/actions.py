@@ -43,7 +43,8 @@ def short_of_time(choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
-    given = {**told["options"], **options}
+    about = {name: value for name, value in told["options"].items() if verb == "train" or name != "unlabeled"}
+    given = {**about, **options}
     if told["from_python"]:
         return f"plaintune.{verb}(…, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
     return command_line(verb, told["source"], given)
