@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import Results, code_version, parser, print_table, run_child, say, scratch_folder
+from common import Results, code_version, parser, run_child, say, scratch_folder
+from section import Line, Section
 
 REVIEWS = (25_000, 50_000, 100_000)
 SHORT = 1_000_000
@@ -71,6 +72,24 @@ def measure(kind: str, rows: int, data: Path) -> dict[str, Any]:
     return {"problem": child.problem} if child.problem else child.cost
 
 
+def row(line: Line) -> list[str]:
+    """One size."""
+    rows, figures = line["key"]["rows"], line["figures"]
+    what = f"{rows:,} {line['key']['kind']}"
+    if "problem" in figures:
+        return [what, figures["problem"], "", ""]
+    seconds = figures["wall_seconds"]
+    return [what, f"{seconds:.0f} s", f"{figures['peak_gib']:.2f} GiB", f"{1e6 * seconds / rows:.0f} µs"]
+
+
+SECTION = Section(
+    "check_scale",
+    "How long the check-up takes",
+    ("data", "time", "peak memory", "a row"),
+    lambda lines: [row(line) for line in lines],
+)
+
+
 def main() -> None:
     """Measure each size that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/check_scale.py --sizes 25000")
@@ -80,18 +99,17 @@ def main() -> None:
     options.add_argument("--short", type=int, default=SHORT, help="number of short rows; 0 leaves them out")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "check_scale", again=asked.again, any_code=asked.any_code)
-    table = []
-    for kind, rows in [*(("reviews", size) for size in asked.sizes), ("short", asked.short)]:
-        if not rows:
-            continue
-        key = {"kind": kind, "rows": rows, "code": code_version()}
-        figures = results.figures(key, partial(measure, kind, rows, asked.data))
-        seconds, memory = figures.get("wall_seconds", 0.0), figures.get("peak_gib", 0.0)
-        told = [f"{seconds:.0f} s", f"{memory:.2f} GiB", f"{1e6 * seconds / rows:.0f} µs"]
-        table.append(
-            [f"{rows:,} {kind}", *(told if "problem" not in figures else [figures["problem"], "", ""])]
+    pieces = [
+        (kind, rows)
+        for kind, rows in [*(("reviews", n) for n in asked.sizes), ("short", asked.short)]
+        if rows
+    ]
+    SECTION.show(
+        results.line(
+            {"kind": kind, "rows": rows, "code": code_version()}, partial(measure, kind, rows, asked.data)
         )
-    print_table(("data", "seconds", "peak memory", "a row"), table)
+        for kind, rows in pieces
+    )
 
 
 if __name__ == "__main__":

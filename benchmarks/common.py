@@ -28,10 +28,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from section import Line
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 CACHE = Path(os.environ.get("PLAINTUNE_BENCHMARKS", "~/.cache/plaintune-benchmarks")).expanduser()
-DEFAULT_RESULTS = CACHE / "results"
+DEFAULT_RESULTS = HERE / "records"
 DEFAULT_DATA = REPOSITORY.parent / "shared" / "data"
 PEERS_ENVIRONMENT = CACHE / "peers"
 SETUP_COMMAND = "python benchmarks/peers.py --setup"
@@ -144,7 +146,8 @@ class Child:
     @property
     def told(self) -> dict[str, Any]:
         """The JSON object on its last line."""
-        return json.loads(self.stdout.strip().splitlines()[-1])
+        told: dict[str, Any] = json.loads(self.stdout.strip().splitlines()[-1])
+        return told
 
     @property
     def cost(self) -> dict[str, float]:
@@ -297,8 +300,8 @@ class Results:
         self.machine = asdict(Machine.inspect())
         self.commit = commit()
 
-    def find(self, key: dict[str, Any]) -> dict[str, Any] | None:
-        """The latest figures for ``key`` on this machine; None where the work is still to be done."""
+    def find(self, key: dict[str, Any]) -> Line | None:
+        """The latest line for ``key`` on this machine; None where the work is still to be done."""
         if self.again:
             return None
         wanted = self._comparable({**key, "machine": self.machine})
@@ -306,10 +309,10 @@ class Results:
             if "problem" in line["figures"] and not line["figures"]["problem"].startswith(TOO_SLOW):
                 continue  # what was missing then may be there now
             if self._comparable({**line["key"], "machine": line["machine"]}) == wanted:
-                return line["figures"]
+                return line
         return None
 
-    def add(self, key: dict[str, Any], figures: dict[str, Any]) -> None:
+    def add(self, key: dict[str, Any], figures: dict[str, Any]) -> Line:
         """Write a finished piece of work down."""
         line = {
             "key": key,
@@ -325,22 +328,19 @@ class Results:
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
             out.flush()
             os.fsync(out.fileno())
+        return line
 
-    def figures(self, key: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The figures for ``key``: those found, or those of ``work``, which are written down."""
-        found = self.find(key)
-        if found is None:
-            found = work()
-            self.add(key, found)
-        return found
+    def line(self, key: dict[str, Any], work: Callable[[], dict[str, Any]]) -> Line:
+        """The line for ``key``: the one found, or one of what ``work`` measures, which is written down."""
+        return self.find(key) or self.add(key, work())
 
     def _comparable(self, key: dict[str, Any]) -> str:
         return json.dumps({k: v for k, v in key.items() if k not in self.ignored}, sort_keys=True)
 
 
-def read_results(file: Path) -> list[dict[str, Any]]:
+def read_results(file: Path) -> list[Line]:
     """The lines of a results file, oldest first; a last line that was cut off by a kill is left out."""
-    lines: list[dict[str, Any]] = []
+    lines: list[Line] = []
     for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(line))
@@ -373,14 +373,3 @@ def parser(description: str | None, example: str) -> argparse.ArgumentParser:
 def say(message: str) -> None:
     """A line of progress, with the time of day."""
     print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
-
-
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A Markdown table on stdout."""
-    print(markdown(head, rows), flush=True)
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

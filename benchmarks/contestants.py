@@ -130,7 +130,8 @@ def trainer(task: Task, trained: Stopwatch) -> Answers:
         )
         coach.train()
         trained()
-        logits = coach.predict(tokenised(tokenizer, task.test_texts, task.max_length)).predictions
+        rows: Any = tokenised(tokenizer, task.test_texts, task.max_length)  # a list is enough of a data set
+        logits = coach.predict(rows).predictions
     return [task.classes[at] for at in np.asarray(logits).argmax(axis=1)]
 
 

@@ -17,7 +17,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import Results, code_version, parser, print_table, say
+from common import Results, code_version, parser, say
+from section import Line, Section, grouped
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 LIME_SAMPLES = 1000
@@ -104,22 +105,40 @@ def weighed(model: Any, text: str, weigh: Callable[..., NDArray[np.float64]]) ->
     return {"words": len(spans), "figures": [comprehensive, sufficient, seconds]}
 
 
-def measure(
-    model: Any, texts: list[str], results: Results, name: str, *, samples: int
-) -> dict[str, list[dict[str, Any]]]:
-    """A row of figures for each text by either, put by as they come; LIME's outlive changes of our code."""
-    contestants = {
+def measure(model: Any, texts: list[str], results: Results, name: str, *, samples: int) -> Iterator[Line]:
+    """A line for each text by either, put by as they come; LIME's outlive changes of our code."""
+    contestants: dict[str, tuple[Callable[..., NDArray[np.float64]], dict[str, Any]]] = {
         "plaintune": (ours, {"code": code_version()}),
         f"LIME, {samples:,}": (partial(limes, samples=samples), {"samples": samples}),
     }
     graph = model.manifest.files["model.onnx"]["sha256"][:12]
-    rows: dict[str, list[dict[str, Any]]] = {who: [] for who in contestants}
     for number, text in enumerate(texts):
         for who, (weigh, further) in contestants.items():
             key = {"model": name, "graph": graph, "text": number, "by": who, **further}
-            rows[who].append(results.figures(key, partial(weighed, model, text, weigh)))
-        say(f"{name} {number + 1}/{len(texts)}: {[row[-1]['figures'] for row in rows.values()]}")
-    return rows
+            yield results.line(key, partial(weighed, model, text, weigh))
+        say(f"{name} {number + 1}/{len(texts)}")
+
+
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per model and contestant, means over the texts."""
+    table = []
+    for (model, who), found in grouped(lines, "model", "by").items():
+        figures = np.array([row["figures"] for row in found])
+        comprehensive, sufficient, seconds = figures.mean(axis=0)
+        words = np.median([row["words"] for row in found])
+        table.append([
+            model, str(len(found)), f"{words:.0f}", who, f"{comprehensive:.3f}", f"{sufficient:.3f}",
+            f"{seconds:.2f}", f"{np.median(figures[:, 2]):.2f}",
+        ])  # fmt: skip
+    return table
+
+
+SECTION = Section(
+    "explain",
+    "Which words decided",
+    ("model", "texts", "words", "by", "comprehensiveness", "sufficiency", "mean s", "median s"),
+    rows_of,
+)
 
 
 def main() -> int:
@@ -128,25 +147,13 @@ def main() -> int:
     from plaintune.model.predict import Model
 
     results = Results(options.results, "explain", again=options.again, any_code=options.any_code)
-    table = []
+    lines: list[Line] = []
     for pair in options.pairs:
         folder, _, data = pair.partition("=")
         model = Model.load(Path(folder))
         texts = texts_of(model, data, options.texts, label=options.label)
-        found = measure(model, texts, results, Path(folder).name, samples=options.lime_samples)
-        for who, rows in found.items():
-            figures = np.array([row["figures"] for row in rows])
-            comprehensive, sufficient, seconds = figures.mean(axis=0)
-            words = np.median([row["words"] for row in rows])
-            table.append(
-                [
-                    Path(folder).name, str(len(rows)), f"{words:.0f}", who, f"{comprehensive:.3f}",
-                    f"{sufficient:.3f}", f"{seconds:.2f}", f"{np.median(figures[:, 2]):.2f}",
-                ]
-            )  # fmt: skip
-    print_table(
-        ["model", "texts", "words", "by", "comprehensiveness", "sufficiency", "mean s", "median s"], table
-    )
+        lines += measure(model, texts, results, Path(folder).name, samples=options.lime_samples)
+    SECTION.show(lines)
     return 0
 
 

@@ -8,7 +8,9 @@ comes from the peers' environment (`python benchmarks/peers.py --setup`). Goes o
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
+from functools import partial
 from typing import Any
 
 from common import (
@@ -17,16 +19,44 @@ from common import (
     TextSet,
     load_set,
     parser,
-    print_table,
     sample,
     sample_per_class,
-    say,
-    scratch_folder,
     split_off,
 )
 from peers import PLAINTUNE, compete, key_of
-from table import FEW_HEAD, few_rows
+from section import Line, Section, grouped, spread, time_of
 
+
+def few_rows(lines: list[Line]) -> list[list[str]]:
+    """A row per set and size; ratios only from seeds that both have."""
+    return [few_row(data, size, runs) for (data, size), runs in grouped(lines, "data", "size").items()]
+
+
+def few_row(data: str, size: str, runs: list[dict[str, Any]]) -> list[str]:
+    """One set and size: mean accuracies with their spread over seeds, and times."""
+    ours, theirs = (
+        {run["seed"]: run for run in runs if run["contestant"] == name} for name in (PLAINTUNE, "setfit")
+    )
+    both = sorted(set(ours) & set(theirs))
+    seeds = both or sorted(set(ours) or set(theirs))
+    examples = size if "all" in size else f"{size} per answer"
+    cells = [data, examples, str(len(seeds))]
+    for side in (ours, theirs):
+        cells.append(spread([side[seed]["accuracy"] for seed in seeds if seed in side]))
+    for side in (ours, theirs):
+        times = [side[seed]["wall_seconds"] for seed in seeds if seed in side]
+        cells.append(time_of(statistics.mean(times)) if times else "")
+    ratios = [ours[seed]["wall_seconds"] / theirs[seed]["wall_seconds"] for seed in both]
+    return [*cells, f"{statistics.mean(ratios):.2f}" if ratios else ""]
+
+
+SECTION = Section(
+    "few_labels",
+    "Few labels",
+    ("data", "examples", "seeds", "plaintune", "SetFit", "plaintune's wall time", "SetFit's", "share"),
+    few_rows,
+    lambda line: f"scored on {line['key']['test_rows']:,} rows",
+)
 PER_CLASS = ("8", "32", "128")
 IN_ALL = "1000 in all"
 SETS = ("sms", "trec-coarse", "banking77", "imdb")
@@ -42,26 +72,17 @@ def draw(whole: TextSet, size: str, *, test_rows: int, seed: int) -> tuple[TextS
 
 def measure(
     contestant: str, data: str, whole: TextSet, size: str, options: argparse.Namespace, results: Results
-) -> dict[str, Any] | None:
+) -> Line:
     """The figures of one contestant on one draw, from the results where they are there already."""
     learn, test = draw(whole, size, test_rows=options.test_rows, seed=options.seed)
     key = {**key_of(contestant, data, learn, test, options), "size": size}
-    figures = results.find(key)
-    if figures is None:
-        say(f"{data}, {size}, seed {options.seed}: {contestant} on {len(learn):,} rows …")
-        with scratch_folder() as folder:
-            figures = compete(contestant, learn, test, options, folder=folder)
-        results.add(key, figures)
-    if "problem" in figures:
-        say(f"{data}, {size}, seed {options.seed}: {contestant} gave no figures: {figures['problem']}")
-        return None
-    return {"contestant": contestant, "data": data, "size": size, "seed": options.seed, **figures}
+    return results.line(key, partial(compete, contestant, learn, test, options))
 
 
-def run(options: argparse.Namespace, results: Results) -> list[dict[str, Any]]:
+def run(options: argparse.Namespace, results: Results) -> list[Line]:
     """Every set, size, seed and contestant; seed by seed, so that a run that is stopped is balanced."""
     wholes = {data: load_set(data, options.data) for data in options.sets}
-    found: list[dict[str, Any] | None] = []
+    found: list[Line] = []
     for seed in range(options.seeds):
         options.seed = seed
         for data, whole in wholes.items():
@@ -69,7 +90,7 @@ def run(options: argparse.Namespace, results: Results) -> list[dict[str, Any]]:
                 found.append(measure(PLAINTUNE, data, whole, size, options, results))
                 if size in options.setfit_sizes:
                     found.append(measure("setfit", data, whole, size, options, results))
-    return [figures for figures in found if figures is not None]
+    return found
 
 
 def options_from(arguments: list[str]) -> argparse.Namespace:
@@ -96,7 +117,7 @@ def main() -> None:
     """Measure, and print a line per set and size."""
     options = options_from(sys.argv[1:])
     results = Results(options.results, "few_labels", again=options.again, any_code=options.any_code)
-    print_table(FEW_HEAD, few_rows(run(options, results)))
+    SECTION.show(run(options, results))
 
 
 if __name__ == "__main__":

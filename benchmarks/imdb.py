@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,33 @@ from common import (
     parser,
     plaintune_command,
     plaintune_figures,
-    print_table,
     run_child,
     say,
     scratch_folder,
     split_off,
 )
-from table import IMDB_HEAD, imdb_row
+from section import Line, Section, gib, share, time_of
+
+
+def row(line: Line) -> list[str]:
+    """One run."""
+    key, figures = line["key"], line["figures"]
+    source = Path(key["train"]).name if key["train"] else "imdb-train.parquet"
+    what = source + (", films held back" if key["film_split"] else "")
+    what += f" + {Path(key['unlabeled']).name}" if key["unlabeled"] else ""
+    what += f", seed {key['seed']}, --minutes {key['minutes']:g} {' '.join(key['options'])}"
+    if "problem" in figures:
+        return [what.strip(), f"no figure: {figures['problem'].splitlines()[0]}", "", "", ""]
+    counted = f"{figures['baseline_score']:.1%}"
+    return [what.strip(), share(figures), counted, time_of(figures["wall_seconds"]), gib(figures)]
+
+
+SECTION = Section(
+    "imdb",
+    "Film reviews",
+    ("what", "right (95% interval)", "counting words", "wall time", "peak memory"),
+    lambda lines: [row(line) for line in lines],
+)
 
 
 def film_split(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
@@ -49,6 +70,7 @@ def files(options: argparse.Namespace, folder: Path) -> tuple[Path, Path | None]
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Run the command line as a user would, and measure it."""
+    say("plaintune on film reviews …")
     with scratch_folder() as folder:
         train, test = files(options, folder)
         command = plaintune_command(train, test, minutes=options.minutes, seed=options.seed)
@@ -95,15 +117,9 @@ def main() -> None:
     """Train once, score once, print a line."""
     options = options_from(sys.argv[1:])
     results = Results(options.results, "imdb", again=options.again, any_code=options.any_code)
-    key = key_of(options)
-    figures = results.find(key)
-    if figures is None:
-        say("plaintune on film reviews …")
-        figures = measure(options)
-        if "problem" in figures:
-            sys.exit(figures["problem"])
-        results.add(key, figures)
-    print_table(IMDB_HEAD, [imdb_row(key, figures)])
+    line = results.line(key_of(options), partial(measure, options))
+    SECTION.show([line])
+    sys.exit(line["figures"].get("problem"))
 
 
 if __name__ == "__main__":

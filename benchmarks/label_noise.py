@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import KNOWN_SETS, Results, code_version, load_set, parser, peers_python, print_table, sample, say
+from common import KNOWN_SETS, Results, code_version, load_set, parser, peers_python, sample, say
+from section import Line, Section, grouped, means
 
 SETS = ("sms", "trec-coarse", "trec-fine", "banking77", "imdb")
 HEAD = (
-    "data", "rows", "ours", "cleanlab, same probabilities", "cleanlab, tf-idf", "in the first 10%",
+    "data", "seeds", "rows", "ours", "cleanlab, same probabilities", "cleanlab, tf-idf", "in the first 10%",
     "shown", "of these wrong",
 )  # fmt: skip
 CLEANLAB = """
@@ -99,6 +100,28 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     }
 
 
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per set, means over the seeds."""
+    table = []
+    for (name,), found in grouped(lines, "data").items():
+        mean = means(found)
+        table.append([
+            name, str(len(found)), f"{mean['rows']:,.0f}", f"{mean['ours']:.3f}", f"{mean['cleanlab']:.3f}",
+            f"{mean['cleanlab_tfidf']:.3f}", f"{mean['in_first_tenth']:.0%}", f"{mean['shown']:.0f}",
+            f"{mean['shown_wrong']:.0%}",
+        ])  # fmt: skip
+    return table
+
+
+SECTION = Section(
+    "label_noise",
+    "Wrong labels found",
+    HEAD,
+    rows_of,
+    lambda line: f"{line['key']['share']:.0%} of the labels changed, average precision",
+)
+
+
 def main() -> None:
     """Measure each set and seed that is not in the results yet; print a line for each set."""
     options = parser(__doc__, "python benchmarks/label_noise.py --sets sms --seeds 1")
@@ -108,9 +131,8 @@ def main() -> None:
     options.add_argument("--share", type=float, default=0.05, help="of the labels are changed")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "label_noise", again=asked.again, any_code=asked.any_code)
-    table = []
+    lines = []
     for name in asked.sets:
-        found = []
         for seed in range(asked.seeds):
             key = {
                 "data": name,
@@ -119,14 +141,8 @@ def main() -> None:
                 "share": asked.share,
                 "code": code_version(),
             }
-            found.append(results.figures(key, partial(measure, name, seed, asked)))
-        mean = {what: float(np.mean([figures[what] for figures in found])) for what in found[0]}
-        table.append([
-            name, f"{mean['rows']:,.0f}", f"{mean['ours']:.3f}", f"{mean['cleanlab']:.3f}",
-            f"{mean['cleanlab_tfidf']:.3f}", f"{mean['in_first_tenth']:.0%}", f"{mean['shown']:.0f}",
-            f"{mean['shown_wrong']:.0%}",
-        ])  # fmt: skip
-    print_table(HEAD, table)
+            lines.append(results.line(key, partial(measure, name, seed, asked)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common import Results, TextSet, code_version, load_set, parser, print_table, sample, say
+from common import Results, TextSet, code_version, load_set, parser, sample, say
+from section import Line, Section, grouped, means
 
 SETS = ("imdb", "trec-coarse")
 CHECKED = 1500  # rows the models are scored on
@@ -64,6 +65,24 @@ def measure(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]
     return {"chosen": right(asked), "random": right(drawn)}
 
 
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per set, means over the seeds."""
+    table = []
+    for (name,), found in grouped(lines, "data").items():
+        mean, ahead = means(found), sum(run["chosen"] > run["random"] for run in found)
+        table.append([name, f"{mean['chosen']:.1%}", f"{mean['random']:.1%}", f"{ahead} of {len(found)}"])
+    return table
+
+
+SECTION = Section(
+    "labelling",
+    "Which texts to label",
+    ("data", "chosen", "random", "seeds ahead"),
+    rows_of,
+    lambda line: f"{line['key']['answers']} answers given",
+)
+
+
 def main() -> None:
     """Measure each set and seed that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/labelling.py --sets trec-coarse --seeds 1")
@@ -72,16 +91,12 @@ def main() -> None:
     options.add_argument("--answers", type=int, default=200, help="how many are given")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "labelling", again=asked.again, any_code=asked.any_code)
-    table = []
+    lines = []
     for name in asked.sets:
-        found = []
         for seed in range(asked.seeds):
             key = {"data": name, "seed": seed, "answers": asked.answers, "code": code_version()}
-            found.append(results.figures(key, partial(measure, name, seed, asked)))
-        chosen, drawn = ([f[what] for f in found] for what in ("chosen", "random"))
-        ahead = sum(c > d for c, d in zip(chosen, drawn, strict=True))
-        table.append([name, f"{np.mean(chosen):.1%}", f"{np.mean(drawn):.1%}", f"{ahead} of {len(found)}"])
-    print_table(("data", f"{asked.answers} chosen", f"{asked.answers} random", "seeds ahead"), table)
+            lines.append(results.line(key, partial(measure, name, seed, asked)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from common import CACHE, Results, code_version, load_set, parser, print_table, sample, say
+from common import CACHE, Results, code_version, load_set, parser, sample, say
+from section import Line, Section, grouped, means, sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,6 +71,37 @@ def measure(name: str, rows: int, seed: int, options: argparse.Namespace) -> dic
     return {"promised": curve.gain, "low": low, "high": high, "happened": float(np.mean(gains))}
 
 
+def within(run: dict[str, Any]) -> bool:
+    """Whether what happened was promised."""
+    return bool(run["low"] <= run["happened"] <= run["high"])
+
+
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per set and size, means over the draws."""
+    table = []
+    for (name, rows), found in grouped(lines, "data", "rows").items():
+        points = {what: 100 * mean for what, mean in means(found).items()}
+        promised = f"{points['promised']:.1f} ({points['low']:.1f} to {points['high']:.1f})"
+        held = f"{sum(map(within, found))} of {len(found)}"
+        table.append([name, f"{rows:,}", promised, f"{points['happened']:.1f}", held])
+    return table
+
+
+def closing(lines: list[Line]) -> str:
+    """Of how many draws the interval held what came."""
+    held = [within(run) for run in sound(lines)]
+    return f"Within the interval, which should hold nine of ten: {sum(held)} of {len(held)}."
+
+
+SECTION = Section(
+    "learning_curve",
+    "What twice the data bring",
+    ("data", "rows", "promised, points", "happened", "within"),
+    rows_of,
+    closing=closing,
+)
+
+
 def main() -> None:
     """Measure each set, size and seed that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/learning_curve.py --sets trec-coarse --seeds 1")
@@ -77,23 +109,14 @@ def main() -> None:
     options.add_argument("--rows", nargs="+", type=int, default=list(SIZES), help="how many one has")
     options.add_argument("--seeds", type=int, default=3, help="how many draws")
     asked = options.parse_args(sys.argv[1:])
-    results = Results(asked.results, "learning-curve", again=asked.again, any_code=asked.any_code)
-    table, inside = [], []
+    results = Results(asked.results, "learning_curve", again=asked.again, any_code=asked.any_code)
+    lines = []
     for name in asked.sets:
         for rows in asked.rows:
-            found = []
             for seed in range(asked.seeds):
                 key = {"data": name, "rows": rows, "seed": seed, "code": code_version()}
-                found.append(results.figures(key, partial(measure, name, rows, seed, asked)))
-            held = [f["low"] <= f["happened"] <= f["high"] for f in found]
-            inside += held
-            mean = {what: 100 * float(np.mean([f[what] for f in found])) for what in found[0]}
-            table.append(
-                [name, f"{rows:,}", f"{mean['promised']:.1f} ({mean['low']:.1f} to {mean['high']:.1f})",
-                 f"{mean['happened']:.1f}", f"{sum(held)} of {len(held)}"]
-            )  # fmt: skip
-    print_table(("data", "rows", "promised, points", "happened", "within"), table)
-    print(f"\nWithin the interval, which should hold nine of ten: {sum(inside)} of {len(inside)}.")
+                lines.append(results.line(key, partial(measure, name, rows, seed, asked)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from common import Results, code_version, parser, print_table, say
+from common import Results, code_version, parser, say
+from section import Line, Section
 from serve import ask_for, running, sample_texts
 
+SOAKED = {"200", "404", "422", "429"}
 QUEUE = 200  # texts that may wait: the bound of how long an answer can take
 CAPACITY_CLIENTS, CAPACITY_SECONDS = 16, 8.0
 OVERLOAD = 2.0
@@ -152,6 +154,36 @@ def growth_mb(memory: list[float]) -> float:
     return float(np.median(memory[-quarter:]) - np.median(memory[quarter : 2 * quarter]))
 
 
+def broken(line: Line) -> bool:
+    """Whether a bar is."""
+    found = line["figures"]
+    if line["key"]["soak"]:
+        return growth_mb(found["memory_mb"]) > GROWTH_MB or bool(set(found["told"]) - SOAKED)
+    return bool(set(found["told"]) - set(map(str, ALLOWED))) or found["p99_ms"] > found["bound_ms"]
+
+
+def row(line: Line) -> list[str]:
+    """A run under twice the load, or a soak."""
+    key, found = line["key"], line["figures"]
+    told = ", ".join(f"{count:,} × {status}" for status, count in sorted(found["told"].items()))
+    if key["soak"]:
+        memory = found["memory_mb"]
+        grown = f"memory {min(memory):.0f} to {max(memory):.0f} MB, growth {growth_mb(memory):+.1f}"
+        return [f"{key['soak']:g} minutes of all sorts", told, grown]
+    what = f"{key['seconds']:g} s at twice {found['capacity']:.0f} requests a second"
+    took = f"p50 {found['p50_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms of at most {found['bound_ms']:.0f}"
+    return [what, told, took]
+
+
+SECTION = Section(
+    "load",
+    "A service under load",
+    ("what", "what came back", "and"),
+    lambda lines: [row(line) for line in lines],
+    lambda line: line["key"]["model"],
+)
+
+
 def main() -> None:
     """Measure, unless the results are there already; exit code 1 where a bar is broken."""
     options = parser(__doc__, "python benchmarks/load.py demo-model --soak 10")
@@ -163,25 +195,14 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection for each request that waits
     results = Results(asked.results, "load", again=asked.again, any_code=asked.any_code)
     key = {"model": asked.model.name, "seconds": asked.seconds, "soak": asked.soak, "code": code_version()}
-    if asked.soak:
-        found = results.figures(key, partial(measure_soak, asked.model, asked.soak))
-        grown = growth_mb(found["memory_mb"])
-        shown = [f"{mb:.0f}" for mb in found["memory_mb"][:: max(1, len(found["memory_mb"]) // 10)]]
-        print_table(("status", "requests"), [[status, f"{n:,}"] for status, n in found["told"].items()])
-        print(f"memory, MB, over {asked.soak:g} minutes: {' '.join(shown)}; growth {grown:+.1f}")
-        sys.exit(grown > GROWTH_MB or bool(set(found["told"]) - {"200", "404", "422", "429"}))
-    found = results.figures(key, partial(measure_overload, asked.model, asked.seconds))
-    told = ", ".join(f"{count:,} × {status}" for status, count in sorted(found["told"].items()))
-    print_table(
-        ("requests a second it can", "sent", "answered a second", "what came back", "p50", "p99", "at most"),
-        [
-            [
-                f"{found['capacity']:.0f}", f"{found['sent']:,}", f"{found['answered_per_second']:.0f}", told,
-                *(f"{found[name]:.0f} ms" for name in ("p50_ms", "p99_ms", "bound_ms")),
-            ]
-        ],
-    )  # fmt: skip
-    sys.exit(bool(set(found["told"]) - set(map(str, ALLOWED))) or found["p99_ms"] > found["bound_ms"])
+    work = (
+        partial(measure_soak, asked.model, asked.soak)
+        if asked.soak
+        else partial(measure_overload, asked.model, asked.seconds)
+    )
+    line = results.line(key, work)
+    SECTION.show([line])
+    sys.exit(broken(line))
 
 
 if __name__ == "__main__":

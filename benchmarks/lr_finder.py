@@ -7,10 +7,12 @@ pick of the sweep and at five fixed rates, all else equal. Goes on where it was 
 from __future__ import annotations
 
 import argparse
+import statistics
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,47 @@ from common import (
     code_version,
     load_set,
     parser,
-    print_table,
     sample,
     say,
     split_off,
 )
-from table import RATE_HEAD, rate_rows
+from section import Line, Section, grouped
+
+RATE_HEAD = ("data", "at the pick", "best of the grid", "at", "points behind", "picks", "sweep")
+
+
+def rate_rows(lines: list[Line]) -> list[list[str]]:
+    """A row per set: the mean at the pick against the best mean of the grid."""
+    return [rate_row(data, runs) for (data,), runs in grouped(lines, "data").items()]
+
+
+def rate_row(data: str, runs: list[dict[str, Any]]) -> list[str]:
+    """One set over its seeds."""
+    picked = [run for run in runs if run["contestant"] == "pick"]
+    grid: dict[float, list[float]] = {}
+    for run in runs:
+        if run["contestant"] == "grid":
+            grid.setdefault(run["rate"], []).append(run["accuracy"])
+    if not picked or not grid:
+        return [data, *[""] * (len(RATE_HEAD) - 1)]
+    best_rate = max(grid, key=lambda rate: statistics.mean(grid[rate]))
+    at_pick = statistics.mean(run["accuracy"] for run in picked)
+    best = statistics.mean(grid[best_rate])
+    picks = ", ".join(f"{run['rate']:.1e}" for run in picked)
+    seconds = statistics.mean(run["sweep_seconds"] for run in picked)
+    of_training = statistics.mean(run["sweep_seconds"] / run["train_seconds"] for run in picked)
+    behind = f"{100 * (best - at_pick):+.2f}"
+    sweep = f"{seconds:.1f} s ({of_training:.0%} of training)"
+    return [data, f"{at_pick:.2%}", f"{best:.2%}", f"{best_rate:.0e}", behind, picks, sweep]
+
+
+def rate_title(line: Line) -> str:
+    """How long was learned, where that was asked for."""
+    passes = line["key"]["passes"]
+    return "" if passes is None else f"{passes:g} passes over the rows"
+
+
+SECTION = Section("lr_finder", "The learning-rate finder", RATE_HEAD, rate_rows, rate_title)
 
 GRID = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 SETS = ("sms", "trec-coarse", "trec-fine", "banking77", "imdb")
@@ -139,19 +176,14 @@ class Bench:
         self.learn, self.test, self.classes = sample(pool, options.rows, seed=seed), rest, whole.classes
         self.task: Lesson | None = None
 
-    def measure(self, contestant: str, rate: float | None) -> dict[str, Any]:
-        """The figures at ``rate`` (None: at the pick), from the results where they are there already."""
+    def measure(self, contestant: str, rate: float | None) -> Line:
+        """The line at ``rate`` (None: at the pick), from the results where they are there already."""
         key = {
             "contestant": contestant, "data": self.data, "seed": self.seed, "rate": rate,
             "train_rows": len(self.learn), "test_rows": len(self.test), "passes": self.options.passes,
             "code": code_version(),
         }  # fmt: skip
-        figures = self.results.find(key)
-        if figures is None:
-            say(f"{self.data}, seed {self.seed}: {contestant} {rate or ''}")
-            figures = self._pick() if rate is None else self._train(rate)
-            self.results.add(key, figures)
-        return {**key, **figures}
+        return self.results.line(key, self._pick if rate is None else partial(self._train, rate))
 
     def _lesson(self) -> Lesson:
         if self.task is None:
@@ -160,6 +192,7 @@ class Bench:
         return self.task
 
     def _train(self, rate: float) -> dict[str, Any]:
+        say(f"{self.data}, seed {self.seed}: {rate:.1e}")
         right, seconds = train_at(self._lesson(), rate, seed=self.seed, passes=self.options.passes)
         return {"rate": rate, "accuracy": right, "train_seconds": seconds}
 
@@ -168,9 +201,9 @@ class Bench:
         return {**self._train(rate), "sweep_seconds": sweep_seconds}
 
 
-def run(options: argparse.Namespace, results: Results) -> list[dict[str, Any]]:
+def run(options: argparse.Namespace, results: Results) -> list[Line]:
     """Every set and seed: the pick, then the grid."""
-    found: list[dict[str, Any]] = []
+    found: list[Line] = []
     for data in options.sets:
         whole = load_set(data, options.data)
         for seed in range(options.seeds):
@@ -198,7 +231,7 @@ def main() -> None:
     """Measure, and print a line per set."""
     options = options_from(sys.argv[1:])
     results = Results(options.results, "lr_finder", again=options.again, any_code=options.any_code)
-    print_table(RATE_HEAD, rate_rows(run(options, results)))
+    SECTION.show(run(options, results))
 
 
 if __name__ == "__main__":

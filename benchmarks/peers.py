@@ -11,6 +11,8 @@ import argparse
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ from common import (
     peers_python,
     plaintune_command,
     plaintune_figures,
-    print_table,
     run_child,
     sample,
     say,
@@ -36,7 +37,7 @@ from common import (
     wilson,
 )
 from contestants import CANNOT_RUN, CONTESTANTS
-from table import PEERS_HEAD, peers_row
+from section import Line, Section, flat, gib, share, time_of
 
 # torch by its exact version: a range that admits a newer one brings gigabytes of CUDA along
 PINNED = (
@@ -52,6 +53,7 @@ PINNED = (
 )
 OPTIONAL = ("fasttext==0.9.3", "fastai==2.8.12")  # the first is compiled, the second is large
 
+USUAL_MINUTES = 60.0
 PLAINTUNE = "plaintune"
 TEST_SHARE, LARGEST_TEST = 0.2, 5000
 
@@ -83,8 +85,16 @@ def parts(whole: TextSet, options: argparse.Namespace) -> tuple[TextSet, TextSet
 def command_of(name: str, train: Path, test: Path, options: argparse.Namespace) -> list[str | Path]:
     """What is run for a contestant."""
     if name == PLAINTUNE:
-        return [*plaintune_command(train, test, minutes=options.minutes, seed=options.seed)]
-    script = [peers_python(), HERE / "contestants.py", name, "--train", train, "--test", test]
+        return list[str | Path](plaintune_command(train, test, minutes=options.minutes, seed=options.seed))
+    script: list[str | Path] = [
+        peers_python(),
+        HERE / "contestants.py",
+        name,
+        "--train",
+        train,
+        "--test",
+        test,
+    ]
     return [*script, "--seed", str(options.seed), "--max-length", str(options.max_length)]
 
 
@@ -98,13 +108,15 @@ def figures_of(name: str, child: Child) -> dict[str, Any]:
     return {**told, "interval": interval, **child.cost}
 
 
-def compete(
-    name: str, learn: TextSet, test: TextSet, options: argparse.Namespace, *, folder: Path
-) -> dict[str, Any]:
+def compete(name: str, learn: TextSet, test: TextSet, options: argparse.Namespace) -> dict[str, Any]:
     """Run one contestant on these rows."""
-    train_file, test_file = learn.write_csv(folder / "train.csv"), test.write_csv(folder / "test.csv")
-    command = command_of(name, train_file, test_file, options)
-    child = run_child(command, folder=folder, limit_minutes=options.limit_minutes)
+    say(f"{learn.name}, {len(learn):,} rows, seed {options.seed}: {name} …")
+    with scratch_folder() as folder:
+        train_file, test_file = learn.write_csv(folder / "train.csv"), test.write_csv(folder / "test.csv")
+        command = command_of(name, train_file, test_file, options)
+        child = run_child(command, folder=folder, limit_minutes=options.limit_minutes)
+    if child.problem:
+        say(f"{name} gave no figures: {child.problem}")
     return {**figures_of(name, child), "train_rows": len(learn)}
 
 
@@ -119,27 +131,50 @@ def key_of(
     return {**key, "max_length": options.max_length}
 
 
-def run_set(data: str, options: argparse.Namespace, results: Results) -> None:
-    """Every contestant on one data set, as a table."""
+TITLES = {
+    PLAINTUNE: "plaintune",
+    "tfidf": "scikit-learn: tf-idf + logistic regression",
+    "nbsvm": "NB-SVM",
+    "trainer": "Hugging Face Trainer, defaults",
+    "setfit": "SetFit, as in its paper",
+    "fasttext": "fastText",
+    "fastai": "fastai",
+}
+
+
+def row(line: Line) -> list[str]:
+    """One contestant."""
+    figures = flat(line)
+    title = TITLES.get(figures["contestant"], figures["contestant"])
+    if figures.get("minutes", USUAL_MINUTES) != USUAL_MINUTES:
+        title += f", --minutes {figures['minutes']:g}"
+    rows = f"{figures['train_rows']:,}"
+    if "problem" in figures:
+        return [title, rows, f"no figure: {figures['problem'].splitlines()[0]}", "", ""]
+    return [title, rows, share(figures), time_of(figures["wall_seconds"]), gib(figures)]
+
+
+SECTION = Section(
+    "peers",
+    "Beside other tools",
+    ("contestant", "rows learned from", "right (95% interval)", "wall time", "peak memory"),
+    lambda lines: sorted(
+        map(row, lines), key=lambda cells: list(TITLES.values()).index(cells[0].split(", --")[0])
+    ),
+    lambda line: f"{line['key']['data']}, scored on {line['key']['test_rows']:,} rows",
+)
+
+
+def run_set(data: str, options: argparse.Namespace, results: Results) -> Iterator[Line]:
+    """Every contestant on one data set."""
     learn, test = parts(load_set(data, options.data), options)
     name = learn.name if data not in KNOWN_SETS else data
     say(f"{name}: {len(learn):,} rows to learn from, {len(test):,} to be scored on")
-    rows: list[list[str]] = []
     for contestant in options.only:
         few = contestant == "setfit" and 0 < options.setfit_rows < len(learn)
         own = sample(learn, options.setfit_rows, seed=options.seed) if few else learn
         key = key_of(contestant, name, own, test, options)
-        figures = results.find(key)
-        if figures is None:
-            say(f"{name}: {contestant} …")
-            with scratch_folder() as folder:
-                figures = compete(contestant, own, test, options, folder=folder)
-            if "problem" in figures:
-                say(f"{name}: {contestant} gave no figures: {figures['problem']}")
-            results.add(key, figures)
-        rows.append(peers_row(contestant, {**key, **figures}))
-    print(f"\n{name}: scored on {len(test):,} rows\n")
-    print_table(PEERS_HEAD, rows)
+        yield results.line(key, partial(compete, contestant, own, test, options))
 
 
 def options_from(arguments: list[str]) -> argparse.Namespace:
@@ -151,7 +186,7 @@ def options_from(arguments: list[str]) -> argparse.Namespace:
     options.add_argument("--rows", type=int, default=5000, help="rows to learn from")
     options.add_argument("--test-rows", type=int, default=2000, help="rows to score on, a fifth at most")
     options.add_argument("--full", action="store_true", help="learn from everything")
-    options.add_argument("--minutes", type=float, default=60.0, help="passed on to plaintune")
+    options.add_argument("--minutes", type=float, default=USUAL_MINUTES, help="passed on to plaintune")
     options.add_argument("--only", nargs="+", default=names, choices=names, help="some contestants only")
     options.add_argument("--seed", type=int, default=0, help="draws the rows and seeds the contestants")
     options.add_argument("--max-length", type=int, default=256, help="tokens, for Trainer and SetFit")
@@ -173,7 +208,7 @@ def main() -> None:
         return
     results = Results(options.results, "peers", again=options.again, any_code=options.any_code)
     for data in options.sets:
-        run_set(data, options, results)
+        SECTION.show(run_set(data, options, results))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from common import Results, code_version, load_set, parser, print_table, sample, say
+from common import Results, code_version, load_set, parser, sample, say
 from contestants import encoder_folder
+from section import Line, Section
 
 SHORT = (
     "the parcel came a week late and one of the two lamps in it was broken can you send me another one soon"
@@ -45,7 +46,7 @@ def pipelines(answers: int, limit: int) -> dict[str, Ask]:
             encoder_folder(), num_labels=answers, dtype=kind
         )
         ask = pipeline("text-classification", model=model, tokenizer=tokenizer, device="cpu")
-        cut = {"truncation": True, "max_length": limit}
+        cut: dict[str, Any] = {"truncation": True, "max_length": limit}
         if name == "float32":
             made["pipeline, as it comes"] = partial(ask, **cut)
         made[f"pipeline, {name}, batches of {BATCH}, sorted"] = partial(_sorted, ask, batch_size=BATCH, **cut)
@@ -123,6 +124,37 @@ def measure(folder: Path, data: Path, rows: int, limit: int, seconds: float) -> 
     }
 
 
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per contestant of the last run."""
+    contestants = lines[-1]["figures"]["contestants"]
+    own = contestants["plaintune"]
+    return [
+        [
+            name, f"{told['rows']:,}", f"{told['texts_per_second']:.1f}",
+            f"{own['texts_per_second'] / told['texts_per_second']:.1f}", f"{told['p50_ms']:.1f} ms",
+            f"{told['p50_ms'] / own['p50_ms']:.1f}",
+        ]
+        for name, told in contestants.items()
+    ]  # fmt: skip
+
+
+def closing(lines: list[Line]) -> str:
+    """In which numbers plaintune worked, and how long it takes to begin."""
+    figures = lines[-1]["figures"]
+    start = f"`plaintune predict` from nothing: {figures['start_seconds']:.2f} s"
+    return f"plaintune's numbers: {', '.join(figures['numbers']) or 'float32'}; {start}."
+
+
+SECTION = Section(
+    "predict",
+    "Answering on a CPU",
+    ("", "reviews", "a second", "plaintune is × as fast", "a short text", "plaintune is × as fast"),
+    rows_of,
+    lambda line: f"{line['key']['model']}, {line['key']['limit']} tokens",
+    closing,
+)
+
+
 def main() -> None:
     """Measure, unless the results are there already."""
     options = parser(__doc__, "python benchmarks/predict.py imdb-model --rows 5000")
@@ -136,24 +168,8 @@ def main() -> None:
     key["seconds"] = asked.seconds
     work = partial(measure, asked.model, asked.data, asked.rows, asked.max_length, asked.seconds)
     with contextlib.redirect_stdout(sys.stderr):
-        figures = results.figures(key, work)
-    own = figures["contestants"]["plaintune"]
-    table = [
-        [
-            name,
-            f"{told['rows']:,}",
-            f"{told['texts_per_second']:.1f}",
-            f"{own['texts_per_second'] / told['texts_per_second']:.1f}",
-            f"{told['p50_ms']:.1f} ms",
-            f"{told['p50_ms'] / own['p50_ms']:.1f}",
-        ]
-        for name, told in figures["contestants"].items()
-    ]
-    print_table(
-        ("", "reviews", "a second", "plaintune is × as fast", "a short text", "plaintune is × as fast"), table
-    )
-    start = figures["start_seconds"]
-    print(f"plaintune's numbers: {figures['numbers']}; `plaintune predict` from nothing: {start:.2f} s")
+        line = results.line(key, work)
+    SECTION.show([line])
 
 
 if __name__ == "__main__":

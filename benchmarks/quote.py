@@ -12,19 +12,17 @@ import sys
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from common import (
     Results,
     code_version,
     load_set,
     parser,
-    print_table,
     run_child,
     sample,
     say,
     scratch_folder,
 )
+from section import Line, Section, sound
 
 SETS = ("sms", "trec-coarse", "banking77", "imdb")
 ROWS = 5000
@@ -60,6 +58,40 @@ def quoted_and_run(name: str, way: str, options: argparse.Namespace) -> dict[str
     }
 
 
+def row(line: Line) -> list[str]:
+    """One set and way."""
+    name, way, found = line["key"]["data"], line["key"]["way"], line["figures"]
+    if "problem" in found:
+        return [name, way, found["problem"].splitlines()[0], "", "", "", ""]
+    said = "none"
+    if found["low"] is not None:
+        narrow = found["high"] - found["low"] <= WIDEST + 1e-9
+        said = f"{found['low']:.1%} to {found['high']:.1%}{'' if narrow else ' (wide)'}"
+    minutes = [f"{found[what]:.1f}" for what in ("quoted_minutes", "took_minutes")]
+    return [
+        name, f"{way} ({found['asked_minutes']})", *minutes, f"{found['quote_seconds']:.0f} s", said,
+        f"{found['reached']:.1%}",
+    ]  # fmt: skip
+
+
+def closing(lines: list[Line]) -> str:
+    """How many times and scores were as quoted."""
+    runs = sound(lines)
+    near = [abs(run["took_minutes"] / run["quoted_minutes"] - 1) <= NEAR for run in runs]
+    within = [run["low"] <= run["reached"] <= run["high"] for run in runs if run["low"] is not None]
+    said = f"score within what was said: {sum(within)} of {len(within)}"
+    return f"Time within a quarter: {sum(near)} of {len(near)}; {said}."
+
+
+SECTION = Section(
+    "quote",
+    "What was quoted, and what came",
+    ("data", "way (--minutes)", "quoted, min", "took, min", "the quote took", "quoted score", "reached"),
+    lambda lines: [row(line) for line in lines],
+    closing=closing,
+)
+
+
 def main() -> None:
     """Measure each set and way that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/quote.py --sets trec-coarse --ways quick")
@@ -68,29 +100,12 @@ def main() -> None:
     options.add_argument("--rows", type=int, default=ROWS, help="of each set, at most")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "quote", again=asked.again, any_code=asked.any_code)
-    table, near, within = [], [], []
+    lines = []
     for name in asked.sets:
         for way in asked.ways:
             key = {"data": name, "way": way, "rows": asked.rows, "code": code_version()}
-            found = results.figures(key, partial(quoted_and_run, name, way, asked))
-            if "problem" in found:
-                table.append([name, way, found["problem"], "", "", ""])
-                continue
-            near.append(abs(found["took_minutes"] / found["quoted_minutes"] - 1) <= NEAR)
-            said = "none"
-            if found["low"] is not None:
-                narrow = found["high"] - found["low"] <= WIDEST + 1e-9
-                within.append(found["low"] <= found["reached"] <= found["high"])
-                said = f"{found['low']:.1%} to {found['high']:.1%}{'' if narrow else ' (wide)'}"
-            table.append([
-                name, f"{way} ({found['asked_minutes']})", f"{found['quoted_minutes']:.1f}",
-                f"{found['took_minutes']:.1f}",
-                said,
-                f"{found['reached']:.1%}",
-            ])  # fmt: skip
-    print_table(("data", "way (--minutes)", "quoted, min", "took, min", "quoted score", "reached"), table)
-    print(f"\nTime within a quarter: {np.sum(near):.0f} of {len(near)}; ", end="")
-    print(f"score within what was said: {np.sum(within):.0f} of {len(within)}.")
+            lines.append(results.line(key, partial(quoted_and_run, name, way, asked)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from common import Results, code_version, parser, print_table, say, scratch_folder
+from common import Results, code_version, parser, say, scratch_folder
+from section import Line, Section
 
 ARMS = {"batched": 64, "one by one": 1}
 ROUNDS = 3
@@ -104,6 +105,23 @@ def measure(model: Path, clients: list[int], duration: float) -> dict[str, Any]:
     }
 
 
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per arm and number of clients of the last run."""
+    return [
+        [arm, f"{told['requests_per_second']:.0f}", f"{told['p50_ms']:.1f} ms", f"{told['p95_ms']:.1f} ms"]
+        for arm, told in lines[-1]["figures"].items()
+    ]
+
+
+SECTION = Section(
+    "serve",
+    "Answering over HTTP",
+    ("how, clients", "requests a second", "p50", "p95"),
+    rows_of,
+    lambda line: line["key"]["model"],
+)
+
+
 def main() -> None:
     """Measure, unless the results are there already."""
     options = parser(__doc__, "python benchmarks/serve.py demo-model")
@@ -118,13 +136,7 @@ def main() -> None:
         "seconds": asked.seconds,
         "code": code_version(),
     }
-    figures = results.figures(key, partial(measure, asked.model, asked.clients, asked.seconds))
-    table = [
-        [arm, f"{told['requests_per_second']:.0f}", f"{told['p50_ms']:.1f} ms", f"{told['p95_ms']:.1f} ms"]
-        for arm, told in figures.items()
-        if isinstance(told, dict)
-    ]
-    print_table(("how, clients", "requests a second", "p50", "p95"), table)
+    SECTION.show([results.line(key, partial(measure, asked.model, asked.clients, asked.seconds))])
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from common import Results, code_version, parser, print_table, say, scratch_folder
+from common import Results, code_version, parser, say, scratch_folder
 from load import resident_mb
+from section import Line, Section
 from serve import sample_texts
 
 REPEATING = 20  # texts
@@ -66,6 +67,24 @@ def measure(model: Path, rows: int, kind: str, minutes: float) -> dict[str, Any]
     return {"finished": finished, "rows": written, "seconds": seconds, "memory": memory}
 
 
+def row(line: Line) -> list[str]:
+    """One size and kind."""
+    key, found = line["key"], line["figures"]
+    picked = np.linspace(0, len(found["memory"]) - 1, SAMPLES).astype(int)
+    shown = " ".join(f"{found['memory'][at][1]:.0f}" for at in picked)
+    of = "" if found["finished"] else f" of {key['rows']:,}"
+    return [f"{found['rows']:,}{of} {key['kind']}", f"{found['seconds']:.0f} s", shown]
+
+
+SECTION = Section(
+    "stream",
+    "Files of any size",
+    ("rows", "time", "memory, MB, from first to last row"),
+    lambda lines: [row(line) for line in lines],
+    lambda line: line["key"]["model"],
+)
+
+
 def main() -> None:
     """Measure each size and kind that is not in the results yet."""
     options = parser(__doc__, "python benchmarks/stream.py demo-model")
@@ -75,16 +94,12 @@ def main() -> None:
     options.add_argument("--minutes", type=float, default=8.0, help="for one run, at most")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "stream", again=asked.again, any_code=asked.any_code)
-    table = []
+    lines = []
     for rows, kind in [*((rows, "repeating") for rows in asked.rows), (asked.different, "different")]:
         key = {"model": asked.model.name, "rows": rows, "kind": kind, "minutes": asked.minutes}
         key["code"] = code_version()
-        found = results.figures(key, partial(measure, asked.model, rows, kind, asked.minutes))
-        picked = np.linspace(0, len(found["memory"]) - 1, SAMPLES).astype(int)
-        shown = " ".join(f"{found['memory'][at][1]:.0f}" for at in picked)
-        of = "" if found["finished"] else f" of {rows:,}"
-        table.append([f"{found['rows']:,}{of} {kind}", f"{found['seconds']:.0f} s", shown])
-    print_table(("rows", "time", "memory, MB, from first to last row"), table)
+        lines.append(results.line(key, partial(measure, asked.model, rows, kind, asked.minutes)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

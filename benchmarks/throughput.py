@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TextIO
@@ -34,13 +35,52 @@ from common import (
     load_set,
     parser,
     peers_python,
-    print_table,
     sample,
     say,
     scratch_folder,
 )
 from contestants import encoder_folder, read_table, tokenised
-from table import SPEED_HEAD, speed_rows
+from section import Line, Section
+
+TITLES = {
+    "trainer": "Hugging Face Trainer, defaults",
+    "trainer-bf16": "Hugging Face Trainer, bf16",
+    "trainer-bf16-no-dropout": "Hugging Face Trainer, bf16, dropout off",
+    "trainer-no-dropout": "Hugging Face Trainer, dropout off",
+}
+
+
+def speed_rows(lines: list[Line]) -> list[list[str]]:
+    """A row per contestant of the last run."""
+    figures = lines[-1]["figures"]
+    per_token, peak = figures["flop_per_token"], max(figures["peak_gflops"].values())
+    rows = []
+    for name, rounds in figures["tokens_per_second"].items():
+        speed = statistics.median(rounds)
+        ours = figures["tokens_per_second"].get("plaintune", [])
+        ratio = statistics.median([a / b for a, b in zip(ours, rounds, strict=True)]) if ours else None
+        gflops = speed * per_token / 1e9
+        cells = [TITLES.get(name, name), f"{speed:,.0f}", "" if ratio is None else f"{ratio:.2f}"]
+        rows.append([*cells, f"{gflops:,.0f}", f"{gflops / peak:.0%}"])
+    for number_format, gflops in figures["peak_gflops"].items():
+        rows.append([f"this machine's {number_format} products", "", "", f"{gflops:,.0f}", ""])
+    return rows
+
+
+def speed_title(line: Line) -> str:
+    """What was learned from, and how."""
+    key = line["key"]
+    what = f"{key['data']} at {key['max_length']} tokens, batches of {key['batch']}"
+    return what + (", no AMX, float32" if key["no_amx"] else "")
+
+
+SECTION = Section(
+    "throughput",
+    "Training speed",
+    ("contestant", "tokens/s", "plaintune is … times as fast", "GFLOP/s", "of the best products"),
+    speed_rows,
+    speed_title,
+)
 
 CPUINFO = Path("/proc/cpuinfo")
 # what oneDNN calls AVX-512 (where there is any) and AVX2 without 16-bit products
@@ -115,13 +155,13 @@ def train_plaintune(options: argparse.Namespace, turns: Turns) -> None:
     network = load_network(learner.backbone, len(classes), learner.device)
     optimizer = stepper.optimizer(network)
     turns.ready(str(learner.device.choice.value))
-    for chosen in stepper.endless_batches(rows_per_batch=options.batch, seed=0):
-        if len(chosen) < options.batch:
+    for batch in stepper.endless_batches(rows_per_batch=options.batch, seed=0):
+        if len(batch.labels) < options.batch:
             continue
         if not turns.wait():
             return
-        stepper.step(network, optimizer, chosen, rate=2e-5)
-        turns.step_done(int(tokens.lengths[chosen].sum()))
+        stepper.step(network, optimizer, batch, rate=2e-5)
+        turns.step_done(int(batch.tokens.lengths.sum()))
 
 
 def train_trainer(options: argparse.Namespace, turns: Turns, *, bf16: bool, dropout: bool) -> None:
@@ -286,8 +326,8 @@ def flop_per_token(max_length: int) -> float:
     hidden, inner, layers = (
         config[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers")
     )
-    weights = layers * (4 * hidden * hidden + 2 * hidden * inner)
-    attention = layers * 4 * max_length * hidden
+    weights: int = layers * (4 * hidden * hidden + 2 * hidden * inner)
+    attention: int = layers * 4 * max_length * hidden
     return 3.0 * (2 * weights + attention)
 
 
@@ -370,11 +410,7 @@ def main() -> None:
     results = Results(options.results, "throughput", again=options.again, any_code=options.any_code)
     names = ("max_length", "batch", "rows", "rounds", "steps", "no_amx", "only")
     key = {"data": options.set, **{name: getattr(options, name) for name in names}, "code": code_version()}
-    figures = results.find(key)
-    if figures is None:
-        figures = measure(options)
-        results.add(key, figures)
-    print_table(SPEED_HEAD, speed_rows(figures))
+    SECTION.show([results.line(key, partial(measure, options))])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import string
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,12 @@ from common import (
     code_version,
     load_set,
     parser,
-    print_table,
     run_child,
     sample,
     say,
     scratch_folder,
 )
+from section import Line, Section
 
 ROWS = 1200
 ALARMS = {"random labels", "leak", "too few", "nothing to transfer", "goal out of reach"}
@@ -160,6 +161,22 @@ def judged(case: str, name: str | int, data: Path) -> dict[str, Any]:
     return verdict_of(rows, OPTIONS.get(case, ()))
 
 
+def rows_of(lines: list[Line]) -> list[list[str]]:
+    """A row per case."""
+    cases: dict[str, list[str]] = {}
+    for line in lines:
+        cases.setdefault(line["key"]["case"], []).append(line["figures"].get("verdict", "problem"))
+    table = []
+    for case, said in cases.items():
+        right = sum(v not in ALARMS if case == "healthy" else v == case for v in said)
+        told = ", ".join(f"{count} × {verdict}" for verdict, count in Counter(said).most_common())
+        table.append([case, f"{right} of {len(said)}", told])
+    return table
+
+
+SECTION = Section("verdict", "What the check-up says", ("case", "right", "verdicts"), rows_of)
+
+
 def main() -> None:
     """Judge each case and seed that is not in the results yet, then the healthy sets."""
     options = parser(__doc__, "python benchmarks/verdict.py --seeds 1")
@@ -167,17 +184,12 @@ def main() -> None:
     options.add_argument("--cases", nargs="+", default=[*CASES, "healthy"], help="which")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "verdict", again=asked.again, any_code=asked.any_code)
-    table = []
+    lines = []
     for case in asked.cases:
-        names = HEALTHY if case == "healthy" else range(asked.seeds)
-        said = []
-        for name in names:
+        for name in HEALTHY if case == "healthy" else range(asked.seeds):
             key = {"case": case, "seed": name, "code": code_version()}
-            figures = results.figures(key, partial(judged, case, name, asked.data))
-            said.append(figures.get("verdict", "problem"))
-        right = sum(v not in ALARMS if case == "healthy" else v == case for v in said)
-        table.append([case, f"{right} of {len(said)}", ", ".join(said)])
-    print_table(("case", "right", "verdicts"), table)
+            lines.append(results.line(key, partial(judged, case, name, asked.data)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":
