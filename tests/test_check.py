@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,33 @@ def test_groups_and_times_on_both_sides_are_told(tmp_path: Path) -> None:
     assert "group" in kinds(found)
 
 
+def test_a_column_of_groups_is_proposed_as_it_must_be_typed(tmp_path: Path) -> None:
+    rows = [[*row, f"c{i % 40}" if i % 2 else ""] for i, row in enumerate(plain_rows(200))]
+    found = pt.check(written(tmp_path / "mail.csv", rows, ("text", "answer", "User ID")), models=False)
+    group = found.of("group")
+    assert group is not None
+    assert group.rows == 100  # a row without a name is of no group
+    assert group.done.endswith("--group 'User ID'")
+
+
+@pytest.mark.parametrize("named", [lambda i: f"s{i % 4}", lambda i: "most" if i % 2 else f"c{i % 40}"])
+def test_a_few_groups_or_one_of_most_rows_cannot_be_kept_on_one_side(
+    named: Callable[[int], str], tmp_path: Path
+) -> None:
+    rows = [[*row, named(i)] for i, row in enumerate(plain_rows(200))]
+    source = written(tmp_path / "mail.csv", rows, ("text", "answer", "source"))
+    assert "group" not in kinds(pt.check(source, models=False))
+
+
+def test_data_mostly_in_another_language_can_fool_you() -> None:
+    german = [
+        [f"Das Paket Nummer {i} ist leider noch nicht bei mir angekommen", "billing"] for i in range(80)
+    ]
+    finding = check([*plain_rows(60), *german]).of("language")
+    assert finding is not None
+    assert finding.severity == "high"
+
+
 def test_test_texts_that_are_in_the_data_are_counted(tmp_path: Path) -> None:
     rows = plain_rows(200)
     source = written(tmp_path / "train.csv", rows)
@@ -201,7 +229,7 @@ def test_test_texts_that_are_in_the_data_are_counted(tmp_path: Path) -> None:
         ("Ok", "very_short"),
         ("WHY DOES NOBODY EVER ANSWER MY LETTERS HERE", "capitals"),
         ("write to jane.doe@example.org please", "private"),
-        ("word " * 400, "very_long"),
+        ("word " * 900, "very_long"),
     ],
 )
 def test_a_symptom_of_a_text_is_found_in_its_line(text: str, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from .unpack import is_archive
 BINS = 20  # of a column of numbers
 GIVES_AWAY = 0.8  # of the gap between the majority guess and 100%
 ROWS_PER_GROUP = 1.5  # on average, at least, for a column to hold groups
+FEWEST_GROUPS, LARGEST_GROUP = 10, 0.3  # with fewer, or with one of most rows, one side would be all alike
 STRADDLE = 0.01  # of the test rows
 
 
@@ -70,11 +72,11 @@ def column_findings(examples: Examples, beside: Beside, *, group: str | None) ->
     """Columns that give the answer away, and columns whose rows belong together (but for ``group``)."""
     told = []
     for name, values in beside.columns.items():
-        if examples.task is Task.SINGLE and (finding := _giving_away(examples, name, values)):
-            told.append(finding)
-        if normalised(name) != normalised(group or "") and (finding := _groups(examples, name, values)):
-            told.append(finding)
-    return told
+        if examples.task is Task.SINGLE:
+            told.append(_giving_away(examples, name, values))
+        if normalised(name) != normalised(group or ""):
+            told.append(_groups(examples, name, values))
+    return [finding for finding in told if finding is not None]
 
 
 def straddle_findings(
@@ -152,19 +154,21 @@ def _holds_groups(name: str, values: NDArray[Any]) -> bool:
     """Whether the column names something that has several rows: a film, a customer, a ticket."""
     if not words_of(name) & IDENTITY_WORDS:
         return False
-    different = len(np.unique(values))
-    return different > 2 and ROWS_PER_GROUP * different <= len(values)
+    _, sizes = np.unique(values[values != ""], return_counts=True)
+    several = len(sizes) >= FEWEST_GROUPS and ROWS_PER_GROUP * len(sizes) <= sizes.sum()
+    return bool(several and sizes.max() <= LARGEST_GROUP * sizes.sum())
 
 
 def _groups(examples: Examples, name: str, values: NDArray[Any]) -> Finding | None:
     if not _holds_groups(name, values):
         return None
-    different = len(np.unique(values))
+    named = values[values != ""]
+    different = len(np.unique(named))
     return found(
-        "group", Severity.MEDIUM, [], examples, rows=len(values),
-        what=f"`{name}` names {different:,} groups, with {len(values) / different:.0f} rows each on average.",
+        "group", Severity.MEDIUM, [], examples, rows=len(named),
+        what=f"`{name}` names {different:,} groups, with {len(named) / different:.0f} rows each on average.",
         why="With rows of one group on both sides, the model may know the group, not the answer.",
-        done=f"To keep each on one side: --group {name}",
+        done=f"To keep each on one side: --group {shlex.quote(name)}",
         values={"column": name, "groups": different},
     )  # fmt: skip
 
@@ -201,6 +205,6 @@ def _times_on_both_sides(
         what=f"{share(int(early.sum()), len(test))} of the test data are older than the newest training text "
         f"(`{name}`).",
         why="A model in use meets later texts only; among its own times it looks better than it will be.",
-        done=f"Test on the latest: put all rows into one file and use --time {name}",
+        done=f"Test on the latest: put all rows into one file and use --time {shlex.quote(name)}",
         values={"column": name},
     )  # fmt: skip

@@ -109,10 +109,11 @@ def _too_small(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None
     tiny = [i for i in small if rows_of[i] < FEWEST_TO_LEARN]
     listed = some([f"`{examples.classes[i]}` ({int(rows_of[i])})" for i in small], 6)
     positions = _rows_with(examples, small)
+    have = "has" if len(small) == 1 else "have"
     few = f", {len(tiny)} of them fewer than {FEWEST_TO_LEARN}" if tiny else ""
     return found(
         "small_class", Severity.MEDIUM if tiny else Severity.LOW, positions, examples,
-        what=f"{len(small)} of {len(examples.classes)} answers have fewer than {FEWEST_TO_MEASURE} examples"
+        what=f"{len(small)} of {len(examples.classes)} answers {have} fewer than {FEWEST_TO_MEASURE} examples"
         f"{few}: {listed}.",
         why="So few examples teach little, and one cannot measure how well such an answer is recognised.",
         done="Collect more of these, or merge answers that need no telling apart.",

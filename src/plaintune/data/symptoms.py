@@ -16,8 +16,7 @@ from .examples import Examples
 from .finding import MEND, Finding, Severity, found, share
 from .private import private_parts
 
-LONG_WORDS = 200  # about 256 tokens: a window of the network
-WINDOWS = 4  # at most, that it reads of a text
+SEEN_WORDS = 800  # of a text, at most: about four windows of 256 tokens
 CAPITALS_SHARE, LOOKED_AT_CHARACTERS = 0.7, 400
 LANGUAGE_WORDS, LANGUAGE_SURE = 6, 0.9
 ENGLISH_SHARE = 0.12  # of the words of an English text, at least, are these
@@ -110,7 +109,7 @@ def _is_short(text: str) -> bool:
 
 
 def _is_long(text: str) -> bool:
-    return len(text) > 3 * LONG_WORDS and len(text.split()) > LONG_WORDS
+    return len(text) > 2 * SEEN_WORDS and len(text.split()) > SEEN_WORDS
 
 
 def _shouts(text: str) -> bool:
@@ -191,7 +190,7 @@ SYMPTOMS = (
     ),
     Symptom(
         "very_long", Severity.LOW, _is_long,
-        f"are longer than {LONG_WORDS} words",
+        f"are longer than {SEEN_WORDS} words",
         "The network reads a long text in up to four windows, spread over it; the counted words are of all.",
         "Nothing need be done; where only a part of the text decides, keep that part alone",
     ),
@@ -235,9 +234,12 @@ def _finding(symptom: Symptom, positions: list[int], kinds: dict[str, int], exam
         what += f": {', '.join(f'{name} {count:,}' for name, count in kinds.items())}"
     if symptom.kind == "very_long":
         words = [len(examples.texts[at].split()) for at in positions]
-        values["seen_share"] = round(sum(min(one, WINDOWS * LONG_WORDS) for one in words) / sum(words), 3)
+        values["seen_share"] = round(len(words) * SEEN_WORDS / sum(words), 3)
         what += f"; of these the model sees about {values['seen_share']:.0%}"
+    severity = symptom.severity
+    if symptom.kind == "language" and len(positions) > len(examples) / 2:
+        severity = Severity.HIGH
     return found(
-        symptom.kind, symptom.severity, positions, examples,
+        symptom.kind, severity, positions, examples,
         what=f"{what}.", why=symptom.why, done=f"{symptom.done}.", values=values,
     )  # fmt: skip
