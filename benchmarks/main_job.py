@@ -1,21 +1,25 @@
 """The main job on real files, through the real command line: `python benchmarks/main_job.py FILE…`.
 
-Options after `--` go to every `plaintune train`. Prints a table for the README; models are thrown away.
+Options after `--` go to every `plaintune train`; models are thrown away. Goes on where it was stopped.
 """
 
 from __future__ import annotations
 
-import json
-import resource
-import subprocess
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from common import Results, code_version, parser, plaintune_figures, run_child, say, scratch_folder
+from section import Line, Section, gib, share
+
+LIMIT_MINUTES = 150.0
 
 
-def row(file: Path, options: list[str]) -> str:
-    """One line of the table."""
-    with tempfile.TemporaryDirectory() as folder:
+def measure(file: Path, options: list[str]) -> dict[str, Any]:
+    """Train on one file as a user would."""
+    say(f"{file.name} {' '.join(options)}")
+    with scratch_folder() as folder:
         command = [
             sys.executable,
             "-m",
@@ -24,32 +28,47 @@ def row(file: Path, options: list[str]) -> str:
             str(file.resolve()),
             "--json",
             "--quiet",
-            *options,
+            "--yes",
         ]
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
-    told = json.loads(done.stdout)
-    low, high = told["score_interval"]
-    peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    cells = [
-        f"{file.name} {' '.join(options)}".strip(),
-        str(len(told["classes"])),
-        f"{told['score']:.1%} ({low:.1%} to {high:.1%})",
-        f"{told['baseline_score']:.1%}",
-        f"{told['majority_score']:.1%}",
-        f"{told['seconds'] / 60:.1f}",
-        f"{peak_gib:.1f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+        child = run_child([*command, *options], folder=folder, limit_minutes=LIMIT_MINUTES)
+    if child.problem:
+        return {"problem": child.problem}
+    return {**plaintune_figures(child), **child.cost, "answers": len(child.told.get("classes") or ())}
+
+
+def row(line: Line) -> list[str]:
+    """One file."""
+    what, found = " ".join([line["key"]["data"], *line["key"]["options"]]), line["figures"]
+    if "problem" in found:
+        return [what, f"no figure: {found['problem'].splitlines()[0]}", "", "", "", "", ""]
+    return [
+        what, str(found["answers"]), share(found), f"{found['baseline_score']:.1%}",
+        f"{found['majority_score']:.1%}", f"{found['wall_seconds'] / 60:.1f}", gib(found),
+    ]  # fmt: skip
+
+
+SECTION = Section(
+    "main_job",
+    "Training with no settings",
+    ("data", "answers", "right (95% interval)", "counting words", "majority", "minutes", "peak memory"),
+    lambda lines: [row(line) for line in lines],
+)
 
 
 def main() -> None:
     """Train on each file in turn."""
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    print("| data | answers | right (95% interval) | counting words | majority | minutes | peak GiB so far |")
-    print("|---|---|---|---|---|---|---|")
-    for file in arguments[:cut]:
-        print(row(Path(file), arguments[cut + 1 :]), flush=True)
+    options = parser(__doc__, "python benchmarks/main_job.py mail.csv reviews.csv -- --minutes 5")
+    options.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what train takes")
+    asked, passed = options.parse_args(arguments[:cut]), arguments[cut + 1 :]
+    results = Results(asked.results, "main_job", again=asked.again, any_code=asked.any_code)
+    SECTION.show(
+        results.line(
+            {"data": file.name, "options": passed, "code": code_version()}, partial(measure, file, passed)
+        )
+        for file in asked.files
+    )
 
 
 if __name__ == "__main__":
