@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from conftest import BAD, GOOD
 from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.read import read_examples
 from plaintune.learn.budget import Probe
 from plaintune.learn.crossval import Checked
-from plaintune.learn.eight_bits import weigh_eight_bits
+from plaintune.learn.eight_bits import weigh_eight_bits, write_eight_bits
 from plaintune.learn.outline import outline
+from plaintune.model.graph import Graph
+from plaintune.model.predict import Model
 
 
 def several_answers(rows: int, shift: float) -> Checked:
@@ -21,6 +27,27 @@ def several_answers(rows: int, shift: float) -> Checked:
     labels = (rng.random((rows, 3)) < 0.3).astype(np.int64)
     logits = (3 * labels - 1.5 + rng.normal(0, 1.2, labels.shape) + shift).astype(np.float32)
     return Checked(logits, np.zeros_like(logits), labels)
+
+
+def graph_in(file: Path, like: Graph) -> Graph:
+    """Another graph for the same texts."""
+    return Graph(
+        file.read_bytes(), like.tokenizer.to_str().encode(), sha256="", max_length=like.max_length,
+        windows=like.windows, pad_id=like.pad_id, reread=file.read_bytes,
+    )  # fmt: skip
+
+
+def test_an_answer_in_8_bits_is_close_and_does_not_depend_on_the_texts_beside_it(
+    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    plain = Model.load(trained[0])._graph
+    write_eight_bits(trained[0] / "model.onnx", tmp_path / "small.onnx", plain.inputs([*GOOD, *BAD]))
+    small = graph_in(tmp_path / "small.onnx", plain)
+    among = small.logits([*GOOD, "x " * 100, "A VERY LOUD TEXT !!! 12345"])[: len(GOOD)]
+    alone = np.concatenate([small.logits([text]) for text in GOOD])
+    assert np.abs(among - alone).max() < 1e-4
+    assert np.abs(alone - plain.logits(GOOD)).max() < 0.3
+    assert (tmp_path / "small.onnx").stat().st_size < 0.4 * (trained[0] / "model.onnx").stat().st_size
 
 
 @pytest.mark.parametrize("shift", [-0.7, -1.0])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
+
 from .core.events import Listener
+from .core.features import Texts
 from .core.files import file_sha256
 from .core.settings import Choice
 from .data.examples import Examples
@@ -22,6 +25,14 @@ from .learn.learn import Learned
 from .model.folder import GRAPH, TOKENIZER
 from .model.graph import Graph
 
+LOOKED_AT_CHARACTERS = 60_000  # some 15,000 tokens: two seconds of the bundled model
+
+
+def _to_look_at(texts: Texts) -> Texts:
+    """The first of ``texts``, as many as tell the range of the numbers in the graph."""
+    lengths = np.array([len(text) for text in texts]).cumsum()
+    return texts[: 1 + int(np.searchsorted(lengths, LOOKED_AT_CHARACTERS))]
+
 
 def finished_graph(
     valid: Examples, learned: Learned, staged: Path, *, seconds: float, listener: Listener
@@ -34,25 +45,28 @@ def finished_graph(
         return learned.checked, too_few_for_eight_bits(0, listener)
     counted = learned.ngrams.logits(valid.texts)
 
-    def say_of_valid(file: Path) -> tuple[Checked, float]:
-        """What the graph in ``file`` and counted words say of the rows to check on; the graph's seconds."""
-        graph = Graph(
+    def graph_in(file: Path) -> Graph:
+        return Graph(
             file.read_bytes(), (staged / TOKENIZER).read_bytes(), sha256=file_sha256(file),
             max_length=learned.max_length, windows=learned.windows,
             pad_id=learned.learner.backbone.pad_id, reread=file.read_bytes,
         )  # fmt: skip
+
+    def say_of_valid(graph: Graph) -> tuple[Checked, float]:
+        """What the graph and counted words say of the rows to check on; the graph's seconds."""
         started = time.monotonic()
         logits = graph.logits(valid.texts, listener=listener)
         return Checked(logits, counted, valid.labels), time.monotonic() - started
 
-    plain, plain_seconds = say_of_valid(staged / GRAPH)
+    large = graph_in(staged / GRAPH)
+    plain, plain_seconds = say_of_valid(large)
     if len(valid) < ENOUGH_ROWS:
         return plain, too_few_for_eight_bits(len(valid), listener)
     if PACKING_SECONDS + 2 * plain_seconds > seconds / 2:
         return plain, no_time_for_eight_bits(listener)
     small = staged / f"small-{GRAPH}"
-    write_eight_bits(staged / GRAPH, small)
-    packed, packed_seconds = say_of_valid(small)
+    write_eight_bits(staged / GRAPH, small, large.inputs(_to_look_at(valid.texts)))
+    packed, packed_seconds = say_of_valid(graph_in(small))
     keep, choice = weigh_eight_bits(
         valid.task, plain, packed,
         prior=learned.prior, speedup=plain_seconds / packed_seconds, listener=listener,

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
 from ..core.hardware import inspect_machine, usable_cores
-from ..data.encode import batches, encode, mean_by_text, padded, plain_tokenizer
+from ..data.encode import Tokens, batches, encode, mean_by_text, padded, plain_tokenizer
 from .onnx_file import require_plain_graph
 
 ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faster, four times are slower
@@ -90,15 +90,27 @@ class Graph:
             digest.update(text.encode("utf-8", "replace") + b"\0")
         return kept / f"logits-{digest.hexdigest()[:32]}.npy"
 
-    def _chunk(self, texts: Texts) -> NDArray[np.float32]:
-        whole = encode(self.tokenizer, texts, max_length=self.max_length, windows=self.windows)
-        tokens, text_of = whole.windows()
-        found: NDArray[np.float32] | None = None
+    def inputs(self, texts: Texts) -> Iterator[dict[str, NDArray[np.int64]]]:
+        """What the graph is asked for ``texts``, batch by batch, the shortest windows first."""
+        tokens, _ = self._windows(texts)
+        for _, batch in self._batches(tokens):
+            yield batch
+
+    def _windows(self, texts: Texts) -> tuple[Tokens, NDArray[np.int64]]:
+        return encode(self.tokenizer, texts, max_length=self.max_length, windows=self.windows).windows()
+
+    def _batches(self, tokens: Tokens) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
         for chosen in batches(
             tokens.lengths, rows_per_batch=ROWS_PER_BATCH, tokens_per_batch=TOKENS_PER_BATCH
         ):
             ids, mask = padded(tokens, chosen, pad_id=self.pad_id)
-            logits = self.session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+            yield chosen, {"input_ids": ids, "attention_mask": mask}
+
+    def _chunk(self, texts: Texts) -> NDArray[np.float32]:
+        tokens, text_of = self._windows(texts)
+        found: NDArray[np.float32] | None = None
+        for chosen, batch in self._batches(tokens):
+            logits = self.session.run(None, batch)[0]
             if found is None:
                 found = np.zeros((len(tokens), logits.shape[1]), dtype=np.float32)
             found[chosen] = logits
