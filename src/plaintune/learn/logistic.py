@@ -28,4 +28,4 @@ def fit_logistic(
         warnings.filterwarnings(
             "ignore", "The number of unique classes", UserWarning
         )  # few rows, many answers
-        return LogisticRegression(C=strength, max_iter=steps, tol=1e-3).fit(features, labels, weights)
+        return LogisticRegression(C=strength, max_iter=steps, tol=1e-4).fit(features, labels, weights)
