@@ -47,7 +47,6 @@ def test_an_answer_in_8_bits_is_close_and_does_not_depend_on_the_texts_beside_it
     alone = np.concatenate([small.logits([text]) for text in GOOD])
     assert np.abs(among - alone).max() < 1e-4
     assert np.abs(alone - plain.logits(GOOD)).max() < 0.3
-    assert (tmp_path / "small.onnx").stat().st_size < 0.4 * (trained[0] / "model.onnx").stat().st_size
 
 
 @pytest.mark.parametrize("shift", [-0.7, -1.0])
@@ -80,7 +79,7 @@ def test_a_graph_that_answers_worse_is_not_kept() -> None:
 def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int, graphs: int) -> None:
     texts, labels = [f"text number {n}" for n in range(rows)], ["yes" if n % 2 else "no" for n in range(rows)]
     examples = read_examples(texts, labels, listener=silent)
-    measured = Probe(np.full(100, 6), tokens_per_second=1e6)
+    measured = Probe(np.full(100, 6), tokens_per_second=1e6, read_per_second=2e6)
     made = outline(
         examples, np.arange(rows), None, Settings(), measured=measured, longest=16, seconds_left=3000
     )

@@ -89,7 +89,7 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
 
 
 def test_few_rows_are_checked_in_turns_where_a_quarter_of_the_time_is_enough() -> None:
-    measured = Probe(np.full(400, 50), tokens_per_second=4000.0)
+    measured = Probe(np.full(400, 50), tokens_per_second=4000.0, read_per_second=6800.0)
     assert choose_folds(measured, 100, 64, seconds=3600) == 4
     assert choose_folds(measured, CHECKED_IN_TURNS, 64, seconds=60) == 0
 

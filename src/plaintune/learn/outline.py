@@ -40,7 +40,6 @@ COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
-READING_SPEEDUP = 2.5  # reading a text is so many times as fast as learning from it
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,12 @@ class Outline:
 
     def later(self, seconds_left: float, tokens_per_second: float) -> Outline:
         """The same split, with what is known later about time and speed."""
-        measured = replace(self.measured, tokens_per_second=tokens_per_second)
+        faster = tokens_per_second / self.measured.tokens_per_second
+        measured = replace(
+            self.measured,
+            tokens_per_second=tokens_per_second,
+            read_per_second=faster * self.measured.read_per_second,
+        )
         work = replace(self.work, seconds=(seconds_left - self.counting_seconds) * self._share)
         return replace(self, measured=measured, work=work)
 
@@ -109,15 +113,16 @@ class Outline:
     def _guess_seconds(self) -> float:
         """For answering a text, counting its words and learning from it once."""
         measured, length = self.measured, self.length[0]
-        tokens = measured.mean_tokens(length) + measured.mean_tokens_seen(length) / READING_SPEEDUP
-        return tokens / measured.tokens_per_second + self.counting_seconds / max(1, self.counted_rows)
+        learned = measured.mean_tokens(length) / measured.tokens_per_second
+        read = measured.mean_tokens_seen(length) / measured.read_per_second
+        return learned + read + self.counting_seconds / max(1, self.counted_rows)
 
     def _once_more_seconds(self) -> float:
         """For learning the examples once more beside the others, and judging twice."""
         measured, length = self.measured, self.length[0]
-        learned = self.work.rows * measured.mean_tokens(length)
-        judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / READING_SPEEDUP
-        return (learned + judged) / measured.tokens_per_second + self.counting_seconds
+        learned = self.work.rows * measured.mean_tokens(length) / measured.tokens_per_second
+        judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / measured.read_per_second
+        return learned + judged + self.counting_seconds
 
     def reserve_seconds(self) -> float:
         """For what comes after training."""
