@@ -45,8 +45,10 @@ def test_two_words_that_say_the_same_are_both_found() -> None:
     text = "we loved the play , a delightful evening in town"
     units = _units(text)
 
-    def ask(texts: Sequence[str]) -> NDArray[np.float64]:  # leaving one of the two out changes nothing
-        return np.array([3.0 * ("loved" in text or "delightful" in text) for text in texts])
+    def ask(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Leaving one of the two out changes nothing."""
+        said = np.array([3.0 * ("loved" in text or "delightful" in text) for text in texts])
+        return said, 1 / (1 + np.exp(-said))
 
     weights = _short(text, units, ask)
     words = [text[start:end] for start, end in units]
@@ -57,9 +59,12 @@ def test_two_words_that_say_the_same_are_both_found() -> None:
 def test_words_that_add_up_get_what_they_add() -> None:
     text = "not good but not bad"
     worth = {"not": -1.0, "good": 2.0, "but": 0.5, "bad": -2.0}
-    weights = _short(
-        text, _units(text), lambda texts: np.array([sum(map(worth.get, t.split())) for t in texts])
-    )
+
+    def ask(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        said = np.array([float(sum(map(worth.get, text.split()))) for text in texts])
+        return said, 1 / (1 + np.exp(-said))
+
+    weights = _short(text, _units(text), ask)
     assert weights == pytest.approx([-1.0, 2.0, 0.5, -1.0, -2.0], abs=0.1)
 
 

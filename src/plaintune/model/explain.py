@@ -31,7 +31,7 @@ from .predict import Model, Prediction
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 SHORT_TEXT = 60  # words; up to here all questions are of the whole text
 RIDGE = 0.1
-ROUNDS, TRIED = 5, 15  # in which the deciding words are gathered; words tried in each
+ROUNDS, TRIED = 5, 8  # in which the deciding words are gathered; words tried in each
 ALONE = 0.4  # how far it counts that the gathered words give the answer by themselves
 STRETCH = 8  # words of a longer text that the network is asked of at a time
 MOST_UNITS = 400  # beyond, neighbouring words are left out together
@@ -78,7 +78,10 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
     (prediction,) = model.predict(text)
     code = _explained(model, prediction, answer)
     units = _units(text)
-    pull = partial(_pull, model, code, _rivals(model, prediction, code))
+    asked = code
+    if model.task is Task.SINGLE and len(model.classes) == 2:  # what speaks for one speaks against the other
+        asked = _explained(model, prediction, None)
+    pull = partial(_pull, model, asked, _rivals(model, prediction, asked))
 
     def of_network(texts: Sequence[str]) -> NDArray[np.float64]:
         return pull(network=model.network_logits(texts))
@@ -88,13 +91,15 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
 
     def of_both(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         network, ngrams = model.network_logits(texts), model.ngram_logits(texts)
-        likely = model.blend.outputs(network, ngrams)[:, code].astype(np.float64)
+        likely = model.blend.outputs(network, ngrams)[:, asked].astype(np.float64)
         return pull(network=network) + pull(ngrams=ngrams), likely
 
     if len(units) <= SHORT_TEXT:
         weights = _short(text, units, of_both)
     else:
         weights = _long(text, units, of_words) + _in_stretches(text, units, of_network)
+    if asked != code:
+        weights = -weights
     if model.task is Task.NUMBER:
         pieces = _pieces(text, units, weights)
         return Explanation(f"{prediction.answer:.4g}", prediction.confidence, True, pieces)
