@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from conftest import review_rows
 from plaintune.core.blending import Blend
@@ -28,8 +27,7 @@ from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.learner import prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
-from plaintune.learn.steps import rarity_weights
-from plaintune.learn.train import Schedule, go_on, train
+from plaintune.learn.train import Schedule, train
 
 EVEN = np.array([0.5, 0.5])
 
@@ -307,29 +305,6 @@ def test_a_rare_answer_is_kept_when_only_some_rows_are_counted() -> None:
     for seed in range(3):
         model = fit_baseline(texts, labels, 2, max_rows=20, seed=seed)
         assert model.logits(texts).shape == (400, 2)
-
-
-def test_of_uneven_answers_the_rarer_count_for_more_and_one_on_average() -> None:
-    labels = np.repeat([0, 1, 2], [80, 15, 5])
-    weights = rarity_weights(labels, 4)
-    assert weights is not None
-    assert weights[0] < weights[1] < weights[2] <= weights[3]  # the last is among no texts
-    assert abs(weights[labels].mean() - 1) < 1e-6
-    assert rarity_weights(np.repeat([0, 1], [55, 45]), 2) is None
-    likely = np.eye(4)[labels]
-    assert np.allclose(rarity_weights(likely, 4), weights)
-
-
-def test_what_uneven_answers_count_while_learning_is_undone_at_the_end(tiny_backbone: Path) -> None:
-    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
-    texts = np.array([sentence(n) for n in range(60)], dtype=TEXT_DTYPE)
-    labels = np.array([int(n % 6 == 0) for n in range(60)])
-    stepper = learner.stepper(learner.tokens(texts, 32), labels)
-    network = learner.network(examples_of(list(texts), list(labels)))
-    standing = Schedule(steps=3, rows_per_batch=8, learning_rate=0.0, seed=0)
-    before = network.head.bias.detach().clone()
-    train(network, stepper, standing, begin=go_on, deadline=math.inf, checkpoint=None, listener=silent)
-    assert torch.allclose(network.head.bias, before, atol=1e-6)
 
 
 def test_training_after_a_damaged_checkpoint_starts_from_a_fitted_last_layer(

@@ -23,7 +23,6 @@ WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss beside the weight decay
 CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 32, 128  # of a batch, all at once
-RARITY, UNEVEN = 0.5, 1.5  # the power; the largest class is so many times the smallest, at least
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
@@ -54,7 +53,6 @@ class Stepper:
     pad_id: int
     device: Device
     task: Task = Task.SINGLE
-    weights: NDArray[np.float32] | None = None  # (answers,) how much a text counts, by its answer
 
     @cached_property
     def _scaler(self) -> torch.amp.GradScaler:
@@ -164,8 +162,7 @@ class Stepper:
     def _loss(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         """The summed loss of a few texts, in nats."""
         if self.task is Task.SINGLE:
-            counts = None if self.weights is None else torch.from_numpy(self.weights).to(logits.device)
-            return nn.functional.cross_entropy(logits, truth, weight=counts, reduction="sum")
+            return nn.functional.cross_entropy(logits, truth, reduction="sum")
         if self.task is Task.MULTI:
             each = nn.functional.binary_cross_entropy_with_logits(logits, truth.float(), reduction="sum")
             return each * (MULTI_LOSS_WEIGHT / truth.shape[1])
@@ -179,19 +176,6 @@ class Stepper:
         if truth.ndim == 2:
             truth = truth.argmax(dim=1)
         return float((logits.argmax(dim=1) == truth).sum())
-
-
-def rarity_weights(labels: NDArray[Any], answers: int) -> NDArray[np.float32] | None:
-    """How much a text counts by its answer: one over the root of how frequent that is, 1 on average.
-
-    Shape (answers,); None where there is nothing to even out. ``labels`` as in `Stepper`, of one answer each.
-    """
-    soft = labels.ndim == 2
-    shares = labels.mean(axis=0) if soft else np.bincount(labels, minlength=answers) / len(labels)
-    if shares.min() > 0 and shares.max() < UNEVEN * shares.min():
-        return None
-    weights = np.maximum(shares, 1 / len(labels)) ** -RARITY
-    return np.asarray(weights / (shares @ weights), dtype=np.float32)
 
 
 def _layer(parameter_name: str) -> int | None:

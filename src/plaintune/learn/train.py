@@ -19,7 +19,7 @@ from ..core.tasks import Task
 from .checkpoint import Checkpoint
 from .logistic import fit_logistic
 from .network import Network, text_features
-from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper, rarity_weights
+from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
@@ -185,17 +185,11 @@ def train(
     ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
     the schedule is squeezed into the time that is left, rates and all; what comes after training is then
     given more time as well.
-
-    Of uneven answers the rarer ones count for more. That would make the network say them too often, so its
-    last layer is shifted back at the end (Menon et al. 2021, "Long-tail learning via logit adjustment").
     """
-    if stepper.task is Task.SINGLE:
-        stepper = replace(stepper, weights=rarity_weights(stepper.labels, len(network.head.bias)))
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
         begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
-        _shift(network, stepper.weights, 1.0)
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     if steps:
         stage(listener, "Fine-tuning", total=steps)
@@ -219,16 +213,8 @@ def train(
             saved = time.monotonic()
     if checkpoint is not None:
         checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
-    _shift(network, stepper.weights, -1.0)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
-
-
-def _shift(network: Network, weights: NDArray[np.float32] | None, times: float) -> None:
-    """Move what the last layer says for each answer by ``times`` the log of how much that counts."""
-    if weights is not None:
-        with torch.no_grad():
-            network.head.bias.add_(torch.from_numpy(times * np.log(weights)).to(network.head.bias.device))
 
 
 def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
