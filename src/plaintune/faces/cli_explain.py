@@ -10,6 +10,7 @@ import typer
 
 from ..core.errors import OutputExists
 from .app import Json, Yes, app, print_json
+from .summary import sureness
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -47,9 +48,8 @@ def explain(
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(
-        f"{found.answer}  ({found.confidence:.0%}{'' if found.given else ', not its answer'})", markup=False
-    )
+    given = "" if found.given else ", not its answer"
+    console.print(f"{found.answer}  ({sureness(found.confidence)}{given})", markup=False)
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
         console.print(f"  {piece.weight:+.2f}  {piece.text}", markup=False)
@@ -83,7 +83,9 @@ def as_page(found: Explanation) -> str:
         title = f"{piece.weight:+.2f}"
         mark = f'<mark class="{side}" style="--pull:{strength:.2f}" title="{title}">'
         marked.append(f"{mark}{escape(piece.text)}</mark>")
-    return PAGE.format(answer=escape(found.answer), sure=f"{found.confidence:.0%}", text="".join(marked))
+    return PAGE.format(
+        answer=escape(found.answer), sure=sureness(found.confidence).capitalize(), text="".join(marked)
+    )
 
 
 PAGE = """<!doctype html>
@@ -106,7 +108,7 @@ mark {{ color: inherit; border-radius: .15rem; }}
 .against {{ background: color-mix(in srgb, var(--against) calc(8% + 25% * var(--pull, .6)), transparent);
   border-bottom: 2px dotted var(--against); }}
 </style></head><body><main>
-<h1>{answer}</h1><p class="how">{sure} sure. Words that pulled towards this answer are
+<h1>{answer}</h1><p class="how">{sure}. Words that pulled towards this answer are
 <mark class="for">underlined in blue</mark>, words against it <mark class="against">dotted in orange</mark>;
 the stronger, the darker.</p>
 <p class="text">{text}</p>
