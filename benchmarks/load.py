@@ -33,7 +33,7 @@ QUEUE = 200  # texts that may wait: the bound of how long an answer can take
 CAPACITY_CLIENTS, CAPACITY_SECONDS = 16, 8.0
 OVERLOAD = 2.0
 ALLOWED = {200, 429, 503}
-SLACK = 3.0  # the wait for a full queue is queue / answers a second; client and server share the cores
+SLACK = 3.0  # the wait for a full queue is queue / capacity; client and server share the cores
 SOAK_CLIENTS = 4
 GROWTH_MB = 10.0  # from the second quarter of a soak to the last: memory is flat below that
 
@@ -100,7 +100,7 @@ def measure_overload(model: Path, seconds: float) -> dict[str, Any]:
         capacity = len(taken) / CAPACITY_SECONDS
         say(f"{capacity:.0f} requests a second; now {OVERLOAD:g} times as many for {seconds:g} s")
         found = asyncio.run(overload(address, texts, OVERLOAD * capacity, seconds))
-    bound = SLACK * 1000 * (QUEUE + 64) / found["answered_per_second"]  # refusing takes time as well
+    bound = SLACK * 1000 * (QUEUE + 64) / capacity
     return {"capacity": capacity, "bound_ms": bound, "queue": QUEUE, **found}
 
 
