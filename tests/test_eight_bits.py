@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from conftest import BAD, GOOD
+from conftest import BAD, GOOD, make_backbone
 from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
@@ -16,9 +17,10 @@ from plaintune.data.read import read_examples
 from plaintune.learn.budget import Probe
 from plaintune.learn.crossval import Checked
 from plaintune.learn.eight_bits import weigh_eight_bits, write_eight_bits
+from plaintune.learn.learner import prepare
+from plaintune.learn.onnx import write_graph
 from plaintune.learn.outline import outline
 from plaintune.model.graph import Graph
-from plaintune.model.predict import Model
 
 
 def several_answers(rows: int, shift: float) -> Checked:
@@ -29,20 +31,34 @@ def several_answers(rows: int, shift: float) -> Checked:
     return Checked(logits, np.zeros_like(logits), labels)
 
 
-def graph_in(file: Path, like: Graph) -> Graph:
-    """Another graph for the same texts."""
-    return Graph(
-        file.read_bytes(), like.tokenizer.to_str().encode(), sha256="", max_length=like.max_length,
-        windows=like.windows, pad_id=like.pad_id, reread=file.read_bytes,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Callable[[Path], Graph]]:
+    """The float32 graph of a small random network, and how such a graph is opened."""
+    folder = tmp_path_factory.mktemp("graph")
+    torch.manual_seed(0)
+    learner = prepare(Settings(backbone=str(make_backbone("bert", folder / "backbone"))), silent)
+    lesson = read_examples([*GOOD, *BAD], ["good"] * len(GOOD) + ["bad"] * len(BAD), listener=silent)
+    network = learner.network(lesson)
+    torch.nn.init.normal_(network.head.weight, std=0.2)  # fitted to random features, it would blow them up
+    vocabulary = learner.tokenizer.get_vocab_size()
+    write_graph(network, folder / "model.onnx", task=Task.SINGLE, vocabulary=vocabulary, max_length=32)
+
+    def graph_in(file: Path) -> Graph:
+        return Graph(
+            file.read_bytes(), learner.backbone.tokenizer_json.encode(), sha256="", max_length=32, windows=1,
+            pad_id=learner.backbone.pad_id, reread=file.read_bytes,
+        )  # fmt: skip
+
+    return folder / "model.onnx", graph_in
 
 
 def test_an_answer_in_8_bits_is_close_and_does_not_depend_on_the_texts_beside_it(
-    trained: tuple[Path, dict[str, Any]], tmp_path: Path
+    written: tuple[Path, Callable[[Path], Graph]], tmp_path: Path
 ) -> None:
-    plain = Model.load(trained[0])._graph
-    write_eight_bits(trained[0] / "model.onnx", tmp_path / "small.onnx", plain.inputs([*GOOD, *BAD]))
-    small = graph_in(tmp_path / "small.onnx", plain)
+    file, graph_in = written
+    plain = graph_in(file)
+    write_eight_bits(file, tmp_path / "small.onnx", plain.inputs([*GOOD, *BAD]))
+    small = graph_in(tmp_path / "small.onnx")
     among = small.logits([*GOOD, "x " * 100, "A VERY LOUD TEXT !!! 12345"])[: len(GOOD)]
     alone = np.concatenate([small.logits([text]) for text in GOOD])
     assert np.abs(among - alone).max() < 1e-4
