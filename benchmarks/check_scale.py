@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Results, code_version, parser, run_child, say, scratch_folder
-from section import Line, Section
+from section import Line, Section, each
 
 REVIEWS = (25_000, 50_000, 100_000)
 SHORT = 1_000_000
@@ -86,7 +86,7 @@ SECTION = Section(
     "check_scale",
     "How long the check-up takes",
     ("data", "time", "peak memory", "a row"),
-    lambda lines: [row(line) for line in lines],
+    each(row),
 )
 
 
@@ -99,17 +99,12 @@ def main() -> None:
     options.add_argument("--short", type=int, default=SHORT, help="number of short rows; 0 leaves them out")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "check_scale", again=asked.again, any_code=asked.any_code)
-    pieces = [
-        (kind, rows)
-        for kind, rows in [*(("reviews", n) for n in asked.sizes), ("short", asked.short)]
-        if rows
-    ]
-    SECTION.show(
-        results.line(
-            {"kind": kind, "rows": rows, "code": code_version()}, partial(measure, kind, rows, asked.data)
-        )
-        for kind, rows in pieces
-    )
+    lines = []
+    for kind, rows in [*(("reviews", size) for size in asked.sizes), ("short", asked.short)]:
+        if rows:
+            key = {"kind": kind, "rows": rows, "code": code_version()}
+            lines.append(results.line(key, partial(measure, kind, rows, asked.data)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

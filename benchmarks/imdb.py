@@ -26,7 +26,7 @@ from common import (
     scratch_folder,
     split_off,
 )
-from section import Line, Section, gib, share, time_of
+from section import Line, Section, each, gib, share, time_of
 
 
 def row(line: Line) -> list[str]:
@@ -46,7 +46,7 @@ SECTION = Section(
     "imdb",
     "Film reviews",
     ("what", "right (95% interval)", "counting words", "wall time", "peak memory"),
-    lambda lines: [row(line) for line in lines],
+    each(row),
 )
 
 

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from common import Results, code_version, parser, say
-from section import Line, Section
+from section import Line, Section, each, model_of
 from serve import ask_for, running, sample_texts
 
 SOAKED = {"200", "404", "422", "429"}
@@ -179,8 +179,8 @@ SECTION = Section(
     "load",
     "A service under load",
     ("what", "what came back", "and"),
-    lambda lines: [row(line) for line in lines],
-    lambda line: line["key"]["model"],
+    each(row),
+    model_of,
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Results, code_version, parser, plaintune_figures, run_child, say, scratch_folder
-from section import Line, Section, gib, share
+from section import Line, Section, each, gib, share
 
 LIMIT_MINUTES = 150.0
 
@@ -51,7 +51,7 @@ SECTION = Section(
     "main_job",
     "Training with no settings",
     ("data", "answers", "right (95% interval)", "counting words", "majority", "minutes", "peak memory"),
-    lambda lines: [row(line) for line in lines],
+    each(row),
 )
 
 
@@ -63,12 +63,11 @@ def main() -> None:
     options.add_argument("files", nargs="+", type=Path, metavar="FILE", help="what train takes")
     asked, passed = options.parse_args(arguments[:cut]), arguments[cut + 1 :]
     results = Results(asked.results, "main_job", again=asked.again, any_code=asked.any_code)
-    SECTION.show(
-        results.line(
-            {"data": file.name, "options": passed, "code": code_version()}, partial(measure, file, passed)
-        )
-        for file in asked.files
-    )
+    lines = []
+    for file in asked.files:
+        key = {"data": file.name, "options": passed, "code": code_version()}
+        lines.append(results.line(key, partial(measure, file, passed)))
+    SECTION.show(lines)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from common import (
     say,
     scratch_folder,
 )
-from section import Line, Section, sound
+from section import Line, Section, each, sound
 
 SETS = ("sms", "trec-coarse", "banking77", "imdb")
 ROWS = 5000
@@ -87,7 +87,7 @@ SECTION = Section(
     "quote",
     "What was quoted, and what came",
     ("data", "way (--minutes)", "quoted, min", "took, min", "the quote took", "quoted score", "reached"),
-    lambda lines: [row(line) for line in lines],
+    each(row),
     closing=closing,
 )
 

@@ -49,6 +49,16 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def each(row: Callable[[Line], list[str]]) -> Callable[[list[Line]], list[list[str]]]:
+    """`Section.rows` where every line makes a row of its own."""
+    return lambda lines: [row(line) for line in lines]
+
+
+def model_of(line: Line) -> str:
+    """`Section.title_of` where a table is of one model."""
+    return str(line["key"]["model"])
+
+
 def latest(lines: Iterable[Line]) -> list[Line]:
     """The last line of each key, whatever the version of the code."""
     kept: dict[str, Line] = {}

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from common import Results, code_version, parser, say, scratch_folder
-from section import Line, Section
+from section import Line, Section, model_of
 
 ARMS = {"batched": 64, "one by one": 1}
 ROUNDS = 3
@@ -118,7 +118,7 @@ SECTION = Section(
     "Answering over HTTP",
     ("how, clients", "requests a second", "p50", "p95"),
     rows_of,
-    lambda line: line["key"]["model"],
+    model_of,
 )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from common import Results, code_version, parser, say, scratch_folder
 from load import resident_mb
-from section import Line, Section
+from section import Line, Section, each, model_of
 from serve import sample_texts
 
 REPEATING = 20  # texts
@@ -80,8 +80,8 @@ SECTION = Section(
     "stream",
     "Files of any size",
     ("rows", "time", "memory, MB, from first to last row"),
-    lambda lines: [row(line) for line in lines],
-    lambda line: line["key"]["model"],
+    each(row),
+    model_of,
 )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
-
-import numpy as np
 
 from .core.events import Listener
 from .core.features import Texts
@@ -29,9 +28,8 @@ LOOKED_AT_CHARACTERS = 60_000  # some 15,000 tokens: two seconds of the bundled 
 
 
 def _to_look_at(texts: Texts) -> Texts:
-    """The first of ``texts``, as many as tell the range of the numbers in the graph."""
-    lengths = np.array([len(text) for text in texts]).cumsum()
-    return texts[: 1 + int(np.searchsorted(lengths, LOOKED_AT_CHARACTERS))]
+    """Every so many of ``texts``: enough to tell the range of the numbers in the graph."""
+    return texts[:: math.ceil(sum(map(len, texts)) / LOOKED_AT_CHARACTERS)]
 
 
 def finished_graph(

@@ -94,7 +94,7 @@ def straddle_findings(
         there = test_beside.columns.get(name)
         if there is None:
             continue
-        if normalised(name) == normalised(group or "") or _holds_groups(name, values):
+        if normalised(name) == normalised(group or "") or len(_group_sizes(name, values)):
             told.append(_groups_on_both_sides(name, values, test, there))
         if normalised(name) == normalised(time or "") or words_of(name) & TIME_WORDS:
             told.append(_times_on_both_sides(name, values, examples, test, there))
@@ -150,26 +150,26 @@ def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.searchsorted(bounds, numbers, side="right")[codes]
 
 
-def _holds_groups(name: str, values: NDArray[Any]) -> bool:
-    """Whether the column names something that has several rows: a film, a customer, a ticket."""
+def _group_sizes(name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+    """The rows of each film, customer or ticket that the column names, (groups,); of others none."""
+    none = np.zeros(0, np.int64)
     if not words_of(name) & IDENTITY_WORDS:
-        return False
+        return none
     _, sizes = np.unique(values[values != ""], return_counts=True)
     several = len(sizes) >= FEWEST_GROUPS and ROWS_PER_GROUP * len(sizes) <= sizes.sum()
-    return bool(several and sizes.max() <= LARGEST_GROUP * sizes.sum())
+    return sizes if several and sizes.max() <= LARGEST_GROUP * sizes.sum() else none
 
 
 def _groups(examples: Examples, name: str, values: NDArray[Any]) -> Finding | None:
-    if not _holds_groups(name, values):
+    sizes = _group_sizes(name, values)
+    if not len(sizes):
         return None
-    named = values[values != ""]
-    different = len(np.unique(named))
     return found(
-        "group", Severity.MEDIUM, [], examples, rows=len(named),
-        what=f"`{name}` names {different:,} groups, with {len(named) / different:.0f} rows each on average.",
+        "group", Severity.MEDIUM, [], examples, rows=int(sizes.sum()),
+        what=f"`{name}` names {len(sizes):,} groups, with {sizes.mean():.0f} rows each on average.",
         why="With rows of one group on both sides, the model may know the group, not the answer.",
         done=f"To keep each on one side: --group {shlex.quote(name)}",
-        values={"column": name, "groups": different},
+        values={"column": name, "groups": len(sizes)},
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ class Symptom:
     what: str  # after "1,234 of 5,000 texts (25%)"
     why: str
     done: str
+    where_most: Severity | None = None  # where more than half of the texts have it
 
 
 def has_mojibake(text: str) -> bool:
@@ -181,6 +182,7 @@ SYMPTOMS = (
         "are not in English",
         "The bundled model was pre-trained on English, and has little to start from in other languages.",
         "With many of them, name a multilingual model: --backbone DIR (a model of the BERT family)",
+        where_most=Severity.HIGH,
     ),
     Symptom(
         "very_short", Severity.LOW, _is_short,
@@ -236,9 +238,8 @@ def _finding(symptom: Symptom, positions: list[int], kinds: dict[str, int], exam
         words = [len(examples.texts[at].split()) for at in positions]
         values["seen_share"] = round(len(words) * SEEN_WORDS / sum(words), 3)
         what += f"; of these the model sees about {values['seen_share']:.0%}"
-    severity = symptom.severity
-    if symptom.kind == "language" and len(positions) > len(examples) / 2:
-        severity = Severity.HIGH
+    most = len(positions) > len(examples) / 2
+    severity = symptom.where_most if most and symptom.where_most else symptom.severity
     return found(
         symptom.kind, severity, positions, examples,
         what=f"{what}.", why=symptom.why, done=f"{symptom.done}.", values=values,

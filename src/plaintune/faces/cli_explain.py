@@ -10,7 +10,6 @@ import typer
 
 from ..core.errors import OutputExists
 from .app import Json, Yes, app, print_json
-from .summary import sureness
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -36,6 +35,7 @@ def explain(
     from ..core.files import write_text
     from ..model.explain import explain as explain_text
     from ..model.predict import Model
+    from .summary import sureness
 
     if html is not None and html.exists() and not yes:
         raise OutputExists(f"{html} exists already.", "Add --yes to replace it, or choose another name.")
@@ -72,6 +72,8 @@ def _coloured(found: Explanation) -> Text:
 
 def as_page(found: Explanation) -> str:
     """The explanation as one self-contained HTML page, without script."""
+    from .summary import sureness
+
     strongest = max((abs(piece.weight) for piece in found.pieces), default=0.0)
     marked = []
     for piece in found.pieces:

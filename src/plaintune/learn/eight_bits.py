@@ -49,14 +49,13 @@ def write_eight_bits(graph: Path, out: Path, batches: Iterable[dict[str, NDArray
     finally:
         logging.disable(before)
     model = onnx.load(out)
-    ranges = _ranges(model, batches)
+    ranges, numbers = _ranges(model, batches), onnx.numpy_helper.from_array
     for node in model.graph.node:
         if node.op_type != "DynamicQuantizeLinear":
             continue
         low, high = ranges[node.input[0]]
         scale = max(high - low, 1e-6) / LEVELS
         _, scale_name, zero_name = node.output
-        numbers = onnx.numpy_helper.from_array
         model.graph.initializer.append(numbers(np.array(scale, dtype=np.float32), scale_name))
         model.graph.initializer.append(numbers(np.array(round(-low / scale), dtype=np.uint8), zero_name))
         node.CopyFrom(
