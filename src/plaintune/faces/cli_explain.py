@@ -53,7 +53,7 @@ def explain(
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
         console.print(f"  {piece.weight:+.2f}  {piece.text}", markup=False)
-    console.print("+ pulls towards the answer, - away from it (log odds); left out, a word pulls no more.")
+    console.print("+ pulls towards the answer, - away from it (log odds).")
 
 
 def _coloured(found: Explanation) -> Text:
