@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+MEETING = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what launchers of many processes set
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -49,6 +51,16 @@ def usable_cores() -> int:
         *([int(told)] if told.isdecimal() else []),
     ]
     return max(1, min(limits))
+
+
+def started_by_launcher() -> bool:
+    """Whether `torchrun` or the like started several processes, of which this is one."""
+    return all(os.environ.get(name) for name in MEETING) and int(os.environ["WORLD_SIZE"]) > 1
+
+
+def is_helper() -> bool:
+    """Whether this process only helps another one to train."""
+    return started_by_launcher() and os.environ["RANK"] != "0"
 
 
 def _cgroup_quota() -> float | None:

@@ -36,6 +36,7 @@ class Settings:
     merge: tuple[str, ...] = ()  # answers to be joined, each as "refund=return"
     unlabeled: str | None = None  # more texts of the kind, without an answer
     texts: bool = True  # whether the report may show examples
+    gpus: int = 1  # of this machine, that train together
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.minutes) and self.minutes > 0):
@@ -47,6 +48,8 @@ class Settings:
                 f"--max-length {self.max_length_tokens} leaves no room for a text.",
                 "Give at least 8 tokens (a token is about three quarters of a word), or leave it out.",
             )
+        if self.gpus < 1:
+            raise UserError(f"--gpus must be at least 1, not {self.gpus}.", "For example: --gpus 2")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed must be from 0 to 4294967295, not {self.seed}.", "For example: --seed 1")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from ..core.errors import AmbiguousColumns, OutputExists, UserError, printable
+from ..core.hardware import is_helper
 from ..core.settings import DEFAULT_MINUTES, REPORT_PAGE, Settings
 from .app import (
     Group,
@@ -96,6 +97,7 @@ def train(
     on: Annotated[
         Where, typer.Option("--on", help="cloud rents a GPU for this run and ends it afterwards.")
     ] = Where.HERE,
+    gpus: Annotated[int, typer.Option(metavar="N", help="Train on so many GPUs of a machine at once.")] = 1,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="The GPU to rent.")] = None,
     cloud: Annotated[str | None, typer.Option(metavar="NAME", help="The cloud to rent it from.")] = None,
     max_cost: Annotated[float, typer.Option(metavar="USD", help="Never pay more than this.")] = 2.0,
@@ -107,6 +109,10 @@ def train(
     yes: Yes = False,
 ) -> None:
     """Train a classifier on labelled texts, and say how good it is."""
+    if is_helper():
+        from ..learn.crew import help_out
+
+        help_out()
     settings = Settings(
         tuple(text or ()),
         tuple(label or ()),
@@ -123,6 +129,7 @@ def train(
         tuple(merge or ()),
         unlabeled,
         not no_texts,
+        gpus,
     )
     folder = out or Path(default_name(data))
     if on is Where.CLOUD:

@@ -74,6 +74,7 @@ def teach(
         pace=pace,
         begin=begin_with_contrast if technique is Technique.CONTRASTIVE else begin_with_head,
         checkpoint=checkpoint,
+        crew=learner.crew,
         listener=listener,
     )
     return network, trained

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..data.examples import Examples
 from ..data.split import Splits, rows_that_belong_together
 from .baseline import fit_baseline
 from .checkpoint import Checkpoint
+from .crew import Crew, gathered
 from .crossval import Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
@@ -68,8 +69,25 @@ def learn(
     ``test`` is only counted here: nothing learns from it or looks at it. Rows of nearly the same text
     share a number in ``clusters`` (rows,).
     """
-    checkpoint = Checkpoint(checkpoint_folder, listener)
     learner = prepare(settings, listener)
+    with gathered(settings.gpus, learner.device) as crew:
+        return _learn(
+            examples, test, clusters, settings, replace(learner, crew=crew),
+            checkpoint=Checkpoint(checkpoint_folder, listener), seconds_left=seconds_left, listener=listener,
+        )  # fmt: skip
+
+
+def _learn(
+    examples: Examples,
+    test: Examples | None,
+    clusters: NDArray[np.int64],
+    settings: Settings,
+    learner: Learner,
+    *,
+    checkpoint: Checkpoint,
+    seconds_left: Callable[[], float],
+    listener: Listener,
+) -> Learned:
     clusters = rows_that_belong_together(examples, clusters)
     plan = make_or_resume_plan(
         examples, clusters, test, learner, settings,
@@ -85,7 +103,7 @@ def learn(
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
     ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
-    choices = [*plan.choices, split_choice]
+    choices = [*plan.choices, split_choice, *_say_crew(learner.crew, listener)]
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
         technique, checked, choice = cross_validate(
@@ -198,6 +216,12 @@ def _learn_all(
     if trained.shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")
     return network, trained
+
+
+def _say_crew(crew: Crew, listener: Listener) -> list[Choice]:
+    if crew.size == 1:
+        return []
+    return [choose(listener, "processes", crew.size, "each learns from its share of every batch")]
 
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:

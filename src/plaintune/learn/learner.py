@@ -16,6 +16,7 @@ from ..core.tasks import Task
 from ..data.encode import Tokens, encode, plain_tokenizer
 from ..data.examples import Examples
 from .backbone import Backbone, find_backbone
+from .crew import ALONE, Crew
 from .network import Device, Network, choose_device, load_network
 from .steps import Stepper
 
@@ -28,6 +29,7 @@ class Learner:
     device: Device
     tokenizer: Tokenizer
     choices: tuple[Choice, ...]
+    crew: Crew = ALONE  # the processes that train together
 
     def tokens(self, texts: NDArray[Any], max_length: int, windows: int = 1) -> Tokens:
         """Token ids of ``texts``, long ones in up to ``windows``; of what is longer still head and tail."""

@@ -207,7 +207,12 @@ def _learning_rate(
 
 def _run_key(data: str, learner: Learner, settings: Settings) -> str:
     """What must be the same for a checkpoint to be of use: data, settings, model and its number format."""
-    parts = (data, asdict(settings), learner.backbone.sha256, str(learner.device.number_format))
+    parts = (
+        data,
+        asdict(replace(settings, gpus=1)),
+        learner.backbone.sha256,
+        str(learner.device.number_format),
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

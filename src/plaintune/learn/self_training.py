@@ -148,7 +148,7 @@ class SelfTraining:
         return train(
             network, stepper, self.schedule,
             begin=go_on, deadline=self.deadline, pace=self.pace,
-            checkpoint=Checkpoint(self.kept, self.listener), listener=self.listener,
+            checkpoint=Checkpoint(self.kept, self.listener), crew=self.learner.crew, listener=self.listener,
         )  # fmt: skip
 
 

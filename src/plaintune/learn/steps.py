@@ -16,6 +16,7 @@ from torch import nn
 
 from ..core.tasks import Task
 from ..data.encode import Tokens, batches, padded, shuffled_batches
+from .crew import ALONE, Crew
 from .network import Device, Network, to_torch
 
 LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
@@ -94,15 +95,30 @@ class Stepper:
         ]
         return torch.optim.AdamW(described, lr=0.0, betas=(0.9, 0.99), eps=1e-6, fused=True)
 
-    def step(self, network: Network, optimizer: torch.optim.AdamW, batch: Batch, *, rate: float) -> Seen:
-        """Learn from ``batch`` at ``rate``; gives what was seen of its texts before the step."""
+    def step(
+        self,
+        network: Network,
+        optimizer: torch.optim.AdamW,
+        batch: Batch,
+        *,
+        rate: float,
+        crew: Crew = ALONE,
+    ) -> Seen:
+        """Learn from ``batch`` at ``rate``, of which each of ``crew`` takes a share.
+
+        Gives what was seen of its texts before the step.
+        """
         total, right, rows = 0.0, 0.0, len(batch.labels)
-        for part in batches(batch.tokens.lengths, rows_per_batch=rows, tokens_per_batch=self._tokens_at_once):
+        mine = np.arange(rows)[crew.share(rows)]
+        lengths = batch.tokens.lengths[mine]
+        for chosen in batches(lengths, rows_per_batch=rows, tokens_per_batch=self._tokens_at_once):
+            part = mine[chosen]
             logits, truth = self._logits(network, batch, part)
             loss = self._loss(logits, truth) / rows
             self._scaler.scale(loss).backward()
             total += float(loss.detach())
             right += self._right(logits.detach(), truth)
+        total, right = crew.add_up(network, [total, right])
         self._apply(network, optimizer, rate)
         return Seen(total, right / rows)
 

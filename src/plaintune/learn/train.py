@@ -17,6 +17,7 @@ from sklearn.linear_model import RidgeCV
 from ..core.events import Listener, progress, stage
 from ..core.tasks import Task
 from .checkpoint import Checkpoint
+from .crew import ALONE, THE_END, Crew
 from .logistic import fit_logistic
 from .network import Network, text_features
 from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
@@ -178,27 +179,32 @@ def train(
     deadline: float,
     pace: Pace = NO_PACE,
     checkpoint: Checkpoint | None,
+    crew: Crew = ALONE,
     listener: Listener,
 ) -> Trained:
     """Run the schedule after what ``begin`` does, or go on from a checkpoint.
 
     ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
     the schedule is squeezed into the time that is left, rates and all; what comes after training is then
-    given more time as well.
+    given more time as well. Each of ``crew`` learns from its share of every batch.
     """
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
         begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
+    if at_work := step < steps:
+        crew.set_to_work(network, optimizer, (stepper, schedule, step))
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
     ends = deque([started], maxlen=LATEST_STEPS)
-    for batch in _from_step(stepper, schedule, step):
+    for batch in from_step(stepper, schedule, step):
         if step >= steps:
             break
-        seen.append(stepper.step(network, optimizer, batch, rate=schedule.rate(step, steps)))
+        rate = schedule.rate(step, steps)
+        crew.next_step(rate)
+        seen.append(stepper.step(network, optimizer, batch, rate=rate, crew=crew))
         step += 1
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
@@ -211,13 +217,16 @@ def train(
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
+    if at_work:
+        crew.next_step(THE_END)
     if checkpoint is not None:
         checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
 
 
-def _from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
+def from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
+    """The batches of a schedule from step ``step`` on, without end."""
     todo = stepper.endless_batches(rows_per_batch=schedule.rows_per_batch, seed=schedule.seed)
     for _ in range(step):
         next(todo)
