@@ -115,6 +115,21 @@ def test_a_machine_ends_itself_before_the_money_is_gone_and_gets_no_keys() -> No
     assert resources["autostop"]["down"] is True
 
 
+def test_several_machines_cost_as_many_times_as_much_and_meet_at_the_first() -> None:
+    one = affordable(errand(1_000_000), Wish(gpu="T4", spot=True, max_cost_usd=5), price_list())[0]
+    two = affordable(errand(1_000_000), Wish(gpu="T4", spot=True, max_cost_usd=5, machines=2), price_list())[
+        0
+    ]
+    assert two.price_usd == pytest.approx(2 * one.price_usd)
+    assert one.minutes / 2 < two.minutes < one.minutes
+    assert two.cost_usd == pytest.approx(two.price_usd * two.minutes / 60)
+    assert str(two).startswith("2 × T4 spot")
+    task = task_of(replace(RENTAL, nodes=2), Path("parcel"))
+    assert task["num_nodes"] == 2
+    assert "torch.distributed.run --nnodes $SKYPILOT_NUM_NODES" in task["run"]
+    assert "torch.distributed" not in task_of(RENTAL, Path("parcel"))["run"]
+
+
 @pytest.mark.parametrize(
     ("said", "meaning"),
     [

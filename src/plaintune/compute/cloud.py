@@ -39,6 +39,7 @@ class Wish:
     cloud: str | None = None
     spot: bool | None = None
     max_cost_usd: float = DEFAULT_MAX_COST_USD
+    machines: int = 1  # that train together
 
 
 def train_on_cloud(
@@ -92,7 +93,9 @@ def unfinished(out: Path) -> Rental | None:
 def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuote]:
     """The quotes within --max-cost where plaintune rents, cheapest first. Raises UserError for none."""
     cloud = wish.cloud or RENTABLE[0]
-    quotes = rented_quotes(errand.work, prices, gpu=wish.gpu, cloud=cloud, spot=wish.spot)
+    quotes = rented_quotes(
+        errand.work, prices, gpu=wish.gpu, cloud=cloud, spot=wish.spot, machines=wish.machines
+    )
     if cloud not in RENTABLE:
         raise UserError(
             f"plaintune does not rent from {cloud} yet: it could not make sure that the machine ends.",
@@ -184,7 +187,7 @@ class Run:
         order = Rental(
             f"plaintune-{secrets.token_hex(4)}", RUN, quote.offer.cloud, quote.offer.gpu, quote.spot,
             quote.price_usd, most_usd, now, now + min(affordable_seconds, wanted_seconds),
-            str(self.out.absolute()), spent_usd=spent,
+            str(self.out.absolute()), spent_usd=spent, nodes=quote.machines,
         )  # fmt: skip
         if earlier is None:
             return order
@@ -193,7 +196,7 @@ class Run:
     def _dearest(self, quote: RentedQuote) -> float:
         """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
         offers = self.prices.cheapest(gpu=quote.offer.gpu, cloud=quote.offer.cloud, spot=False)
-        return max(offer.on_demand_usd for offer, _ in offers)
+        return quote.machines * max(offer.on_demand_usd for offer, _ in offers)
 
     def _first_to_be_had(self, rental: Rental, quotes: list[RentedQuote]) -> Rental:
         for quote in quotes:

@@ -69,7 +69,8 @@ def _found(instance: dict[str, Any], known: dict[str, Rental], now: float) -> Fo
     deadline = float(written) if written.isdigit() else None
     return Found(
         id=instance["id"], region=instance["region"], zone=instance["zone"], state=instance["state"],
-        rental=name, hours=hours, cost_usd=None if rental is None else hours * rental.price_usd,
+        rental=name, hours=hours,
+        cost_usd=None if rental is None else hours * rental.price_usd / rental.nodes,
         deadline=deadline, own=own, why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
 

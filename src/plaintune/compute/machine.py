@@ -27,6 +27,12 @@ END_TRIES = 3
 DISK_GIB = 50
 
 RUN = "~/plaintune-env/bin/python -m plaintune.compute.worker"
+CREW_PORT = 29555
+RUN_TOGETHER = (  # the first machine works, the others help it: `learn/crew.py`
+    "~/plaintune-env/bin/python -m torch.distributed.run --nnodes $SKYPILOT_NUM_NODES --nproc-per-node 1 "
+    '--node-rank $SKYPILOT_NODE_RANK --master-addr $(echo "$SKYPILOT_NODE_IPS" | head -n1) '
+    f"--master-port {CREW_PORT} -m plaintune.compute.worker"
+)
 
 
 class NoCapacity(Exception):
@@ -74,7 +80,8 @@ def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     price = None
     if rental.spot:
         price = engine.ask_aws("spot_price", region=first["region"], zone=first["zone"], type=first["type"])
-    return write_rental(replace(rental, region=first["region"], price_usd=price or rental.price_usd))
+    price = rental.price_usd if price is None else rental.nodes * price
+    return write_rental(replace(rental, region=first["region"], price_usd=price))
 
 
 def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
@@ -96,7 +103,9 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
         },
         "setup": f"bash {SETUP}",
     }  # fmt: skip
-    return task if own else {**task, "run": RUN}
+    if own:
+        return task
+    return {**task, "num_nodes": rental.nodes, "run": RUN if rental.nodes == 1 else RUN_TOGETHER}
 
 
 def config_of(rental: Rental, now: float) -> dict[str, Any]:
@@ -114,9 +123,10 @@ def instances_of(engine: Engine, rental: Rental) -> list[dict[str, Any]]:
 
 
 def is_running(engine: Engine, rental: Rental) -> bool | None:
-    """Whether the machine is there; None where nobody answers."""
+    """Whether the machine is there, each of them where they are several; None where nobody answers."""
     try:
-        return any(one["state"] in ("pending", "running") for one in instances_of(engine, rental))
+        there = [one for one in instances_of(engine, rental) if one["state"] in ("pending", "running")]
+        return len(there) >= rental.nodes
     except (CloudAway, subprocess.TimeoutExpired):
         return None
 

@@ -29,7 +29,7 @@ class Rental:
     cloud: str
     gpu: str
     spot: bool
-    price_usd: float  # dollars an hour, as far as is known
+    price_usd: float  # dollars an hour of all machines there are, as far as is known
     most_usd: float  # what an hour can cost at most: spot never costs more than on demand
     started: float  # seconds since 1970, as all times here
     deadline: float  # it must be gone by then
@@ -41,6 +41,7 @@ class Rental:
     spent_usd: float = 0.0  # for machines of this rental that are gone
     since: float | None = None  # of the machine there is now
     ended: float | None = None
+    nodes: int = 1  # machines at the same time, that train together
 
     def cost_usd(self, now: float) -> float:
         """What it has cost so far, about."""

@@ -15,6 +15,7 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.events import Event
 from ..core.files import file_sha256
+from ..core.hardware import is_helper
 from ..core.settings import Settings
 from ..core.tasks import Task
 from .parcel import JOB, MODEL, PROGRESS
@@ -62,7 +63,11 @@ def _plain(value: Any) -> Any:
 
 
 def main() -> None:
-    """Work in the folder one stands in."""
+    """Work in the folder one stands in, or help the machine that does."""
+    if is_helper():
+        from ..learn.crew import help_out
+
+        help_out()
     with Path(PROGRESS).open("w", encoding="utf-8", buffering=1) as file:
 
         def say(line: dict[str, Any]) -> None:

@@ -97,8 +97,11 @@ def train(
     on: Annotated[
         Where, typer.Option("--on", help="cloud rents a GPU for this run and ends it afterwards.")
     ] = Where.HERE,
-    gpus: Annotated[int, typer.Option(metavar="N", help="Train on so many GPUs of a machine at once.")] = 1,
+    gpus: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Train on so many GPUs of a machine at once.")
+    ] = 1,
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="The GPU to rent.")] = None,
+    machines: Annotated[int, typer.Option(metavar="N", min=1, help="Rent so many, that train together.")] = 1,
     cloud: Annotated[str | None, typer.Option(metavar="NAME", help="The cloud to rent it from.")] = None,
     max_cost: Annotated[float, typer.Option(metavar="USD", help="Never pay more than this.")] = 2.0,
     on_demand: Annotated[
@@ -136,9 +139,19 @@ def train(
         from ..compute.cloud import Wish
         from .cli_cloud import train_there
 
-        wish = Wish(gpu, cloud, False if on_demand else None, max_cost)
+        if gpus > 1:
+            raise UserError(
+                "plaintune rents machines with one GPU each.",
+                f"Rent several: --machines {gpus}, without --gpus",
+            )
+        wish = Wish(gpu, cloud, False if on_demand else None, max_cost, machines)
         prepare = partial(_asking, settings)
         model = train_there(prepare, source=data, test=test, out=folder, wish=wish, quiet=quiet, yes=yes)
+    elif machines > 1:
+        raise UserError(
+            "--machines rents machines; here there is one.",
+            "Add --on cloud, or start plaintune on machines of your own by torchrun: docs/many-machines.md",
+        )
     else:
         model = _train(data, settings, folder, test=test, quiet=quiet, yes=yes)
     _print_trained(model, folder, as_json)
