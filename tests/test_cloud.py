@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from cloud.lab import Lab, why_not
+import plaintune
+from cloud.lab import ENVIRONMENT, Lab, why_not
 from conftest import review_rows, write_csv
+from plaintune.compute.prices import price_list
 
 pytestmark = [
     pytest.mark.cloud,
@@ -232,3 +235,18 @@ def test_a_zone_without_the_gpu_is_refused_with_the_nearest_name(lab: Lab, here:
     assert (status, "Amazon has the T4" in said) == (0, True), errors
     status, _, errors = Command(lab, here, "cloud", "test-zone", "us1-az1", "T4").finish()
     assert (status, "Did you mean 'use1-az1'?" in errors) == (2, True)
+
+
+def test_skypilots_own_optimiser_settles_on_the_machines_that_are_quoted(tmp_path: Path) -> None:
+    prices = Path(plaintune.__file__).parent / "compute" / "prices.csv"
+    done = subprocess.run(
+        [ENVIRONMENT / "bin" / "python", Path(__file__).parent / "cloud" / "optimizer.py", prices],
+        env={**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    chosen = json.loads(done.stdout.splitlines()[-1])
+    assert {cloud for cloud, *_ in chosen} == {"aws", "gcp"}
+    for cloud, gpu, spot, theirs in chosen:
+        offer, _ = price_list().cheapest(gpu=gpu, cloud=cloud, spot=spot)[0]
+        assert (offer.machine, offer.price_usd(spot=spot)) == (theirs["machine"], theirs["usd"]), theirs

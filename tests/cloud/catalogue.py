@@ -39,18 +39,17 @@ def seed_catalogue(home: Path) -> None:
     _write(root / "common" / "accelerators.csv", ("AcceleratorName", "Clouds"), ())
 
 
+def gpu_info(card: str, memory_mib: int) -> str:
+    """What SkyPilot wants to read about a machine's one card: a literal of Python's."""
+    one = {"Name": card, "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"SizeInMiB": memory_mib}}
+    return str({"Gpus": [one], "TotalGpuMemoryInMiB": memory_mib})
+
+
 def _rows() -> Iterable[tuple[object, ...]]:
     for region, zones in ZONES.items():
         for rank, zone in enumerate(zones):
             for machine, card, memory, cores, gib, price, spot in MACHINES:
-                one = {
-                    "Name": card,
-                    "Manufacturer": "NVIDIA",
-                    "Count": 1,
-                    "MemoryInfo": {"SizeInMiB": memory},
-                }
-                about = {"Gpus": [one], "TotalGpuMemoryInMiB": memory}
-                gpu = (card, 1, cores, gib, str(about)) if card else ("", "", cores, gib, "")
+                gpu = (card, 1, cores, gib, gpu_info(card, memory)) if card else ("", "", cores, gib, "")
                 yield (machine, *gpu, price, round(spot + rank / 100, 3), region, zone, "x86_64", *[""] * 4)
 
 
