@@ -120,9 +120,9 @@ def measure(model: Any, texts: list[str], results: Results, name: str, *, sample
 
 
 def rows_of(lines: list[Line]) -> list[list[str]]:
-    """A row per model and contestant, means over the texts."""
+    """A row per trained model and contestant, means over the texts."""
     table = []
-    for (model, who), found in grouped(lines, "model", "by").items():
+    for (model, _, who), found in grouped(lines, "model", "graph", "by").items():
         figures = np.array([row["figures"] for row in found])
         comprehensive, sufficient, seconds = figures.mean(axis=0)
         words = np.median([row["words"] for row in found])
