@@ -97,20 +97,21 @@ def gathered(processes: int, device: Device) -> Iterator[Crew]:
         yield ALONE
         return
     helpers: list[subprocess.Popen[bytes]] = []
-    if started_by_launcher():
-        crew = _join(device, MEETING_WAIT)
-    else:
-        _require_gpus(processes, device)
-        port = _free_port()
-        helpers = [_hire(rank, processes, port) for rank in range(1, processes)]
-        crew = _join(device, MEETING_WAIT, f"tcp://127.0.0.1:{port}", rank=0, size=processes)
     try:
+        if started_by_launcher():
+            crew = _join(device, MEETING_WAIT)
+        else:
+            _require_gpus(processes, device)
+            port = _free_port()
+            helpers += [_hire(rank, processes, port) for rank in range(1, processes)]
+            crew = _join(device, MEETING_WAIT, f"tcp://127.0.0.1:{port}", rank=0, size=processes)
         yield crew
         with suppress(UserError):
             crew._tell(None)
     finally:
-        with suppress(RuntimeError):
-            dist.destroy_process_group()
+        if dist.is_initialized():
+            with suppress(RuntimeError):
+                dist.destroy_process_group()
         for helper in helpers:
             _dismiss(helper)
 
