@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from plaintune.core.events import silent
 from plaintune.core.features import NgramHasher, NgramShape, normalised, text_hash
 from plaintune.core.linear import MAX_BYTES, NgramModel
 from plaintune.core.metrics import macro_f1, score_outputs, wilson_interval
-from plaintune.core.settings import Settings
+from plaintune.core.settings import Choice, Settings
 from plaintune.core.tasks import Task
 from plaintune.data.duplicates import text_clusters
 from plaintune.data.encode import batches, head_and_tail, shuffled_batches
@@ -27,7 +30,9 @@ from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.learner import prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
-from plaintune.learn.train import Schedule, train
+from plaintune.learn.plan import Plan
+from plaintune.learn.steps import Stepper
+from plaintune.learn.train import Schedule, Trained, go_on, train
 
 EVEN = np.array([0.5, 0.5])
 
@@ -271,6 +276,55 @@ def test_the_rate_rises_for_a_tenth_and_falls_to_almost_nothing() -> None:
     assert int(np.argmax(rates)) == 10
     assert rates[0] < 0.1
     assert rates[-1] < 0.02
+
+
+def test_a_slower_machine_gets_fewer_steps_than_planned_and_a_faster_one_more_that_are_of_use() -> None:
+    schedule = Schedule(steps=100, rows_per_batch=8, learning_rate=1.0, seed=0, most=300)
+    assert schedule.fitting(10, left=50.7, sure=45.0) == 60
+    assert schedule.fitting(10, left=-2.0, sure=-9.0) == 10
+    assert schedule.fitting(10, left=95.0, sure=80.0) == 100
+    assert schedule.fitting(10, left=200.0, sure=180.0) == 190
+    assert schedule.fitting(10, left=2000.0, sure=1900.0) == 300
+    assert replace(schedule, most=None).fitting(10, left=2000.0, sure=1900.0) == 100
+
+
+@pytest.mark.parametrize(("seconds", "fewest", "most"), [(60.0, 30, 30), (3.0, 7, 14), (math.inf, 6, 6)])
+def test_time_that_was_not_expected_is_used_for_steps_up_to_what_the_data_need(
+    tiny_backbone: Path, seconds: float, fewest: int, most: int
+) -> None:
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    texts = np.array([text for text, _ in review_rows()], dtype=TEXT_DTYPE)
+    labels = np.array([int(label == "positive") for _, label in review_rows()])
+    stepper = learner.stepper(learner.tokens(texts, 32), labels)
+    schedule = Schedule(steps=6, rows_per_batch=8, learning_rate=1e-4, seed=0, most=30)
+    step = Stepper.step
+
+    class Slow(Stepper):
+        def step(self, *args: Any, **options: Any) -> Any:
+            time.sleep(0.2)
+            return step(self, *args, **options)
+
+    slow = Slow(stepper.tokens, labels, stepper.pad_id, stepper.device)
+    trained = train(
+        learner.network(examples_of(list(texts), list(labels))), slow, schedule, begin=go_on,
+        deadline=time.monotonic() + seconds, checkpoint=None, listener=silent,
+    )  # fmt: skip
+    assert fewest <= trained.steps <= most
+
+
+def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
+    schedule = Schedule(steps=100, rows_per_batch=8, learning_rate=1.0, seed=0, most=300)
+    passes = Choice("passes over the data", "1.0", "as many as the time allows")
+    plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes, Choice("text length", 64, "fits")))
+    trained = Trained(steps=150, seen=(), steps_per_pass=100, seconds=9.0, shortened=False)
+    done = plan.as_done(trained)
+    assert done.schedule.steps == 150
+    assert [(c.value, c.reason) for c in done.choices] == [
+        ("1.5", "as many as the time allows"),
+        (64, "fits"),
+    ]
+    assert "faster than it seemed" in plan.as_done(replace(trained, steps=300)).choices[0].reason
+    assert plan.as_done(replace(trained, steps=100)) == plan
 
 
 def test_the_picked_rate_is_well_below_where_training_breaks() -> None:

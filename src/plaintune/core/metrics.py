@@ -65,6 +65,11 @@ def say_metric(task: Task, value: float) -> str:
     return f"{value:.3f}" if task is Task.MULTI else f"{value:.1%}"
 
 
+def sureness(confidence: float) -> str:
+    """A probability as people say it; nothing is ever said to be 100% sure."""
+    return "over 99% sure" if confidence > 0.99 else f"{confidence:.0%} sure"
+
+
 def main_metric(
     task: Task,
     truth: NDArray[Any],

@@ -33,9 +33,9 @@ def explain(
 ) -> None:
     """Say which words decided an answer."""
     from ..core.files import write_text
+    from ..core.metrics import sureness
     from ..model.explain import explain as explain_text
     from ..model.predict import Model
-    from .summary import sureness
 
     if html is not None and html.exists() and not yes:
         raise OutputExists(f"{html} exists already.", "Add --yes to replace it, or choose another name.")
@@ -72,7 +72,7 @@ def _coloured(found: Explanation) -> Text:
 
 def as_page(found: Explanation) -> str:
     """The explanation as one self-contained HTML page, without script."""
-    from .summary import sureness
+    from ..core.metrics import sureness
 
     strongest = max((abs(piece.weight) for piece in found.pieces), default=0.0)
     marked = []

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import typer
 
+from ..core.metrics import sureness
 from ..data.read import read_examples
 from ..model.predict import Model
-from .summary import sureness
 
 SHOWN = 8
 

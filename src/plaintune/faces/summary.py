@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..core.metrics import is_uneven
+from ..core.metrics import is_uneven, sureness
 from ..core.settings import REPORT_PAGE
 from ..core.tasks import Task
 from ..model.card import compared, how_good
@@ -86,11 +86,6 @@ def answer_in_words(prediction: dict[str, Any]) -> str:
     if prediction.get("unsure"):
         return f"not sure  (perhaps {shown}: {sureness(confidence)})"
     return f"{shown}  ({sureness(confidence)})"
-
-
-def sureness(confidence: float) -> str:
-    """A probability as people say it; nothing is ever said to be 100% sure."""
-    return "over 99% sure" if confidence > 0.99 else f"{confidence:.0%} sure"
 
 
 def told(prediction: Prediction, unsure: float | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.encode import padded, windows_of
 from .network import Network
 from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, Batch, Stepper
-from .train import CONTRASTIVE_STEPS, head_rows
+from .train import CONTRASTIVE_STEPS, FEWEST_TIMED, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
@@ -87,6 +87,11 @@ def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
 def steps_for(rows: int, passes: float) -> int:
     """Training steps of ``passes`` over ``rows``; a handful of rows is seen more often."""
     return max(FEWEST_STEPS if passes >= 1 else 1, round(passes * rows / rows_per_batch(rows)))
+
+
+def planned_steps(steps: int, most: int) -> int:
+    """At least as many as tell how fast the machine is, so that it may take more of the ``most`` useful."""
+    return max(steps, min(most, FEWEST_TIMED + 1))
 
 
 def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int:

@@ -42,6 +42,11 @@ class Checkpoint:
         self.folder.mkdir(parents=True)
         write_text(self.folder / PLAN, json.dumps(plan, indent=1))
 
+    def amend_plan(self, plan: dict[str, Any]) -> None:
+        """Put ``plan`` in the place of the one that was written, and keep everything else."""
+        written = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+        write_text(self.folder / PLAN, json.dumps({**written, **plan}, indent=1))
+
     def save(
         self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, seen: list[Seen]
     ) -> None:

@@ -139,7 +139,8 @@ def _turn(
     """What a network that has learned all rows but ``part`` says of these."""
     rest = np.setdiff1d(np.arange(len(lesson)), part)
     labels = standard_labels(lesson)[rest]
-    fewer = replace(schedule, steps=math.ceil(schedule.steps * len(rest) / len(lesson)))
+    steps = math.ceil(schedule.steps * len(rest) / len(lesson))
+    fewer = replace(schedule, steps=steps, most=None)
     network, _ = teach(lesson, tokens.take(rest), labels, learner, technique, fewer, deadline=deadline)
     return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 

@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.events import Listener, stage, warn
+from ..core.events import Listener, note, stage, warn
 from ..core.features import text_hashes
 from ..core.linear import NgramModel
 from ..core.settings import Choice, Settings, choose
@@ -103,7 +103,7 @@ def _learn(
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
     ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
-    choices = [*plan.choices, split_choice, *_say_crew(learner.crew, listener)]
+    choices = [split_choice, *_say_crew(learner.crew, listener)]
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
         technique, checked, choice = cross_validate(
@@ -120,6 +120,8 @@ def _learn(
         deadline=end if plan.second is None else time.monotonic() + FIRST_MOST * (end - time.monotonic()),
         listener=listener,
     )  # fmt: skip
+    done = plan.as_done(trained)
+    checkpoint.amend_plan(asdict(done))
     if plan.second is not None:
         training = _self_training(
             examples, test, splits, lesson, tokens, learner, plan,
@@ -139,7 +141,7 @@ def _learn(
         checked,
         plan.max_length,
         plan.windows,
-        tuple(choices),
+        (*done.choices, *choices),
         technique,
         trained,
         plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
@@ -215,6 +217,9 @@ def _learn_all(
     )  # fmt: skip
     if trained.shortened:
         warn(listener, "This machine became slower, so training was cut short to end in time.")
+    elif trained.steps > plan.schedule.steps:
+        passes = f"{trained.steps / trained.steps_per_pass:.1f}"
+        note(listener, f"There was time for {passes} passes over the data, more than planned.")
     return network, trained
 
 

@@ -72,6 +72,11 @@ class Outline:
         return steps_for(len(self.splits.train), self.passes[0])
 
     @property
+    def most_steps(self) -> int:
+        """The training steps that these data need, whatever the time."""
+        return steps_for(len(self.splits.train), self.work.wanted_passes)
+
+    @property
     def step_seconds(self) -> float:
         """How long a training step should take."""
         rows = rows_per_batch(self.work.rows)

@@ -18,16 +18,18 @@ from ..core.features import text_hashes
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits
-from .budget import rows_per_batch, sweep_seconds
+from .budget import planned_steps, rows_per_batch, sweep_seconds
 from .checkpoint import Checkpoint
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .outline import look_at, outline
-from .train import Pace, Schedule
+from .train import Pace, Schedule, Trained
 from .trial import TRIAL_SECONDS, TRIAL_SHARE, WORTH_A_TRIAL, Forecast, foresee, try_out
 
 SWEEP_ROWS = 4000
+PASSES = "passes over the data"
+ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,20 @@ class Plan:
     def pace(self) -> Pace:
         """What was planned on, to tell how much slower this machine has become."""
         return Pace(self.step_seconds, self.reserve_seconds)
+
+    def as_done(self, trained: Trained) -> Plan:
+        """The plan with as many steps, and passes, as there were time for."""
+        steps = trained.steps or self.schedule.steps
+        if steps == self.schedule.steps:
+            return self
+        passes, needed = f"{steps / trained.steps_per_pass:.1f}", steps >= (self.schedule.most or steps + 1)
+        choices = tuple(
+            replace(choice, value=passes, reason=ENOUGH_TIME if needed else choice.reason)
+            if choice.name == PASSES
+            else choice
+            for choice in self.choices
+        )
+        return replace(self, schedule=replace(self.schedule, steps=steps), choices=choices)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -156,13 +172,17 @@ def make_plan(
     length, reason = final.length
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
     passes, reason = final.passes
-    passes_choice = choose(listener, "passes over the data", f"{passes:.1f}", reason)
+    passes_choice = choose(listener, PASSES, f"{passes:.1f}", reason)
     spent = 60 * settings.minutes - seconds_left() - sweep_seconds(first.work)
     judged_rows = len(final.splits.test) if test is None else len(test)
     forecast = foresee(final, trial, spent=spent, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
-    schedule = Schedule(final.steps, rows_per_batch(len(final.splits.train)), curve.pick, settings.seed)
     guessed = final.guessed_rows
+    most = None if guessed else final.most_steps  # else the others wait for their share of the time
+    schedule = Schedule(
+        final.steps if guessed else planned_steps(final.steps, final.most_steps),
+        rows_per_batch(len(final.splits.train)), curve.pick, settings.seed, most,
+    )  # fmt: skip
     return Plan(
         final.max_test_rows,
         final.counted_rows,

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ..core.metrics import sureness
 from ..core.tasks import Task
 from ..data.corrections import corrections_csv
 from . import charts
@@ -35,7 +36,9 @@ def render_page(report: Mapping[str, Any]) -> str:
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(terms=links, percent=_percent, span=_time_span, typed=_unbroken)
+    environment.filters.update(
+        terms=links, percent=_percent, span=_time_span, typed=_unbroken, sureness=sureness
+    )
     script = _part("page.js")
     return environment.get_template("page.html.j2").render(
         report=report,
