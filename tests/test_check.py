@@ -258,6 +258,9 @@ def test_what_only_looks_like_damage_is_left_alone(text: str) -> None:
     ("text", "without"),
     [
         ("call +44 20 7946 0958 now", "call [phone number] now"),
+        ("U 447801259231 have an admirer", "U [phone number] have an admirer"),
+        ("call 09065171142-stopsms-08", "call [phone number]-stopsms-08"),
+        ("part 123456789012, 1234567890-AB", "part 123456789012, 1234567890-AB"),
         ("card 4111 1111 1111 1111, exp 09/27", "card [card number], exp 09/27"),
         ("order 4111111111111112", "order 4111111111111112"),
         ("a.b+c@mail.example.com", "[e-mail]"),

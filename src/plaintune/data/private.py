@@ -12,7 +12,9 @@ _DIGITS = re.compile(r"\d")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _PHONE = re.compile(
     r"(?<![\w.,/#:-])(?:\+\d{1,3}[ ./-]?)?(?:\(\d{1,5}\)[ ./-]?)?\d(?:[ ./-]?\d){6,13}(?![\w/-])"
+    r"|(?<![\w.,/#:-])0\d{8,11}(?=-[A-Za-z])"
 )
+_MOBILE = re.compile(r"447\d{9}|91[6-9]\d{9}")  # of Britain and India, as dialled from abroad, without a +
 _CARD = re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b")
 _KEY = re.compile(
@@ -40,7 +42,7 @@ def _is_phone(found: str) -> bool:
     if _DATE.fullmatch(found.strip()) or (digits == 13 and number.startswith(("978", "979"))):  # an ISBN
         return False
     dialled = found[0] in "+(0" or any(mark in found for mark in " -")
-    return (9 <= digits <= 15 and dialled) or digits in (10, 11)
+    return (9 <= digits <= 15 and dialled) or digits in (10, 11) or bool(_MOBILE.fullmatch(number))
 
 
 def _is_iban(found: str) -> bool:
