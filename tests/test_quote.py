@@ -15,7 +15,7 @@ from plaintune.learn.trial import Forecast, Trial
 
 @pytest.fixture
 def trial() -> Trial:
-    return Trial(Task.SINGLE, (100, 400), (0.2, 0.15), 600, 0.5)
+    return Trial(Task.SINGLE, 400, 0.15, 600, 0.5)
 
 
 def test_more_examples_promise_more(trial: Trial) -> None:
@@ -37,7 +37,7 @@ def test_fewer_judges_leave_more_open(trial: Trial) -> None:
 
 
 def test_texts_that_teach_nothing_promise_the_guess() -> None:
-    nothing = Trial(Task.SINGLE, (100, 400), (0.5, 0.5), 600, 0.5)
+    nothing = Trial(Task.SINGLE, 400, 0.5, 600, 0.5)
     low, high = nothing.expected(10_000, passes_share=1, judged_rows=1000)
     assert low < 0.6
     assert high < 0.75

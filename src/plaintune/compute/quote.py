@@ -67,7 +67,7 @@ def quote(
     test: Any = None,
     listener: Listener = silent,
 ) -> Quote:
-    """Read the data, time this machine, train twice on a few examples: some 20 s. Raises UserError."""
+    """Read the data, time this machine, let cheap models learn a part: some 20 s. Raises UserError."""
     started = time.monotonic()
     examples, test_examples = read(source, labels, test, settings, listener)
     repeats = find_repeats(examples, test_examples, listener=listener)
@@ -116,7 +116,7 @@ def quote(
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
     ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
     if trial is None:
-        note(listener, "What a few examples would reach takes too long to try here, so no score is foretold.")
+        note(listener, "Even cheap models take too long here to be tried, so no score is foretold.")
     else:
         note(listener, "Four times of five, the score should lie within what is said.")
     prices = known_prices()

@@ -240,10 +240,15 @@ def divide(
 def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
     """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
     rows = min(len(examples), MAX_FIT_ROWS)
-    step = max(1, len(examples) // 1000)
-    sample = examples.texts[::step]
+    per_row = counting_seconds(examples, 1)
+    affordable = int(max(1000, COUNTING_SHARE * seconds / max(per_row, 1e-9)))
+    return min(rows, affordable), min(rows, affordable) * per_row
+
+
+def counting_seconds(examples: Examples, rows: int) -> float:
+    """How long the n-gram baseline takes to learn ``rows`` of the examples."""
+    sample = examples.texts[:: max(1, len(examples) // 1000)]
     megabytes_per_row = sum(map(len, sample)) / len(sample) / 1e6
     answers = len(examples.classes) if len(examples.classes) > 2 else 0
     per_row = COUNTING_SECONDS_PER_MEGABYTE * megabytes_per_row + COUNTING_SECONDS_PER_ANSWER * answers
-    affordable = int(max(1000, COUNTING_SHARE * seconds / max(per_row, 1e-9)))
-    return min(rows, affordable), min(rows, affordable) * per_row
+    return rows * max(per_row, 1e-9)

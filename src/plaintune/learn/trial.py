@@ -1,12 +1,13 @@
-"""How good would it get? Two small trainings, drawn on to all the data there are.
+"""How good would it get? Cheap models of a part of the examples, and what training leaves of their error.
 
-Two sizes say which learning curve (`curve`) it is, as far as they can; what curves of texts usually look like
-says the rest.
+Within seconds a frozen encoder and counted words can learn some hundred or thousand examples, fine-tuning
+only a few dozen: what it does with these tells next to nothing of what it will do with all. What a whole run
+leaves of the cheap models' error was measured on six sets; docs/experiments.md has both.
 """
 
 from __future__ import annotations
 
-import time
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,37 +18,38 @@ from ..core.metrics import main_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .baseline import fit_baseline
-from .blend import usual_blend
-from .budget import Probe, rows_per_batch
-from .crossval import Technique, teach
-from .curve import error_at, plausible_curves, standard_error
+from .blend import fit_blend
+from .budget import Probe
+from .curve import standard_error
+from .evidence import frozen_opinion
 from .learner import Learner, prior_of, standard_labels
-from .network import logits_of
-from .outline import Outline
-from .train import Schedule
+from .network import text_features
+from .outline import Outline, counting_seconds
 
-TOKENS = 128
-PASSES, RATE = 4.0, 3e-4  # of the small trainings
-SMALLER = 4  # times: the first of the two sizes
-HELD_ROWS, HELD_SHARE = 800, 0.3
-FEWEST_ROWS, FEWEST_STEPS = 48, 20
-WHOLE_RECIPE, RECIPE_SPREAD = 0.9, 0.1  # of the error is left by longer texts and a rate found for them
+TOKENS = 64  # of a text, for the frozen encoder
+READING_SHARE = 0.4  # of the seconds goes into reading with it
+READ_AS_FAST = 2.5  # times as fast as it learns, at least
+HELD_ROWS, HELD_SHARE = 600, 0.3
+FEWEST_ROWS = 32
+WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
+LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
+SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
 REPORT_SECONDS = 12.0  # for the learning curve, the explanations and the drawings
-TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into the two, and at most
+TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into it, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
 SURE = 0.8  # four of five times the score is in the range
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What two small trainings reached on rows held back."""
+    """What cheap models reached on rows held back, having learned from ``rows`` examples."""
 
     task: Task
-    sizes: tuple[float, float]  # examples learned from, the smaller first
-    errors: tuple[float, float]
+    rows: int
+    error: float
     held_rows: int
-    guess: float  # the error of the best answer that does not read the text
+    guess: float  # the error of the best answer that does not read the text, above 0
 
     def expected(self, rows: int, *, passes_share: float, judged_rows: int) -> tuple[float, float]:
         """Between which values the metric should be, four times of five.
@@ -55,15 +57,14 @@ class Trial:
         After learning ``rows`` examples in ``passes_share`` of the passes they need; on ``judged_rows``.
         """
         rng = np.random.default_rng(0)
-        points = [
-            (size, error, standard_error(self.task, error, self.held_rows))
-            for size, error in zip(self.sizes, self.errors, strict=True)
-        ]
-        curves = plausible_curves(points, self.guess, rng)
+        measured = max(self.error, 0.5 / self.held_rows)
+        further = math.log(max(1.0, rows / self.rows))
         hurry = max(1.0, 1 / max(passes_share, 0.05)) ** HURRY
-        recipe = WHOLE_RECIPE * np.exp(RECIPE_SPREAD * rng.standard_normal(len(curves)))
-        errors = error_at(self.guess, curves, max(rows, self.sizes[1])) * recipe * hurry
-        errors = np.minimum(errors, self.guess)
+        doubt = standard_error(self.task, measured, self.held_rows) / measured
+        spread = math.hypot(LEFT_SPREAD, SLOPE_SPREAD * further, doubt)
+        learned = min(1.0, max(0.0, 2 * (1 - measured / self.guess)))  # of nothing learned nothing grows
+        middle = math.log(measured) + learned * (math.log(LEFT_BY_TRAINING * hurry) - SLOPE * further)
+        errors = np.minimum(np.exp(middle + spread * rng.standard_normal(1000)), self.guess)
         judged = standard_error(self.task, float(np.median(errors)), judged_rows)
         errors += judged * rng.standard_normal(len(errors))
         low, high = (float(1 - np.quantile(errors, end)) for end in ((1 + SURE) / 2, (1 - SURE) / 2))
@@ -80,58 +81,82 @@ def try_out(
     seed: int,
     listener: Listener = silent,
 ) -> Trial | None:
-    """Train on a small part, and on a quarter of it, in about ``seconds``; None where even that is too long.
+    """Let cheap models learn a part, in about ``seconds``; None where even that is too long.
 
     Rows that share a number in ``clusters`` (rows,) are on one side.
     """
-    learned, held = _parts(examples, clusters, measured, seconds, np.random.default_rng(seed))
-    sizes = (len(learned) // SMALLER, len(learned))
-    labels = examples.labels
-    if sizes[0] < FEWEST_ROWS // SMALLER or not np.ptp(labels[learned[: sizes[0]]], axis=0).any():
+    speed = max(measured.read_per_second, READ_AS_FAST * measured.tokens_per_second)
+    readable = int(READING_SHARE * seconds * speed / measured.mean_tokens(TOKENS))
+    countable = int((1 - READING_SHARE) * seconds / counting_seconds(examples, 1))
+    learned, held = _parts(examples, clusters, np.random.default_rng(seed))
+    read = held[: int(HELD_SHARE * readable)]  # of those held back, by the frozen encoder as well
+    both = learned[: max(0, min(readable - len(read), countable))]
+    if len(both) < FEWEST_ROWS or not len(read) or not np.ptp(examples.labels[both], axis=0).any():
         return None
-    stage(listener, "Training twice on a few examples, to foresee the score")
-    errors = [_error(examples, learned[:size], held, learner, seed=seed) for size in sizes]
-    lesson, judges = examples.take(learned), examples.take(held)
-    guess = np.zeros((len(held), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
-    majority = score_outputs(lesson.task, judges.labels, guess, prior=prior_of(lesson)).majority
-    return Trial(lesson.task, sizes, (errors[0], errors[1]), len(held), 1 - majority)
+    stage(listener, "Letting cheap models learn some examples, to foresee the score")
+    error, counted_error, guess = _errors(examples, both, read, learner, seed=seed)
+    more = learned[: countable - len(both)]
+    if len(more) < WORTH_MORE * len(both):
+        return Trial(examples.task, len(both), error, len(read), guess)
+    counted = _counted(examples, more, held, seed=seed)
+    further = _lacking(examples, held, counted, prior_of(examples.take(more)))
+    helped = min(1.0, error / counted_error) if counted_error else 1.0  # by the frozen encoder
+    return Trial(examples.task, len(more), further * helped, len(held), guess)
 
 
 def _parts(
-    examples: Examples, clusters: NDArray[np.int64], measured: Probe, seconds: float, rng: np.random.Generator
+    examples: Examples, clusters: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions to learn from, in random order, and others to judge by."""
-    tokens = measured.mean_tokens(TOKENS)
-    affordable = int(seconds * measured.tokens_per_second / (PASSES * (1 + 1 / SMALLER) * tokens))
     groups = rng.permutation(np.unique(clusters))
     aside = np.isin(clusters, groups[: int(HELD_SHARE * len(groups))])
-    held = rng.permutation(np.flatnonzero(aside))[: min(HELD_ROWS, affordable)]
-    return rng.permutation(np.flatnonzero(~aside))[:affordable], held
+    held = rng.permutation(np.flatnonzero(aside))[:HELD_ROWS]
+    return rng.permutation(np.flatnonzero(~aside)), held
 
 
-def _error(
-    examples: Examples,
-    learned: NDArray[np.int64],
-    held: NDArray[np.int64],
-    learner: Learner,
-    *,
-    seed: int,
-) -> float:
+def _errors(
+    examples: Examples, learned: NDArray[np.int64], held: NDArray[np.int64], learner: Learner, *, seed: int
+) -> tuple[float, float, float]:
+    """What both cheap models blended, counted words alone, and the best guess lack to 1 on ``held``."""
     lesson, judges = examples.take(learned), examples.take(held)
-    labels = standard_labels(lesson)
-    rows = rows_per_batch(len(learned))
-    schedule = Schedule(max(FEWEST_STEPS, round(PASSES * len(learned) / rows)), rows, RATE, seed)
-    network, _ = teach(
-        lesson, learner.tokens(lesson.texts, TOKENS), labels, learner, Technique.FINE_TUNED, schedule,
-        deadline=time.monotonic() + 60,
-    )  # fmt: skip
-    tokens = learner.tokens(judges.texts, TOKENS)
-    said = logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
-    counted = fit_baseline(lesson.texts, labels, len(lesson.classes), task=lesson.task, seed=seed)
+    network = learner.network(lesson, sentence=True)
+    features = [
+        text_features(
+            network, learner.device, learner.tokens(part.texts, TOKENS), pad_id=learner.backbone.pad_id
+        )
+        for part in (lesson, judges)
+    ]
+    answers = examples.task.outputs(len(examples.classes))
+    frozen = frozen_opinion(examples.task, features[0], standard_labels(lesson), features[1], answers=answers)
+    counted = _counted(examples, learned, held, seed=seed)
     prior = prior_of(lesson)
-    blend = usual_blend(lesson.task, prior)
-    outputs = blend.outputs(said, counted.logits(judges.texts))
-    return 1 - main_metric(lesson.task, judges.labels, outputs, prior=prior, threshold=blend.threshold)
+    blend = fit_blend(examples.task, frozen, counted, judges.labels, prior=prior)
+    said = blend.outputs(frozen, counted)
+    both = 1 - main_metric(examples.task, judges.labels, said, prior=prior, threshold=blend.threshold)
+    guess = np.zeros_like(counted)
+    majority = score_outputs(examples.task, judges.labels, guess, prior=prior).majority
+    return both, _lacking(examples, held, counted, prior), max(1e-6, 1 - majority)
+
+
+def _counted(
+    examples: Examples, learned: NDArray[np.int64], held: NDArray[np.int64], *, seed: int
+) -> NDArray[np.float32]:
+    """What counted words say of ``held``. Shape (rows, answers)."""
+    lesson = examples.take(learned)
+    model = fit_baseline(
+        lesson.texts, standard_labels(lesson), len(examples.classes), task=examples.task, seed=seed
+    )
+    return model.logits(examples.texts[held])
+
+
+def _lacking(
+    examples: Examples, held: NDArray[np.int64], counted: NDArray[np.float32], prior: NDArray[np.float64]
+) -> float:
+    """What counted words lack to 1 on ``held``."""
+    labels = examples.labels[held]
+    blend = fit_blend(examples.task, np.zeros_like(counted), counted, labels, prior=prior)
+    said = blend.outputs(np.zeros_like(counted), counted)
+    return 1 - main_metric(examples.task, labels, said, prior=prior, threshold=blend.threshold)
 
 
 @dataclass(frozen=True)
