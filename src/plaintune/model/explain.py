@@ -31,7 +31,7 @@ from .predict import Model, Prediction
 WORD = re.compile(r"\w+(?:['’]\w+)*")
 SHORT_TEXT = 60  # words; up to here all questions are of the whole text
 RIDGE = 0.1
-ROUNDS, TRIED = 5, 8  # in which the deciding words are gathered; words tried in each
+ROUNDS, TRIED = 8, 8  # in which the deciding words are gathered; words tried in each
 ALONE = 0.4  # how far it counts that the gathered words give the answer by themselves
 STRETCH = 8  # words of a longer text that the network is asked of at a time
 MOST_UNITS = 400  # beyond, neighbouring words are left out together
