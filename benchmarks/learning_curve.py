@@ -44,7 +44,8 @@ def known(name: str, data: Path) -> tuple[Examples, NDArray[np.int64], NDArray[n
     if not kept.exists():
         say(f"reading {name}")
         kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, read_with(prepare(Settings(), silent), examples))
+        learner = prepare(Settings(), silent)
+        np.save(kept, read_with(learner, learner.network(examples, sentence=True), examples))
     return examples, whole.groups, np.load(kept)
 
 

@@ -17,6 +17,7 @@ from conftest import Cli, write_csv
 from plaintune.core.metrics import softmax
 from plaintune.core.tasks import Task
 from plaintune.data.finding import DataCheck
+from plaintune.learn import evidence
 from plaintune.learn.curve import LearningCurve, plausible_curves
 from plaintune.learn.suspects import find_suspects
 from plaintune.learn.verdict import Measured, Verdict, judge
@@ -55,6 +56,13 @@ def test_planted_wrong_labels_are_listed_with_their_lines() -> None:
     assert planted <= listed
     assert len(listed) <= 2 * len(planted)
     assert {row["proposed"] for row in wrong.values["rows"] if row["line"] - 1 == 10} == {"good"}
+
+
+def test_where_time_is_short_models_look_at_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "AUDIT_SECONDS", 0.01)
+    found = checked(reviews(450))
+    assert found.measured is not None
+    assert found.measured["rows"] == evidence.FEWEST_ROWS
 
 
 def parts(count: int, *, seed: int = 0) -> list[tuple[str, set[str]]]:

@@ -14,7 +14,7 @@ from ..core.tasks import Task
 from ..data.examples import Examples
 from ..data.finding import DataCheck, Finding, Severity, found, share, worst_first
 from .curve import LearningCurve, learning_curve
-from .evidence import Evidence, gather
+from .evidence import AUDIT_ROWS, Evidence, gather
 from .learner import prepare
 from .suspects import Suspects, find_suspects
 from .verdict import Measured, judge, measure
@@ -33,12 +33,16 @@ def audit(
 ) -> DataCheck:
     """``check`` with what models see beyond it; rows of nearly the same text share a number in ``clusters``.
 
-    Works on a sample of at most `AUDIT_ROWS` rows, which it says.
+    Works on a sample of rows, which it says: what two minutes allow, at most `AUDIT_ROWS`.
     """
     learner = prepare(settings, listener)
     evidence = gather(examples, clusters, learner, seed=settings.seed, listener=listener)
     if len(evidence.labels) < len(examples):
-        note(listener, f"Models looked at a sample of {len(evidence.labels):,} of {len(examples):,} rows.")
+        seen = f"{len(evidence.labels):,} of {len(examples):,} rows"
+        note(
+            listener,
+            f"Models looked at a sample of {seen}: what about two minutes allow, at most {AUDIT_ROWS:,}.",
+        )
     suspects = find_suspects(examples.task, evidence.outputs, evidence.labels)
     stage(listener, "Drawing the learning curve")
     curve = learning_curve(evidence, rows=len(examples), seed=settings.seed)

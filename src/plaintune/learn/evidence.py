@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +14,17 @@ from ..core.events import Listener, stage
 from ..core.features import split_words
 from ..core.tasks import Task
 from ..data.examples import Examples
+from .baseline import seconds_per_row
 from .blend import fit_blend
 from .crossval import counted_in_turns, folds_of
 from .learner import Learner, prior_of, standard_labels
-from .network import text_features
+from .network import Network, text_features
 from .train import FROZEN_STRENGTH, fit_linear
 
 AUDIT_ROWS = 5000
+AUDIT_SECONDS = 120.0  # about, for all that cheap models are asked; fewer rows on a slow machine
+FEWEST_ROWS, PILOT_ROWS = 400, 100  # asked about whatever it takes; read to tell how fast that is
+LESSONS = 20  # times what it takes to learn a row once goes into folds, into the curve and into answers
 AUDIT_TOKENS = 128
 FOLDS = 5
 FIRST_WORDS = 60
@@ -72,21 +77,34 @@ class Evidence:
 def gather(
     examples: Examples, clusters: NDArray[np.int64], learner: Learner, *, seed: int, listener: Listener
 ) -> Evidence:
-    """Ask both models about up to `AUDIT_ROWS` rows, each in folds that leave out the rows of its cluster."""
-    chosen = np.arange(len(examples))
-    if len(examples) > AUDIT_ROWS:
-        chosen = np.sort(np.random.default_rng(seed).permutation(chosen)[:AUDIT_ROWS])
-    sample, together = examples.take(chosen), clusters[chosen]
+    """Ask both models about a sample of rows, each in folds that leave out the rows of its cluster.
+
+    There are up to `AUDIT_ROWS`, fewer where these would take longer than `AUDIT_SECONDS`.
+    """
     stage(listener, "Reading the texts with the pre-trained model")
-    features = read_with(learner, sample)
+    chosen = np.random.default_rng(seed).permutation(len(examples))
+    network = learner.network(examples, sentence=True)
+    chosen = np.sort(chosen[: _affordable(learner, network, examples.take(chosen[:PILOT_ROWS]), len(chosen))])
+    sample, together = examples.take(chosen), clusters[chosen]
+    features = read_with(learner, network, sample)
     stage(listener, "Asking cheap models about rows they have not seen")
     asked = ask(sample, chosen, together, features, seed=seed)
     return replace(asked, pieces_per_word=_pieces_per_word(learner, sample))
 
 
-def read_with(learner: Learner, sample: Examples) -> NDArray[np.float32]:
-    """What the pre-trained model makes of each text. Shape (texts, hidden)."""
-    network = learner.network(sample, sentence=True)
+def _affordable(learner: Learner, network: Network, pilot: Examples, rows: int) -> int:
+    """How many of ``rows`` can be asked about in the time there is, by how fast ``pilot`` is read."""
+    if rows <= FEWEST_ROWS:
+        return rows
+    started = time.perf_counter()
+    read_with(learner, network, pilot)
+    each = (time.perf_counter() - started) / len(pilot)
+    each += LESSONS * seconds_per_row(pilot.texts, len(pilot.classes))
+    return min(rows, AUDIT_ROWS, max(FEWEST_ROWS, int(AUDIT_SECONDS / each)))
+
+
+def read_with(learner: Learner, network: Network, sample: Examples) -> NDArray[np.float32]:
+    """What the pre-trained model, pooled for sentences, makes of each text. Shape (texts, hidden)."""
     tokens = learner.tokens(sample.texts, AUDIT_TOKENS)
     return text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..core.settings import Settings
 from ..data.examples import Examples
 from ..data.split import Splits, split
-from .baseline import MAX_FIT_ROWS
+from .baseline import MAX_FIT_ROWS, seconds_per_row
 from .budget import (
     CHECKED_IN_TURNS,
     MOST_WINDOWS,
@@ -34,8 +34,6 @@ from .learner import Learner, standard_labels
 from .network import Network
 from .train import head_rows
 
-COUNTING_SECONDS_PER_MEGABYTE = 0.7
-COUNTING_SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
@@ -240,15 +238,6 @@ def divide(
 def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
     """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
     rows = min(len(examples), MAX_FIT_ROWS)
-    per_row = counting_seconds(examples, 1)
-    affordable = int(max(1000, COUNTING_SHARE * seconds / max(per_row, 1e-9)))
+    per_row = seconds_per_row(examples.texts, len(examples.classes))
+    affordable = int(max(1000, COUNTING_SHARE * seconds / per_row))
     return min(rows, affordable), min(rows, affordable) * per_row
-
-
-def counting_seconds(examples: Examples, rows: int) -> float:
-    """How long the n-gram baseline takes to learn ``rows`` of the examples."""
-    sample = examples.texts[:: max(1, len(examples) // 1000)]
-    megabytes_per_row = sum(map(len, sample)) / len(sample) / 1e6
-    answers = len(examples.classes) if len(examples.classes) > 2 else 0
-    per_row = COUNTING_SECONDS_PER_MEGABYTE * megabytes_per_row + COUNTING_SECONDS_PER_ANSWER * answers
-    return rows * max(per_row, 1e-9)

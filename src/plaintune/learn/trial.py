@@ -17,14 +17,14 @@ from ..core.events import Listener, silent, stage
 from ..core.metrics import main_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
-from .baseline import fit_baseline
+from .baseline import fit_baseline, seconds_per_row
 from .blend import fit_blend
 from .budget import Probe
 from .curve import standard_error
 from .evidence import frozen_opinion
 from .learner import Learner, prior_of, standard_labels
 from .network import text_features
-from .outline import Outline, counting_seconds
+from .outline import Outline
 
 TOKENS = 64  # of a text, for the frozen encoder
 READING_SHARE = 0.4  # of the seconds goes into reading with it
@@ -87,7 +87,7 @@ def try_out(
     """
     speed = max(measured.read_per_second, READ_AS_FAST * measured.tokens_per_second)
     readable = int(READING_SHARE * seconds * speed / measured.mean_tokens(TOKENS))
-    countable = int((1 - READING_SHARE) * seconds / counting_seconds(examples, 1))
+    countable = int((1 - READING_SHARE) * seconds / seconds_per_row(examples.texts, len(examples.classes)))
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
     read = held[: int(HELD_SHARE * readable)]  # of those held back, by the frozen encoder as well
     both = learned[: max(0, min(readable - len(read), countable))]
