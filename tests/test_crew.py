@@ -99,12 +99,11 @@ def test_a_helper_that_is_killed_is_told_about(
 
 
 def test_more_gpus_than_there_are_is_an_error(cli: Cli, tmp_path: Path) -> None:
-    if torch.cuda.device_count() >= 64:
-        pytest.skip("this machine has 64 GPUs")
+    wanted = torch.cuda.device_count() + 2
     write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
-    done = cli("train", "reviews.csv", "--gpus", 64, cwd=tmp_path)
+    done = cli("train", "reviews.csv", "--gpus", wanted, cwd=tmp_path)
     assert done.returncode == 2
-    assert "--gpus 64: this machine has" in done.stderr
+    assert f"--gpus {wanted}: this machine has" in done.stderr
     assert len(done.stderr.strip().splitlines()[-2:]) == 2
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]

@@ -103,9 +103,11 @@ def _affordable(learner: Learner, network: Network, pilot: Examples, rows: int) 
     return min(rows, AUDIT_ROWS, max(FEWEST_ROWS, int(AUDIT_SECONDS / each)))
 
 
-def read_with(learner: Learner, network: Network, sample: Examples) -> NDArray[np.float32]:
+def read_with(
+    learner: Learner, network: Network, sample: Examples, *, max_length: int = AUDIT_TOKENS
+) -> NDArray[np.float32]:
     """What the pre-trained model, pooled for sentences, makes of each text. Shape (texts, hidden)."""
-    tokens = learner.tokens(sample.texts, AUDIT_TOKENS)
+    tokens = learner.tokens(sample.texts, max_length)
     return text_features(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
 
 

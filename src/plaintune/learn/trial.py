@@ -21,9 +21,8 @@ from .baseline import fit_baseline, seconds_per_row
 from .blend import fit_blend
 from .budget import Probe
 from .curve import standard_error
-from .evidence import frozen_opinion
+from .evidence import frozen_opinion, read_with
 from .learner import Learner, prior_of, standard_labels
-from .network import text_features
 from .outline import Outline
 
 TOKENS = 64  # of a text, for the frozen encoder
@@ -99,7 +98,8 @@ def try_out(
     if len(more) < WORTH_MORE * len(both):
         return Trial(examples.task, len(both), error, len(read), guess)
     counted = _counted(examples, more, held, seed=seed)
-    further = _lacking(examples, held, counted, prior_of(examples.take(more)))
+    prior = prior_of(examples.take(more))
+    further = _lacking(examples.take(held), np.zeros_like(counted), counted, prior)
     helped = min(1.0, error / counted_error) if counted_error else 1.0  # by the frozen encoder
     return Trial(examples.task, len(more), further * helped, len(held), guess)
 
@@ -120,22 +120,13 @@ def _errors(
     """What both cheap models blended, counted words alone, and the best guess lack to 1 on ``held``."""
     lesson, judges = examples.take(learned), examples.take(held)
     network = learner.network(lesson, sentence=True)
-    features = [
-        text_features(
-            network, learner.device, learner.tokens(part.texts, TOKENS), pad_id=learner.backbone.pad_id
-        )
-        for part in (lesson, judges)
-    ]
-    answers = examples.task.outputs(len(examples.classes))
-    frozen = frozen_opinion(examples.task, features[0], standard_labels(lesson), features[1], answers=answers)
+    features, asked = (read_with(learner, network, part, max_length=TOKENS) for part in (lesson, judges))
     counted = _counted(examples, learned, held, seed=seed)
-    prior = prior_of(lesson)
-    blend = fit_blend(examples.task, frozen, counted, judges.labels, prior=prior)
-    said = blend.outputs(frozen, counted)
-    both = 1 - main_metric(examples.task, judges.labels, said, prior=prior, threshold=blend.threshold)
-    guess = np.zeros_like(counted)
-    majority = score_outputs(examples.task, judges.labels, guess, prior=prior).majority
-    return both, _lacking(examples, held, counted, prior), max(1e-6, 1 - majority)
+    frozen = frozen_opinion(examples.task, features, standard_labels(lesson), asked, answers=counted.shape[1])
+    prior, nothing = prior_of(lesson), np.zeros_like(counted)
+    both, alone = (_lacking(judges, said, counted, prior) for said in (frozen, nothing))
+    majority = score_outputs(examples.task, judges.labels, nothing, prior=prior).majority
+    return both, alone, max(1e-6, 1 - majority)
 
 
 def _counted(
@@ -150,13 +141,12 @@ def _counted(
 
 
 def _lacking(
-    examples: Examples, held: NDArray[np.int64], counted: NDArray[np.float32], prior: NDArray[np.float64]
+    judges: Examples, frozen: NDArray[np.float32], counted: NDArray[np.float32], prior: NDArray[np.float64]
 ) -> float:
-    """What counted words lack to 1 on ``held``."""
-    labels = examples.labels[held]
-    blend = fit_blend(examples.task, np.zeros_like(counted), counted, labels, prior=prior)
-    said = blend.outputs(np.zeros_like(counted), counted)
-    return 1 - main_metric(examples.task, labels, said, prior=prior, threshold=blend.threshold)
+    """What both opinions blended lack to 1 on ``judges``; of counted words alone where ``frozen`` is 0."""
+    blend = fit_blend(judges.task, frozen, counted, judges.labels, prior=prior)
+    said = blend.outputs(frozen, counted)
+    return 1 - main_metric(judges.task, judges.labels, said, prior=prior, threshold=blend.threshold)
 
 
 @dataclass(frozen=True)
