@@ -32,7 +32,7 @@ from plaintune.learn.learner import prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
 from plaintune.learn.plan import Plan
 from plaintune.learn.steps import Stepper
-from plaintune.learn.train import Schedule, Trained, go_on, train
+from plaintune.learn.train import NO_PACE, Pace, Schedule, Trained, go_on, train
 
 EVEN = np.array([0.5, 0.5])
 
@@ -292,24 +292,38 @@ def test_a_slower_machine_gets_fewer_steps_than_planned_and_a_faster_one_more_th
 def test_time_that_was_not_expected_is_used_for_steps_up_to_what_the_data_need(
     tiny_backbone: Path, seconds: float, fewest: int, most: int
 ) -> None:
-    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    trained = trained_slowly(tiny_backbone, [], seconds=seconds)
+    assert fewest <= trained.steps <= most
+
+
+@pytest.mark.parametrize(("slow_steps", "fewest", "most"), [(5, 20, 30), (30, 6, 8)])
+def test_training_ends_early_on_a_slow_machine_but_not_after_a_slow_moment(
+    tiny_backbone: Path, slow_steps: int, fewest: int, most: int
+) -> None:
+    pace = Pace(step_seconds=0.2, reserve_seconds=8.0)  # a machine as slow as that needs 24
+    trained = trained_slowly(tiny_backbone, [0.6] * slow_steps, seconds=16.0, pace=pace)
+    assert fewest <= trained.steps <= most
+
+
+def trained_slowly(backbone: Path, waits: list[float], *, seconds: float, pace: Pace = NO_PACE) -> Trained:
+    """Six steps planned, thirty of use; the first steps take as long as ``waits`` says, the others 0.2 s."""
+    learner = prepare(Settings(backbone=str(backbone)), silent)
     texts = np.array([text for text, _ in review_rows()], dtype=TEXT_DTYPE)
     labels = np.array([int(label == "positive") for _, label in review_rows()])
     stepper = learner.stepper(learner.tokens(texts, 32), labels)
     schedule = Schedule(steps=6, rows_per_batch=8, learning_rate=1e-4, seed=0, most=30)
-    step = Stepper.step
+    step, todo = Stepper.step, iter(waits)
 
     class Slow(Stepper):
         def step(self, *args: Any, **options: Any) -> Any:
-            time.sleep(0.2)
+            time.sleep(next(todo, 0.2))
             return step(self, *args, **options)
 
     slow = Slow(stepper.tokens, labels, stepper.pad_id, stepper.device)
-    trained = train(
+    return train(
         learner.network(examples_of(list(texts), list(labels))), slow, schedule, begin=go_on,
-        deadline=time.monotonic() + seconds, checkpoint=None, listener=silent,
+        deadline=time.monotonic() + seconds, pace=pace, checkpoint=None, listener=silent,
     )  # fmt: skip
-    assert fewest <= trained.steps <= most
 
 
 def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:

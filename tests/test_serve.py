@@ -220,6 +220,8 @@ def test_a_full_queue_says_so_at_once(folder: Path, tmp_path: Path) -> None:
         assert time.monotonic() - started < 0.5
         is_problem(refused, 503)
         assert refused.headers["retry-after"] == "1"
+        assert refused.headers["content-length"] == str(len(refused.body))
+        assert service.logged("request", status=503)["route"] == "other"  # at the door: that is cheap
         assert len(waiting.result().json["predictions"]) == 400
         assert service.ask("/predict", {"text": "me too"}).status == 200
 

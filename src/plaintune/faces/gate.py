@@ -87,7 +87,7 @@ class Gate:
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Into the app, unless more are in there than its queue takes: to refuse them here is cheap."""
-        if self.inside > self.limits.most_waiting:
+        if self.inside >= self.limits.most_waiting:
             raise _busy("Too many requests are waiting.")
         self.inside += 1
         try:
@@ -175,10 +175,11 @@ class _Visit:
 
     async def refuse(self, refused: Refused) -> None:
         """Answer with a problem."""
-        headers = {"Content-Type": MEDIA_TYPE, **refused.headers}
+        body = problem_body(refused, self.request_id)
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **refused.headers}
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         await self.send({"type": "http.response.start", "status": refused.status, "headers": raw})
-        await self.send({"type": "http.response.body", "body": problem_body(refused, self.request_id)})
+        await self.send({"type": "http.response.body", "body": body})
 
 
 def _busy(detail: str) -> Refused:

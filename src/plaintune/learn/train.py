@@ -31,7 +31,8 @@ RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
 CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
 CHECKPOINT_SECONDS = 40.0
-FEWEST_TIMED, LATEST_STEPS = 5, 40  # steps that tell how fast this machine is now
+FEWEST_TIMED = 5  # steps that tell how fast this machine is
+LATELY_SHARE = 0.25  # of the training time: as fast as it was lately the machine will go on being
 SPARE_SHARE = 0.07  # of the training time is left alone by steps that were not planned
 
 
@@ -197,8 +198,8 @@ def train(
 
     ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
     the schedule is squeezed into the time that is left, rates and all; what comes after training is then
-    given more time as well. Where it turns out faster, there are more steps, if they are of use. Each of
-    ``crew`` learns from its share of every batch.
+    given more time as well, once it was slow for longer than a moment. Where it turns out faster, there are
+    more steps, if they are of use. Each of ``crew`` learns from its share of every batch.
     """
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
@@ -210,7 +211,7 @@ def train(
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
-    ends = deque([started], maxlen=LATEST_STEPS)
+    ends, lately = deque([started]), LATELY_SHARE * (deadline - started)
     for batch in from_step(stepper, schedule, step):
         if step >= steps:
             break
@@ -221,9 +222,12 @@ def train(
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()
         ends.append(now)
+        while len(ends) > FEWEST_TIMED + 1 and now - ends[1] > lately:
+            ends.popleft()
         if math.isfinite(deadline) and len(ends) > FEWEST_TIMED:
             took = (now - ends[0]) / (len(ends) - 1)
-            until = deadline - pace.reserve_seconds * (pace.slowness(took) - 1)
+            slowness = pace.slowness(took) if now - started > lately else 1.0
+            until = deadline - pace.reserve_seconds * (slowness - 1)
             sure = until - SPARE_SHARE * (deadline - started)
             steps = schedule.fitting(step, left=(until - now) / took, sure=(sure - now) / took)
         elif now + (now - ends[-2]) > deadline:
