@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -59,6 +61,8 @@ def test_an_answer_in_8_bits_is_close_and_does_not_depend_on_the_texts_beside_it
     plain = graph_in(file)
     write_eight_bits(file, tmp_path / "small.onnx", plain.inputs([*GOOD, *BAD]))
     small = graph_in(tmp_path / "small.onnx")
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "small.onnx").graph.node)
+    assert kinds["MatMulIntegerToFloat"] > kinds["MatMulInteger"] == kinds["DynamicQuantizeLinear"] == 0
     among = small.logits([*GOOD, "x " * 100, "A VERY LOUD TEXT !!! 12345"])[: len(GOOD)]
     alone = np.concatenate([small.logits([text]) for text in GOOD])
     assert np.abs(among - alone).max() < 1e-4
@@ -89,6 +93,20 @@ def test_a_graph_that_answers_worse_is_not_kept() -> None:
             prior=prior, speedup=1.0, listener=silent,
         )  # fmt: skip
         assert keep is wanted
+
+
+def test_a_cost_of_exactly_what_may_be_is_no_more_than_that() -> None:
+    labels = np.tile([0, 1], 750)
+    good = np.eye(2, dtype=np.float32)[labels] * 8 - 4
+    packed = good.copy()
+    packed[:3] *= -0.01
+    nothing, prior = np.zeros_like(good), np.array([0.5, 0.5])
+    keep, choice = weigh_eight_bits(
+        Task.SINGLE, Checked(good, nothing, labels), Checked(packed, nothing, labels),
+        prior=prior, speedup=2.0, listener=silent,
+    )  # fmt: skip
+    assert keep, choice.reason
+    assert "-0.20 points" in choice.reason
 
 
 @pytest.mark.parametrize(("rows", "graphs"), [(4000, 1), (20_000, 2)])

@@ -33,14 +33,16 @@ def _to_look_at(texts: Texts) -> Texts:
 
 
 def finished_graph(
-    valid: Examples, learned: Learned, staged: Path, *, seconds: float, listener: Listener
+    examples: Examples, learned: Learned, staged: Path, *, seconds: float, listener: Listener
 ) -> tuple[Checked, Choice]:
     """What the graph to be deployed says of rows to check on; it is made smaller where that costs nothing.
 
+    The range of its numbers is that of texts it learned from: whether others stay within is judged, too.
     ``seconds`` are left for this and for scoring, which is to have half of them.
     """
     if learned.checked is not None:  # by turns, by other graphs than this one
         return learned.checked, too_few_for_eight_bits(0, listener)
+    valid, lesson = (examples.take(part) for part in (learned.splits.valid, learned.splits.train))
     counted = learned.ngrams.logits(valid.texts)
 
     def graph_in(file: Path) -> Graph:
@@ -63,7 +65,7 @@ def finished_graph(
     if PACKING_SECONDS + 2 * plain_seconds > seconds / 2:
         return plain, no_time_for_eight_bits(listener)
     small = staged / f"small-{GRAPH}"
-    write_eight_bits(staged / GRAPH, small, large.inputs(_to_look_at(valid.texts)))
+    write_eight_bits(staged / GRAPH, small, large.inputs(_to_look_at(lesson.texts)))
     packed, packed_seconds = say_of_valid(graph_in(small))
     keep, choice = weigh_eight_bits(
         valid.task, plain, packed,

@@ -17,6 +17,7 @@ from ..core.settings import Choice, choose
 from ..core.tasks import Task
 from .blend import fit_blend
 from .crossval import Checked
+from .fused import fuse_products
 
 MOST_COST = 0.002  # of the main metric, on the rows held back to check on
 PACKING_SECONDS = 5.0  # of the bundled model
@@ -45,6 +46,7 @@ def write_eight_bits(graph: Path, out: Path, batches: Iterable[dict[str, NDArray
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # after a fused operation
         )
     finally:
         logging.disable(before)
@@ -63,6 +65,7 @@ def write_eight_bits(graph: Path, out: Path, batches: Iterable[dict[str, NDArray
                 "QuantizeLinear", [node.input[0], scale_name, zero_name], [node.output[0]], name=node.name
             )
         )
+    fuse_products(model)
     onnx.save(model, out)
 
 
@@ -111,7 +114,7 @@ def weigh_eight_bits(
         task, plain.labels, after, before,
         prior=prior, threshold=blends[1].threshold, other_threshold=blends[0].threshold,
     )  # fmt: skip
-    keep = gain >= -MOST_COST
+    keep = gain >= -MOST_COST - 1e-9  # three of 1,500 rows are no more than 0.2 points
     told = (
         f"on {len(plain.labels):,} examples to check on, 8-bit numbers change the score by {100 * gain:+.2f} "
         f"points (95% sure: {100 * low:+.2f} to {100 * high:+.2f}); a loss of {100 * MOST_COST:.1f} may be. "

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 
 from ..core.metrics import sigmoid, softmax
 from ..core.tasks import Task
+from .fused import fuse_sums
 from .network import Network
 
 OPSET = 17
@@ -55,6 +57,9 @@ def write_graph(network: Network, path: Path, *, task: Task, vocabulary: int, ma
             opset_version=OPSET,
             dynamo=False,
         )
+    graph = onnx.load(path)
+    fuse_sums(graph)
+    onnx.save(graph, path)
     return _compare(plain, path, rng, task, vocabulary, max_length)
 
 
