@@ -19,6 +19,7 @@ import plaintune
 from conftest import BAD, GOOD
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
+from plaintune.data.write import PartFile, _lock
 from plaintune.faces import batch
 from plaintune.faces.batch import answer_file
 
@@ -59,6 +60,42 @@ def test_rows_keep_their_order_and_their_columns_beside_the_answers(
     assert answers == {model.predict(GOOD[1])[0].answer}
     assert rows[96]["answer (2)"] == rows[96]["confidence"] == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_a_first_row_that_names_the_column_of_training_is_no_row(
+    model: plaintune.Model, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("ticket_body\nFine\nAwful, all of it\n")
+    out = tmp_path / "new" / "folder" / "b.csv"
+    assert answer_file(model, str(tmp_path / "a.csv"), out, text=("Ticket_Body",), listener=silent).rows == 2
+    assert [row["ticket_body"] for row in answered(out)] == ["Fine", "Awful, all of it"]
+
+
+@pytest.mark.parametrize(("out", "why"), [("there", "is a folder"), ("a.csv/b.csv", "is no folder")])
+def test_a_place_that_cannot_be_written_to_is_said_before_any_work(
+    model: plaintune.Model, tmp_path: Path, out: str, why: str
+) -> None:
+    write_rows(tmp_path / "a.csv", 3)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(UserError, match=why):
+        answer_file(model, str(tmp_path / "a.csv"), tmp_path / out, listener=silent)
+
+
+def test_line_ends_of_every_kind_stay_within_their_cell(model: plaintune.Model, tmp_path: Path) -> None:
+    texts = ["one\rtwo", "one\r\ntwo", "one\ntwo", "plain"]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["review"], *([text] for text in texts)])
+    answer_file(model, str(tmp_path / "a.csv"), tmp_path / "b.csv", listener=silent)
+    assert [row["review"] for row in answered(tmp_path / "b.csv")] == texts
+
+
+def test_a_key_that_comes_late_is_not_overwritten(model: plaintune.Model, tmp_path: Path) -> None:
+    rows = [{"review": text} for text in TEXTS] * 600 + [{"review": GOOD[0], "answer": "mine"}]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answer_file(model, str(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", listener=silent)
+    *_, last = map(json.loads, (tmp_path / "b.jsonl").read_text().splitlines())
+    assert last["answer"] == "mine"
+    assert last["answer (2)"] == model.predict(GOOD[0])[0].answer
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
@@ -105,6 +142,18 @@ def test_a_part_of_another_file_begins_anew(
     write_rows(source, 300)
     answer_file(model, str(source), tmp_path / "b.csv", listener=silent)
     assert [row["id"] for row in answered(tmp_path / "b.csv")] == [str(number) for number in range(300)]
+
+
+def test_a_file_that_was_finished_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    """The second run had opened the part when the first put it in its place, and then got the lock."""
+    out, part = tmp_path / "b.csv", tmp_path / ".b.csv.part"
+    with part.open("ab") as second:
+        first = PartFile(out, {"rows": 1})
+        first.text.write("whole")
+        first.finish()
+        with pytest.raises(UserError, match="Another run is writing"):
+            _lock(second, part, out)
+    assert out.read_text() == "whole"
 
 
 def test_two_runs_never_write_one_file(model: plaintune.Model, tmp_path: Path) -> None:
@@ -171,6 +220,15 @@ def test_stdin_is_answered_on_stdout_in_the_form_it_came_in(trained: Trained) ->
 def background(folder: Path, model: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
     return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ})
+
+
+def test_half_a_character_and_a_terminal_of_another_age_do_not_stop_an_answer(trained: Trained) -> None:
+    lines = '{"review": "half \\ud83d of it"}\n{"review": "très bien"}\n'
+    command = [sys.executable, "-m", "plaintune", "predict", str(trained[0]), "--file", "-", "--quiet"]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, input=lines.encode(), capture_output=True, env=ascii_only, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.decode().splitlines()[1])["review"] == "très bien"
 
 
 @pytest.mark.slow

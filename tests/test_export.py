@@ -21,6 +21,7 @@ from plaintune.model.predict import Model
 from service import Service, serving
 
 Trained = tuple[Path, dict[str, Any]]
+MOST_OF_A_RUNTIME = 250_000_000  # bytes
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,15 @@ def test_a_file_with_names_that_are_not_plain_is_refused(single: Path, tmp_path:
         Model.load(hostile)
 
 
+def test_a_file_that_lists_very_many_members_is_not_even_listed(tmp_path: Path) -> None:
+    hostile = tmp_path / "many.plaintune"
+    with zipfile.ZipFile(hostile, "w") as file:
+        for number in range(3000):
+            file.writestr(str(number), b"")
+    with pytest.raises(BrokenModel, match="too many files"):
+        Model.load(hostile)
+
+
 def test_a_compressed_member_is_refused_so_that_no_file_can_grow(single: Path, tmp_path: Path) -> None:
     hostile = tmp_path / "bomb.plaintune"
     with zipfile.ZipFile(single) as old, zipfile.ZipFile(hostile, "w", zipfile.ZIP_DEFLATED) as new:
@@ -162,3 +172,5 @@ def test_a_fresh_machine_serves_an_export_from_its_own_requirements(model: Model
     listed = subprocess.check_output(["venv/bin/pip", "list"], cwd=out, text=True).lower()
     assert "onnxruntime" in listed
     assert "torch" not in listed
+    sizes = [path.lstat().st_size for path in (out / "venv").rglob("*") if path.is_file()]
+    assert sum(sizes) < MOST_OF_A_RUNTIME

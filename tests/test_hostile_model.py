@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -152,6 +153,30 @@ def test_a_tokenizer_that_blows_texts_up_is_refused(folder: Path) -> None:
     rules["normalizer"] = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10**6}
     (folder / "tokenizer.json").write_text(json.dumps(rules))
     refused(folder, "far longer")
+
+
+def test_a_tokenizer_that_adds_a_page_to_each_text_or_for_a_character_is_refused(folder: Path) -> None:
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    whole = (2).to_bytes(4, "little") + b"\0\0" + b"x" * 100_000 + b"\0"
+    table = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(whole).decode()}
+    (folder / "tokenizer.json").write_text(json.dumps({**rules, "normalizer": table}))
+    refused(folder, "far longer|cannot be opened")
+    mark = {"id": "many", "ids": [1] * 100, "tokens": ["a"] * 100}
+    piece = {"SpecialToken": {"id": "many", "type_id": 0}}
+    around = {
+        "type": "TemplateProcessing",
+        "single": [piece, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"many": mark},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps({**rules, "post_processor": around}))
+    refused(folder, "adds too much")
+
+
+def test_a_manifest_of_endless_small_things_is_not_parsed(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b"[" + b"[]," * 6_000_000 + b"[]]")
+    with pytest.raises(BrokenModel, match="too many values"):
+        Model.load(folder)
 
 
 def lying_header(header: dict[str, Any], content: bytes) -> bytes:

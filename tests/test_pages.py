@@ -146,6 +146,29 @@ def test_a_busy_service_is_asked_again_until_the_file_is_done(
     assert refusals == []
 
 
+def test_a_second_file_takes_the_place_of_the_first(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    first = write_csv(tmp_path / "first.csv", ["review"], [(f"first {number}",) for number in range(500)])
+    second = write_csv(tmp_path / "second.csv", ["review"], [("second one",), ("second two",)])
+
+    def busy_with_the_first(route: Any) -> None:
+        if "first" in (route.request.post_data or ""):
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "Busy."})
+        else:
+            route.continue_()
+
+    browser_page.route("**/predict", busy_with_the_first)
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", first)
+    browser_page.wait_for_selector("#progress:visible")
+    browser_page.set_input_files("#file", second)
+    assert [row[0] for row in saved(browser_page, tmp_path)] == ["review", "second one", "second two"]
+    browser_page.wait_for_timeout(1500)  # the first would have been asked again by now
+    assert browser_page.is_hidden("#progress")
+    assert browser_page.inner_text("#save") == "Save second-answered.csv"
+
+
 def test_a_file_without_rows_is_a_problem_in_words(
     browser_page: Any, service: Service, tmp_path: Path
 ) -> None:

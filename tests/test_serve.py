@@ -137,6 +137,12 @@ def test_addresses_that_are_not_there_and_methods_that_do_not_fit_are_problems(s
     is_problem(service.ask("/predict"), 405)
 
 
+def test_a_load_balancer_may_ask_without_wanting_to_hear(service: Service) -> None:
+    for path in ("/health", "/ready"):
+        reply = service.ask(path, method="HEAD")
+        assert (reply.status, reply.body) == (200, b"")
+
+
 def test_a_request_id_comes_back_and_a_strange_one_is_replaced(service: Service) -> None:
     assert service.ask("/health", X_Request_ID="order-66.a").headers["x-request-id"] == "order-66.a"
     assert service.logged("request", request_id="order-66.a")["route"] == "/health"
@@ -224,6 +230,40 @@ def test_a_full_queue_says_so_at_once(folder: Path, tmp_path: Path) -> None:
         assert service.logged("request", status=503)["route"] == "other"  # at the door: that is cheap
         assert len(waiting.result().json["predictions"]) == 400
         assert service.ask("/predict", {"text": "me too"}).status == 200
+
+
+def test_nobody_is_answered_who_has_gone(folder: Path, tmp_path: Path) -> None:
+    body = json.dumps({"texts": ["a word " * 1000] * 1000}).encode()
+    kind = "Content-Type: application/json"
+    head = f"POST /predict HTTP/1.1\r\nHost: here\r\n{kind}\r\nContent-Length: {len(body)}"
+    with serving(folder, "--batch", 1, cwd=tmp_path) as service:
+        place = urlsplit(service.address)
+        with socket.create_connection((place.hostname, place.port)) as hasty:
+            hasty.sendall(f"{head}\r\n\r\n".encode() + body)
+            while "} 1000" not in (told := service.ask("/metrics").body.decode()):
+                assert "plaintune_waiting_texts" in told
+        line = service.logged("request", status=499)
+        assert line["route"] == "/predict"
+        waiting = 'plaintune_waiting_texts{model="reviews-model"} 0.0'
+        assert waiting in service.ask("/metrics").body.decode()
+
+
+IMPATIENT = """
+from plaintune.faces import gate
+gate.BODY_SECONDS = 0.5
+from plaintune.faces.cli import main
+main()
+"""
+
+
+def test_who_stalls_in_mid_body_does_not_hold_his_place(folder: Path, tmp_path: Path) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n{"
+    with serving(folder, cwd=tmp_path, program=("-c", IMPATIENT)) as service:
+        place = urlsplit(service.address)
+        with socket.create_connection((place.hostname, place.port), timeout=20) as slow:
+            slow.sendall(head)
+            assert b" 408 " in slow.recv(100)
+        assert service.ask("/predict", {"text": "me"}).status == 200
 
 
 SLOW_EXPLAINER = """

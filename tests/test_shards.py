@@ -105,6 +105,26 @@ def test_a_file_that_is_done_is_not_done_again_and_a_changed_one_is(
     assert not list((tmp_path / "out").glob(".*"))
 
 
+def test_a_kill_between_a_file_and_its_mark_costs_nothing_but_its_time(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(tmp_path / "in", 20, 30)
+    found = shards_of(str(tmp_path / "in" / "*.csv"), tmp_path / "out")
+    write_text = shards.write_text
+
+    def killed_when_done(file: Path, content: str) -> None:
+        if json.loads(content)["done"]:
+            raise KeyboardInterrupt
+        write_text(file, content)
+
+    monkeypatch.setattr(shards, "write_text", killed_when_done)
+    with pytest.raises(KeyboardInterrupt):
+        answer_shards(model, found, listener=silent)
+    monkeypatch.setattr(shards, "write_text", write_text)
+    assert (tmp_path / "out" / "a.csv").exists()
+    assert answer_shards(model, found, listener=silent).rows == 50
+
+
 def test_a_file_that_cannot_be_read_does_not_stop_the_others(model: plaintune.Model, tmp_path: Path) -> None:
     files = write_shards(tmp_path / "in", 20, 30, 40)
     files[0].write_bytes(b"\x89PNG")

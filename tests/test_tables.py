@@ -182,6 +182,12 @@ def test_quotes_escaped_with_a_backslash_are_understood(tmp_path: Path) -> None:
     assert values(table) == [['so "good", yes', "x"], ['a "b", c', "y"], ["c:\\new", "x"]]
 
 
+def test_a_first_row_with_an_expected_name_is_a_header(tmp_path: Path) -> None:
+    file = write(tmp_path, "data.csv", "Ticket_Body\nIt broke, again\nAll fine\n")
+    assert not open_table(file).has_header
+    assert values(open_table(file, expected=["ticket_body"])) == [["It broke, again"], ["All fine"]]
+
+
 def test_spaces_between_delimiter_and_quote_are_understood(tmp_path: Path) -> None:
     table = open_table(write(tmp_path, "d.csv", 'label, text\npos, "nice, really"\nneg, "bad, really"\n'))
     assert (table.columns, values(table)[0]) == (("label", "text"), ["pos", "nice, really"])

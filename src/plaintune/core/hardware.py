@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+MEMORY_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a container: cgroup 2 or 1
 MEETING = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what launchers of many processes set
 
 
@@ -16,7 +17,7 @@ class Machine:
 
     processor: str
     cores: int  # that this process may use, container limits counted in
-    memory_gib: float | None
+    memory_gib: float | None  # likewise
     matrix_units: str | None  # what speeds bf16 products up: "AMX", "AVX-512 BF16" or None
 
     def __str__(self) -> str:
@@ -74,7 +75,9 @@ def _cgroup_quota() -> float | None:
 
 def _memory_gib() -> float | None:
     total = _field(_read(Path("/proc/meminfo")), "MemTotal").split()
-    return int(total[0]) / 2**20 if total else None
+    limits = [_read(Path("/sys/fs/cgroup") / name).strip() for name in MEMORY_LIMITS]
+    known = [int(limit) / 2**30 for limit in limits if limit.isdecimal()]
+    return min([*([int(total[0]) / 2**20] if total else []), *known], default=None)
 
 
 def _read(path: Path) -> str:

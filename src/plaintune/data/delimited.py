@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -28,8 +28,10 @@ HEADER_SAMPLE = 1000  # rows that a first row is compared with
 MANY_CLASSES = 200
 
 
-def text_table(path: Path, encoding: str, sample: str, *, whole: bool, suffix: str) -> Table:
-    """The table in a text file whose beginning is ``sample``."""
+def text_table(
+    path: Path, encoding: str, sample: str, *, whole: bool, suffix: str, expected: Collection[str]
+) -> Table:
+    """The table in a text file whose beginning is ``sample``; ``expected`` are names of columns."""
     newline = sniff_newline(sample)
     lines = [line for line in sample_lines(sample, newline, whole=whole) if line.strip()]
     tokens = [line.split(maxsplit=1)[0].lstrip("\ufeff") for line in lines]
@@ -41,18 +43,20 @@ def text_table(path: Path, encoding: str, sample: str, *, whole: bool, suffix: s
         return _label_lines(path, encoding, newline, tokens)
     dialect = sniff_dialect(sample, whole=whole, prefer=PROMISED.get(suffix))
     if dialect is not None:
-        return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole))
+        return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
     if suffix not in PROMISED and _answers_lead(tokens):
         return _label_lines(path, encoding, newline, tokens)
     dialect = single_column(sample, whole=whole)
-    return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole))
+    return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
 
 
-def _delimited(path: Path, encoding: str, dialect: Dialect, sample: list[str]) -> Table:
+def _delimited(
+    path: Path, encoding: str, dialect: Dialect, sample: list[str], expected: Collection[str]
+) -> Table:
     rows = [values for _, values in islice(read_records(sample, dialect), HEADER_SAMPLE)]
     first, rest = (rows[0], rows[1:]) if rows else ([], [])
     usual_width = Counter(len(row) for row in rest or rows).most_common(1)[0][0] if rows else 1
-    headed = has_header(first, rest)
+    headed = has_header(first, rest, expected)
     if headed and usual_width == len(first) + 1 and _row_names_lead(rest, usual_width):
         first = ["", *first]
     columns, notes = column_names(first if headed else None, usual_width)

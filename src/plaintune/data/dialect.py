@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from .names import KNOWN_NAMES, normalised, unique_names
@@ -154,11 +155,12 @@ def _usual_values(lines: list[str], dialect: Dialect) -> tuple[frozenset[str], .
     return tuple(frozenset(c) if len(c) <= c.total() / 4 else frozenset[str]() for c in counts)
 
 
-def has_header(first: list[str], rest: list[list[str]]) -> bool:
-    """Does ``first`` name the columns of ``rest``? Known names, and cells unlike those below."""
+def has_header(first: list[str], rest: list[list[str]], expected: Collection[str] = ()) -> bool:
+    """Does ``first`` name the columns of ``rest``? Expected or known names, and cells unlike those below."""
     cells = [cell.strip() for cell in first]
+    names = {normalised(cell) for cell in cells}
     known = sum(normalised(cell) in KNOWN_NAMES for cell in cells)
-    if known == len(cells):
+    if known == len(cells) or names & {normalised(name) for name in expected}:
         return True
     if len(cells) == 1 or not any(cells):
         return known > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from .delimited import HEADER_SAMPLE, fit_rows
 from .dialect import column_names, has_header
 from .table import Row, Table, as_text
 
-BATCH_ROWS = 2048
+BATCH_ROWS, GROUP_ROWS = 2048, 65_536  # read at a time; written as one of Parquet's row groups
 AGAIN = "Download or save it again, or give the table as CSV."
 
 
@@ -80,10 +80,15 @@ def write_parquet(
     schema = arrow.schema([*own, *fields])
     made = out.with_name(f".{out.name}.made")
     with lines.open(encoding="utf-8") as file, parquet.ParquetWriter(made, schema) as writer:
+        group: list[Any] = []
         for batch in _own_batches(lines, schema, like):
             part = [json.loads(line) for line in islice(file, batch.num_rows)]
             answers = [arrow.array([row[field.name] for row in part], field.type) for field in fields]
-            writer.write_batch(arrow.record_batch([*batch.columns[: len(own)], *answers], schema=schema))
+            group.append(arrow.record_batch([*batch.columns[: len(own)], *answers], schema=schema))
+            if sum(batch.num_rows for batch in group) >= GROUP_ROWS:
+                writer.write_table(arrow.Table.from_batches(group))
+                group.clear()
+        writer.write_table(arrow.Table.from_batches(group, schema))
     return made
 
 
@@ -101,8 +106,11 @@ def _own_batches(lines: Path, schema: Any, like: Path | None) -> Iterator[Any]:
             yield arrow.RecordBatch.from_pylist(part, schema)
 
 
-def excel_table(path: Path) -> Table:
-    """The table in the first sheet that is not empty; rows are counted as the sheet counts them."""
+def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
+    """The table in the first sheet that is not empty; rows are counted as the sheet counts them.
+
+    A first row that holds one of the names ``expected`` is a header.
+    """
     try:
         import python_calamine as calamine
     except ImportError as error:
@@ -128,7 +136,7 @@ def excel_table(path: Path) -> Table:
                 yield number, values
 
     sample = [values for _, values in islice(records(), HEADER_SAMPLE)]
-    headed = has_header(sample[0], sample[1:])
+    headed = has_header(sample[0], sample[1:], expected)
     columns, notes = column_names(sample[0] if headed else None, len(sample[0]))
     if len(filled) > 1:
         others = ", ".join(f"`{name}`" for name, _ in filled[1:])

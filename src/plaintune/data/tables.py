@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,11 +34,12 @@ ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-125
 ENCODING_NAMES[MIXED] = "UTF-8 and Windows-1252"
 
 
-def open_table(source: str | Path, *, listener: Listener = silent) -> Table:
+def open_table(source: str | Path, *, expected: Collection[str] = (), listener: Listener = silent) -> Table:
     """The rows of one file (or web address of one): CSV, TSV, JSON, Parquet, Excel, text lines.
 
-    The file is known by its bytes, whatever its name. Text files are tried as a whole in their
-    encoding first, so that reading the rows meets no surprise. Raises UserError.
+    A first row that holds one of the names ``expected`` is a header, whatever it looks like. The file is
+    known by its bytes, whatever its name. Text files are tried as a whole in their encoding first, so that
+    reading the rows meets no surprise. Raises UserError.
     """
     path = local_path(source, listener=listener)
     if path.is_dir():
@@ -48,11 +50,11 @@ def open_table(source: str | Path, *, listener: Listener = silent) -> Table:
     if kind == "parquet":
         return parquet_table(path)
     if kind == "excel":
-        return excel_table(path)
-    return _open_text_table(path)
+        return excel_table(path, expected)
+    return _open_text_table(path, expected)
 
 
-def _open_text_table(path: Path) -> Table:
+def _open_text_table(path: Path, expected: Collection[str]) -> Table:
     encoding = detect_encoding(path)
     with damage_told(path), open_text(path, encoding, newline="") as file:
         sample = file.read(SAMPLE_CHARS)
@@ -60,7 +62,7 @@ def _open_text_table(path: Path) -> Table:
     suffix = suffix_of(path)
     table = json_table(path, encoding, sample, suffix=suffix)
     if table is None:
-        table = text_table(path, encoding, sample, whole=whole, suffix=suffix)
+        table = text_table(path, encoding, sample, whole=whole, suffix=suffix, expected=expected)
     notes = table.notes
     if encoding in ("cp1252", "latin-1"):
         notes += (

@@ -21,12 +21,30 @@ LINES_SUFFIXES = (".jsonl", ".ndjson")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 
 
+def plain_stdout() -> TextIO:
+    """stdout for a table: UTF-8 wherever it goes, lines end as they are written, half a character is "?"."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="")
+    return sys.stdout
+
+
+def make_room(out: Path) -> None:
+    """The folder that ``out`` goes into. Raises UserError where ``out`` cannot be a file."""
+    if out.is_dir():
+        raise UserError(f"{out} is a folder, not a file.", f"Name a file in it: --out {out / 'answers.csv'}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{out.parent} is no folder.", "Choose another place: --out FILE") from None
+
+
 @contextmanager
 def written_aside(out: Path | None) -> Iterator[TextIO]:
     """stdout, or a file written aside and renamed when all of it is there."""
     if out is None:
-        yield sys.stdout
+        yield plain_stdout()
         return
+    make_room(out)
     aside = out.with_name(f".{out.name}.part")
     try:
         with aside.open("w", encoding="utf-8", newline="") as file:
@@ -47,9 +65,12 @@ class PartFile:
         self.out, self.work = out, dict(work)
         self.path = out.with_name(f".{out.name}.part")
         self.journal = out.with_name(f".{out.name}.part.json")
+        make_room(out)
         self._bytes = self.path.open("ab")
-        _lock(self._bytes, out)
+        _lock(self._bytes, self.path, out)
         self.done = self._done()
+        if not self.done["bytes"]:
+            self.journal.unlink(missing_ok=True)  # of other work: a kill before the first `keep` begins anew
         self._bytes.truncate(self.done.pop("bytes"))
         self.text = io.TextIOWrapper(self._bytes, encoding="utf-8", errors="replace", newline="")
 
@@ -74,10 +95,12 @@ class PartFile:
     def finish(self, made: Path | None = None) -> None:
         """Put the finished file in its place, or ``made`` of it."""
         self.keep()
-        self.close()
+        if os.name == "nt":  # an open file cannot be renamed there, nor is it locked
+            self.text.close()
         (made or self.path).replace(self.out)
         self.path.unlink(missing_ok=True)
         self.journal.unlink(missing_ok=True)
+        self.text.close()
 
     def close(self) -> None:
         """Leave the part for the next run, unless nothing of it is whole."""
@@ -86,14 +109,16 @@ class PartFile:
         self.text.close()
 
 
-def _lock(file: Any, out: Path) -> None:
-    """Hold ``file`` until it is closed, where the system can."""
+def _lock(file: Any, path: Path, out: Path) -> None:
+    """Hold ``file``, which is at ``path``, until it is closed, where the system can."""
     try:
         import fcntl
     except ImportError:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+            raise BlockingIOError  # whoever held it has just put it in its place
     except BlockingIOError:
         raise UserError(
             f"Another run is writing {out}.", "Wait for it, or choose another name: --out FILE"
@@ -119,6 +144,15 @@ def _finite(value: Any) -> Any:
     return as_text(value) or None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def require_known_suffix(out: Path, *, option: str) -> None:
+    """Raise UserError where ``out`` does not end in a form that rows can be written in."""
+    suffix = out.suffix.lower()
+    if suffix not in (*LINES_SUFFIXES, *TABLE_SUFFIXES):
+        raise UserError(
+            f"{option} {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
+        )
+
+
 def row_writer(
     file: TextIO,
     out: Path | None,
@@ -133,18 +167,19 @@ def row_writer(
     if suffix in LINES_SUFFIXES:
         write_line = line_writer(file)
         return lambda values: write_line(dict(zip(columns, values, strict=True)))
-    if suffix not in TABLE_SUFFIXES:
-        raise UserError(
-            f"{option} {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
-        )
-    table = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+    if out is not None:
+        require_known_suffix(out, option=option)
+    write_cells = cell_writer(file, "\t" if suffix == ".tsv" else ",")
     if header:
-        table.writerow(columns)
+        write_cells(columns)
+    return lambda values: write_cells([_cell(value, separator) for value in values])
 
-    def write_row(values: Sequence[Any]) -> None:
-        table.writerow([_cell(value, separator) for value in values])
 
-    return write_row
+def cell_writer(file: TextIO, delimiter: str = ",") -> Callable[[Sequence[str]], Any]:
+    """Writes rows of a delimited table. Before Python 3.13 `csv` leaves a lone carriage return unquoted."""
+    usual = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    wary = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    return lambda cells: (wary if any("\r" in cell for cell in cells) else usual).writerow(cells)
 
 
 def _cell(value: Any, separator: str) -> str:

@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..data.read import joined_text, read_examples
 from ..data.sheets import require_parquet, write_parquet
 from ..data.table import Row, Table
 from ..data.tables import local_path, open_table
-from ..data.write import LINES_SUFFIXES, PartFile, line_writer, row_writer
+from ..data.write import LINES_SUFFIXES, PartFile, line_writer, plain_stdout, row_writer
 from ..model.predict import Model, Prediction
 from .summary import told
 
@@ -42,11 +42,14 @@ class Answered(NamedTuple):
 
 
 @contextmanager
-def opened(source: str, listener: Listener) -> Iterator[tuple[Path, Table, dict[str, Any]]]:
+def opened(
+    source: str, model: Model, text: tuple[str, ...], listener: Listener
+) -> Iterator[tuple[Path, Table, dict[str, Any]]]:
     """The file ``source`` ("-": stdin, kept on disk while it is read), its table, and what tells it apart."""
+    expected = text or model.manifest.text_columns
     if source != "-":
         path = local_path(source, listener=listener)
-        table, told = open_table(path, listener=listener), path.stat()
+        table, told = open_table(path, expected=expected, listener=listener), path.stat()
         yield path, table, {"file": str(path.resolve()), "bytes": told.st_size, "changed": told.st_mtime_ns}
         return
     with tempfile.TemporaryDirectory(prefix="plaintune-") as folder:
@@ -55,7 +58,7 @@ def opened(source: str, listener: Listener) -> Iterator[tuple[Path, Table, dict[
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path, open_table(path, listener=listener), {"file": "-", "sha256": digest}
+        yield path, open_table(path, expected=expected, listener=listener), {"file": "-", "sha256": digest}
 
 
 def answer_file(
@@ -72,12 +75,12 @@ def answer_file(
     Beside a number stand the ends of its interval; with ``unsure`` a column says whether the confidence
     is below it. Rows without text keep their place. Killed, the same call goes on where it was.
     """
-    with opened(source, listener) as (path, table, told):
+    with opened(source, model, text, listener) as (path, table, told):
         columns = text_columns(table, model, text)
         names = added_names(model, unsure)
         if out is None:
             form = Path("stdout" + FORM_OF.get(table.format, ".csv"))
-            write = _writer(sys.stdout, form, table, names, model, unsure)
+            write = _writer(plain_stdout(), form, table, names, model, unsure)
             return _answer_rest(model, table, columns, write, Answered(0, 0), listener)
         if out.suffix.lower() == PARQUET:
             require_parquet()
@@ -92,7 +95,8 @@ def answer_file(
             made = None
             if out.suffix.lower() == PARQUET:
                 like = path if file_kind(path) == "parquet" else None
-                kinds = {column: kind_of(model, name) for column, name in added_columns(table, names).items()}
+                added = added_columns(table.columns, names)
+                kinds = {column: kind_of(model, name) for column, name in added.items()}
                 made = write_parquet(part.path, out, table.columns, kinds, like=like)
             part.finish(made)
         finally:
@@ -104,7 +108,7 @@ def answers_of(
     model: Model, source: str, *, text: tuple[str, ...] = (), unsure: float | None = None, listener: Listener
 ) -> Iterator[dict[str, Any]]:
     """What `predict --json` says of each row."""
-    with opened(source, listener) as (_, table, _):
+    with opened(source, model, text, listener) as (_, table, _):
         for block in _blocks(model, table.rows(), text_columns(table, model, text)):
             for _, prediction in block:
                 yield NO_ANSWER if prediction is None else told(prediction, unsure)
@@ -157,9 +161,9 @@ def added_names(model: Model, unsure: float | None) -> list[str]:
     return ["answer", "confidence", *(["unsure"] if unsure is not None else []), *interval]
 
 
-def added_columns(table: Table, names: Sequence[str]) -> dict[str, str]:
-    """The columns that ``names`` go to: others where the table has such columns already."""
-    return dict(zip(unique_names([*table.columns, *names])[len(table.columns) :], names, strict=True))
+def added_columns(own: Collection[str], names: Sequence[str]) -> dict[str, str]:
+    """The columns that ``names`` go to: others where the table has such columns of its ``own``."""
+    return dict(zip(unique_names([*own, *names])[len(own) :], names, strict=True))
 
 
 def kind_of(model: Model, name: str) -> str:
@@ -214,7 +218,7 @@ def _writer(
     header: bool = True,
 ) -> Callable[[Row, Prediction | None], None]:
     """Writes a row and its answer in the form that ``out`` ends in; a row of JSON stays as it was."""
-    added = added_columns(table, names)
+    added = added_columns(table.columns, names)
     lines, parquet = out.suffix.lower() in LINES_SUFFIXES, out.suffix.lower() == PARQUET
     if lines or parquet:
         write_line = line_writer(file)
@@ -222,7 +226,8 @@ def _writer(
         def write_record(row: Row, prediction: Prediction | None) -> None:
             own = row.record if lines else None
             own = dict(zip(table.columns, row.values, strict=True)) if own is None else own
-            write_line(own | {column: _part(prediction, name, unsure) for column, name in added.items()})
+            new = added if added.keys().isdisjoint(own) else added_columns(own, names)  # a late key of JSON
+            write_line(own | {column: _part(prediction, name, unsure) for column, name in new.items()})
 
         return write_record
     separator = model.manifest.separator or ";"

@@ -18,7 +18,6 @@ from typing import Generic, TypeVar
 
 M = TypeVar("M")  # a model
 A = TypeVar("A")  # an answer
-R = TypeVar("R")
 TURN_TEXTS = 16  # of one request in a batch, before the next request has its turn
 
 
@@ -75,10 +74,6 @@ class Batcher(Generic[M, A]):
         finally:
             self.waiting -= len(texts)
 
-    async def alone(self, function: Callable[[], R]) -> R:
-        """What ``function`` gives, run between two batches in the model's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
-
     async def close(self) -> None:
         """End the worker; whoever calls it has seen to it that nobody waits."""
         if self._worker is not None:
@@ -118,7 +113,9 @@ class Batcher(Generic[M, A]):
         texts = [text for _, part in batch for text in part]
         self.on_batch(len(texts))
         try:
-            answers = await self.alone(partial(self.answer, batch[0][0].model, texts))
+            answers = await asyncio.get_running_loop().run_in_executor(
+                self._thread, partial(self.answer, batch[0][0].model, texts)
+            )
         except Exception as error:
             if len(batch) == 1:
                 self._fail(batch[0][0], error)

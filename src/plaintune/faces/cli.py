@@ -84,7 +84,8 @@ def train(
         str | None, typer.Option(metavar="DIR", help="Repeat the choices of this model's run, step by step.")
     ] = None,
     corrections: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Answers that you mended in the report.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Answers that you mended in the report; may be repeated."),
     ] = None,
     merge: Annotated[
         list[str] | None, typer.Option(metavar="A=B", help="Take answer A for B; may be repeated.")
@@ -128,7 +129,7 @@ def train(
         task,
         separator,
         plan,
-        corrections,
+        tuple(corrections or ()),
         tuple(merge or ()),
         unlabeled,
         not no_texts,
@@ -215,6 +216,9 @@ def main() -> None:
             errno.EACCES,
             errno.EPERM,
             errno.EROFS,
+            errno.ENOTDIR,
+            errno.EISDIR,
+            errno.ENAMETOOLONG,
         ):
             raise
         where = f" ({error.filename})" if error.filename else ""

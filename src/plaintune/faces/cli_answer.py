@@ -24,7 +24,7 @@ class Engine(StrEnum):
 
 @app.command(epilog='Example: plaintune predict reviews-model "Loved it"')
 def predict(
-    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
+    model: Annotated[Path, typer.Argument(help="The folder that train wrote, or a .plaintune file.")],
     texts: Annotated[list[str] | None, typer.Argument(help="One or more texts.")] = None,
     file: Annotated[
         str | None,
@@ -135,7 +135,7 @@ def _many(model: Path, *options: str) -> str:
 
 @app.command(epilog="Example: plaintune evaluate reviews-model held.csv")
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
+    model: Annotated[Path, typer.Argument(help="The folder that train wrote, or a .plaintune file.")],
     data: Annotated[str, typer.Argument(help="Labelled texts, in any form that train takes.")],
     text: TextColumns = None,
     label: LabelColumns = None,

@@ -22,7 +22,7 @@ STRONG = 0.15  # of the strongest pull, from which a word is marked
 
 @app.command(epilog='Example: plaintune explain reviews-model "Slow, but the ending is superb"')
 def explain(
-    model: Annotated[Path, typer.Argument(help="The folder that train wrote.")],
+    model: Annotated[Path, typer.Argument(help="The folder that train wrote, or a .plaintune file.")],
     text: Annotated[str, typer.Argument(help="A text.")],
     answer: Annotated[
         str | None, typer.Option(metavar="A", help="What speaks for this answer. [default: the one given]")
@@ -34,12 +34,17 @@ def explain(
     """Say which words decided an answer."""
     from ..core.files import write_text
     from ..core.metrics import sureness
+    from ..core.tasks import Task
+    from ..data.write import make_room
     from ..model.explain import explain as explain_text
     from ..model.predict import Model
 
     if html is not None and html.exists() and not yes:
         raise OutputExists(f"{html} exists already.", "Add --yes to replace it, or choose another name.")
-    found = explain_text(Model.load(model), text, answer=answer)
+    if html is not None:
+        make_room(html)
+    loaded = Model.load(model)
+    found = explain_text(loaded, text, answer=answer)
     if html is not None:
         write_text(html, as_page(found))
     if as_json:
@@ -53,7 +58,8 @@ def explain(
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
         console.print(f"  {piece.weight:+.2f}  {piece.text}", markup=False)
-    console.print("+ pulls towards the answer, - away from it (log odds).")
+    unit = "in the unit of the number" if loaded.task is Task.NUMBER else "in log odds"
+    console.print(f"+ pulls towards the answer, - away from it ({unit}).")
 
 
 def _coloured(found: Explanation) -> Text:

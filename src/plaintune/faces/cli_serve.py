@@ -17,7 +17,9 @@ TOKEN_VARIABLE = "PLAINTUNE_TOKEN"
 
 @app.command(epilog="Example: plaintune serve reviews-model")
 def serve(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Folders that train wrote.")],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="Folders that train wrote, or .plaintune files.")
+    ],
     host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     token_file: Annotated[
@@ -46,8 +48,14 @@ def serve(
         _names(models),
         host=host, port=port, token=_token(token_file), watch=watch, unsure=unsure, log_unsure=log_unsure,
         log_texts=log_texts, quiet=quiet,
-        limits=Limits(most_texts, most_characters, most_waiting=queue, batch_texts=batch),
+        limits=Limits(
+            most_texts, most_characters, most_waiting=queue, batch_texts=batch,
+            most_bytes=max(Limits.most_bytes, LONGEST_SPELLING * most_characters),
+        ),
     )  # fmt: skip
+
+
+LONGEST_SPELLING = 12  # bytes of a character in JSON, as two escaped halves
 
 
 def _names(folders: list[Path]) -> dict[str, Path]:

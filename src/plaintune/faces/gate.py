@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import secrets
@@ -23,6 +24,7 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 OPEN_PATHS = ("/", "/watch", "/docs", "/openapi.json", "/health", "/ready")  # these need no token
 STATIC = "/static/"
 CLIENT_GONE = 499  # for the log and the figures only: nobody is there to get it
+BODY_SECONDS = 60.0  # for a body to come
 MOST_HELD_BODIES = 16  # of the greatest size, all requests together
 DRAINED_BODIES = 4  # of a body too large this much is read and dropped, so that its sender hears why
 POLICY = "; ".join(
@@ -78,22 +80,43 @@ class Gate:
             return
         body = bytearray()
         try:
-            if await self._read(scope, receive, body):
-                await self._let_in(scope, _once(bytes(body), receive), visit.send)
+            if await self._read_in_time(scope, receive, body):
+                await self._let_in(scope, bytes(body), receive, visit)
             else:
                 visit.status = CLIENT_GONE
         finally:
             self.held -= len(body)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _let_in(self, scope: Scope, body: bytes, receive: Receive, visit: _Visit) -> None:
         """Into the app, unless more are in there than its queue takes: to refuse them here is cheap."""
         if self.inside >= self.limits.most_waiting:
             raise _busy("Too many requests are waiting.")
         self.inside += 1
+        work = asyncio.ensure_future(self.app(scope, _once(body, receive), visit.send))
+        gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            await self.app(scope, receive, send)
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if work.done() or visit.status:
+                await work
+            else:
+                visit.status = CLIENT_GONE  # nobody waits for it: what was not begun is not done
         finally:
+            work.cancel()
+            gone.cancel()
             self.inside -= 1
+
+    async def _read_in_time(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
+        """As `_read`, but a sender who stalls does not hold his place for ever."""
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._read(scope, receive, body)
+        except TimeoutError:
+            raise Refused(
+                408,
+                f"The body did not come within {BODY_SECONDS:.0f} seconds.",
+                "Send fewer texts at a time.",
+                headers={"Connection": "close"},
+            ) from None
 
     async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> bool:
         """Fill ``body``, False where the client goes before its end. Raises Refused where it is too large."""
@@ -198,6 +221,12 @@ def _once(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return again
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Until the client has gone, or has its answer."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _where(error: BaseException) -> str:

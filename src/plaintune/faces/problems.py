@@ -18,6 +18,7 @@ MEANINGS = {
     400: "The body could not be read.",
     401: "The token is missing or wrong.",
     404: "There is no model of that name.",
+    408: "The body did not come in time.",
     413: "A text is too long, or too much was sent at once.",
     422: "The body is not what this address takes.",
     429: "Too many explanations are waiting; Retry-After says when to try again.",

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from .. import __version__
 from ..core.errors import nearest
@@ -28,30 +28,18 @@ WATCH_SECONDS = 1.0
 router = APIRouter()
 
 
-def _writable(text: str) -> str:
-    """Half a character (a lone surrogate, which JSON can spell) is no text."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("half a character stands in this text") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_writable)]
-
-
 class One(BaseModel):
     """One text."""
 
     model_config = ConfigDict(extra="forbid", title="OneText")
-    text: Text
+    text: str
 
 
 class Many(BaseModel):
     """Several texts, answered in their order."""
 
     model_config = ConfigDict(extra="forbid", title="ManyTexts")
-    texts: Annotated[list[Text], Field(min_length=1)]
+    texts: Annotated[list[str], Field(min_length=1)]
 
 
 class Answer(BaseModel):
@@ -113,7 +101,7 @@ def create_app(
         if watching is not None:
             watching.cancel()
         for served in models.values():
-            await served.batcher.close()
+            await served.close()
 
     app = FastAPI(
         title="plaintune", version=__version__, docs_url=None, redoc_url=None, lifespan=alive,
@@ -127,27 +115,29 @@ def create_app(
     return Gate(app, limits=limits, token=token, gauges=gauges, log=log)
 
 
-@router.post("/predict", response_model=Answers, responses=documented(400, 401, 413, 422, 503))
+@router.post("/predict", response_model=Answers, responses=documented(400, 401, 408, 413, 422, 503))
 async def predict(request: Request, question: One | Many) -> Response:
     """Answer one text, or many, by the first model."""
     return await _predict(request, _house(request).chosen(None), question)
 
 
 @router.post(
-    "/models/{name}/predict", response_model=Answers, responses=documented(400, 401, 404, 413, 422, 503)
+    "/models/{name}/predict",
+    response_model=Answers,
+    responses=documented(400, 401, 404, 408, 413, 422, 503),
 )
 async def predict_by(request: Request, question: One | Many, name: str) -> Response:
     """Answer one text, or many, by the model of that name."""
     return await _predict(request, _house(request).chosen(name), question)
 
 
-@router.post("/explain", responses=documented(400, 401, 413, 422, 429, 501, 503))
+@router.post("/explain", responses=documented(400, 401, 408, 413, 422, 429, 501, 503))
 async def explain(request: Request, question: One) -> Response:
     """Say which words of a text decided the first model's answer."""
     return await _explain(request, _house(request).chosen(None), question.text)
 
 
-@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 413, 422, 429, 501, 503))
+@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 408, 413, 422, 429, 501, 503))
 async def explain_by(request: Request, question: One, name: str) -> Response:
     """Say which words of a text decided the answer of the model of that name."""
     return await _explain(request, _house(request).chosen(name), question.text)
@@ -166,12 +156,14 @@ async def watched(request: Request, name: str) -> JSONResponse:
     return JSONResponse({"model": served.name, **served.loaded.watch.as_json()})
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> dict[str, str]:
     """Whether the process runs."""
     return {"status": "ok"}
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready")
 async def ready(request: Request) -> dict[str, Any]:
     """Whether it answers, and with which versions."""
@@ -210,7 +202,7 @@ async def _predict(request: Request, served: Served, question: One | Many) -> Re
         raise Refused(
             413, f"{len(texts):,} texts at once are too many.", f"Send at most {limits.most_texts:,}."
         )
-    _check_lengths(texts, limits.most_characters)
+    _check_texts(texts, limits.most_characters)
     try:
         loaded, predictions = await served.predict(texts)
     except Full:
@@ -223,7 +215,7 @@ async def _predict(request: Request, served: Served, question: One | Many) -> Re
 
 async def _explain(request: Request, served: Served, text: str) -> Response:
     _remember(request, served, [text])
-    _check_lengths([text], _house(request).limits.most_explained_characters)
+    _check_texts([text], _most_explained(_house(request).limits))
     explanation = _explainer()
     if served.explaining >= MOST_EXPLANATIONS:
         raise Refused(
@@ -231,7 +223,7 @@ async def _explain(request: Request, served: Served, text: str) -> Response:
         )
     served.explaining += 1
     try:
-        found = await served.alone(lambda model: explanation(model, text))
+        found = await served.aside(lambda model: explanation(model, text))
     finally:
         served.explaining -= 1
     return JSONResponse({"model": served.name, "explanation": found.as_json()})
@@ -254,10 +246,18 @@ def _remember(request: Request, served: Served, texts: list[str]) -> None:
         told["text"] = texts
 
 
-def _check_lengths(texts: list[str], most: int) -> None:
+def _check_texts(texts: list[str], most: int) -> None:
     longest = max(map(len, texts))
     if longest > most:
         raise Refused(413, f"A text of {longest:,} characters is too long.", f"Send at most {most:,}.")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
+        raise Refused(422, "Half a character stands in a text.", "Send whole characters.") from None
+
+
+def _most_explained(limits: Limits) -> int:
+    return min(limits.most_characters, limits.most_explained_characters)
 
 
 def _explainer() -> Callable[..., Any]:
@@ -270,15 +270,14 @@ def _explainer() -> Callable[..., Any]:
 
 async def _reload_changed(models: Mapping[str, Served]) -> None:
     """Take over what changes on disk, once it has been still for a moment."""
-    before: dict[str, bool] = {}
+    before: dict[str, object] = {}
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         for name, served in models.items():
-            changed = await asyncio.to_thread(served.changed)
-            if changed and before.get(name):
+            news = await asyncio.to_thread(served.news)
+            if news is not None and news == before.get(name):
                 await served.reload()
-                changed = False
-            before[name] = changed
+            before[name] = news
 
 
 def _describe(app: FastAPI, limits: Limits, names: list[str], *, asks_token: bool) -> None:
@@ -298,6 +297,8 @@ def _describe(app: FastAPI, limits: Limits, names: list[str], *, asks_token: boo
                 operation["responses"]["200"]["description"] = "What was asked for."
                 if asks_token and path not in OPEN_PATHS:
                     operation["security"] = [{"token": []}]
+                if path.endswith("/explain"):
+                    operation["description"] += f" It has at most {_most_explained(limits):,} characters."
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"]["enum"] = names  # the only one there is: which model
         most = f"At most {limits.most_characters:,} characters"  # in words: a breach is 413, not 422

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from ..core.errors import BrokenModel, UserError
 from ..core.files import file_sha256
 from ..core.tasks import Task
 from ..model.card import how_good
-from ..model.folder import MANIFEST, PARTS
+from ..model.folder import MANIFEST, PARTS, SELF_TEST
 from ..model.predict import Model, Prediction
 from ..model.self_test import check_answers
 from ..model.watch import Watch, figures
@@ -70,6 +71,7 @@ class Served:
         self.gauges, self.log, self.unsure_log = gauges, log, unsure_log
         self.loaded = _load(folder)
         self.explaining = 0
+        self._aside = ThreadPoolExecutor(1, "plaintune-explain")
         self._refused: object = None
         self._reloading = asyncio.Lock()
         self.batcher: Batcher[Loaded, Prediction] = Batcher(
@@ -85,9 +87,16 @@ class Served:
         loaded = self.loaded
         return loaded, await self.batcher.ask(loaded, texts)
 
-    async def alone(self, function: Callable[[Model], Any]) -> Any:
-        """What ``function`` makes of the model, in the model's thread."""
-        return await self.batcher.alone(partial(function, self.loaded.model))
+    async def aside(self, function: Callable[[Model], Any]) -> Any:
+        """What ``function`` makes of the model, beside the answers, which do not wait for it."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._aside, partial(function, self.loaded.model)
+        )
+
+    async def close(self) -> None:
+        """End its threads, when nobody waits any more."""
+        await self.batcher.close()
+        self._aside.shutdown()
 
     async def reload(self) -> None:
         """Load the folder anew and answer with it from then on; where it does not work, keep the old."""
@@ -104,10 +113,10 @@ class Served:
                 self.gauges.reloads.labels(self.name, "taken").inc()
                 self.log("reloaded", model=self.name, version=self.loaded.version)
 
-    def changed(self) -> bool:
-        """Whether the folder holds another model than the one at work, or than the one just refused."""
+    def news(self) -> object:
+        """A mark of what the folder holds; None for the model at work, the one refused, or part of one."""
         stamp = _stamp(self.folder)
-        return stamp is not None and stamp not in (self.loaded.stamp, self._refused)
+        return None if stamp in (self.loaded.stamp, self._refused) else stamp
 
     def told(self, prediction: Prediction) -> dict[str, Any]:
         """An answer as JSON says it."""
@@ -193,8 +202,9 @@ def _load(folder: Path) -> Loaded:
 def _stamp(folder: Path) -> object:
     """What changes when the model on disk does; None while a part of it is missing."""
     parts = [folder / name for name in (MANIFEST, *PARTS)] if folder.is_dir() else [folder]
+    test = folder / SELF_TEST  # only an export has one
     try:
-        found = [part.stat() for part in parts]
+        found = [part.stat() for part in (*parts, *([test] if test.exists() else []))]
     except OSError:
         return None
     return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)

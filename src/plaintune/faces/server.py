@@ -41,6 +41,7 @@ def run(
     limits: Limits,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, and finish what was begun. SIGHUP loads the folders anew."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until they are loaded: it would end the process
     _allow_connections()
     listening = _listen(host, port)
     gauges = Gauges()
@@ -101,7 +102,8 @@ def _allow_connections() -> None:
     least, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
     if resource.RLIM_INFINITY != least < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

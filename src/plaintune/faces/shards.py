@@ -92,7 +92,8 @@ def answer_shards(
     """
     question = Question(str(model.folder.absolute()), model_mark(model), text, unsure)
     left = [shard for shard in shards if _done(shard, question) is None]
-    _require_free(left, replace_existing=replace_existing)
+    others = [shard for shard in left if _kept(shard, question) is None]
+    _require_free(others, replace_existing=replace_existing)
     if len(left) < len(shards):
         note(listener, f"{len(shards) - len(left):,} files were answered before; going on with the others.")
     stage(listener, f"Answering {len(left):,} files", total=len(left))
@@ -168,8 +169,8 @@ def _answer(shard: Shard, question: Question) -> Problem | None:
     """Answer one file and mark it as done; None, or what is the matter with it."""
     try:
         shard.out.parent.mkdir(parents=True, exist_ok=True)
-        shard.mark.unlink(missing_ok=True)
         work, model = question.work(shard), _loaded(question.folder, question.model)
+        write_text(shard.mark, json.dumps({"work": work, "done": None}))
         asked: dict[str, Any] = {"text": question.text, "unsure": question.unsure}
         done = answer_file(model, str(shard.source), shard.out, **asked, listener=silent)
         write_text(shard.mark, json.dumps({"work": work, "done": done}))
@@ -192,8 +193,13 @@ def _loaded(folder: str, mark: str) -> Model:
 
 def _done(shard: Shard, question: Question) -> Answered | None:
     """What an earlier call made of the file; None where it is still to be done."""
+    kept = _kept(shard, question) if shard.out.exists() else None
+    return Answered(*kept["done"]) if kept and kept["done"] else None
+
+
+def _kept(shard: Shard, question: Question) -> dict[str, Any] | None:
+    """The mark of this work on the file, where it was begun."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(shard.mark.read_text(encoding="utf-8"))
-        if shard.out.exists() and kept["work"] == question.work(shard):
-            return Answered(*kept["done"])
+        kept: dict[str, Any] = json.loads(shard.mark.read_text(encoding="utf-8"))
+        return kept if kept["work"] == question.work(shard) else None
     return None

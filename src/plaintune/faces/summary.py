@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..core.metrics import is_uneven, sureness
+from ..core.metrics import is_uneven, plain_number, say_metric, sureness
 from ..core.settings import REPORT_PAGE
 from ..core.tasks import Task
 from ..model.card import compared, how_good
@@ -64,9 +64,10 @@ def evaluate_summary(result: Evaluation, name: str) -> list[str]:
     if result.without_overlap is None:
         lines.append("Careful: it has learned from every one of these texts, so this says little.")
     elif result.overlap_rows:
+        among = say_metric(result.task, result.all_rows.value)
         lines.append(
             f"{result.overlap_rows:,} more texts were left out, as it has learned from them; "
-            f"with them it would be {result.all_rows.value:.1%} on {result.all_rows.rows:,}."
+            f"with them it would be {among} on {result.all_rows.rows:,}."
         )
     return lines
 
@@ -81,7 +82,7 @@ def answer_in_words(prediction: dict[str, Any]) -> str:
     answer, confidence = prediction["answer"], prediction["confidence"]
     if prediction["interval"] is not None:
         low, high = prediction["interval"]
-        return f"{answer:.4g}  ({confidence:.0%} sure: {low:.4g} to {high:.4g})"
+        return f"{plain_number(answer)}  ({confidence:.0%} sure: {plain_number(low)} to {plain_number(high)})"
     shown = (", ".join(answer) or "none of them") if isinstance(answer, list) else answer
     if prediction.get("unsure"):
         return f"not sure  (perhaps {shown}: {sureness(confidence)})"

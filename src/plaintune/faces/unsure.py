@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.features import text_hash
+from ..data.write import cell_writer
 from ..model.predict import Prediction
 
 MOST_ROWS = 100_000
@@ -50,5 +52,12 @@ class UnsureLog:
                 self._write(rows)
 
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
-        with self.file.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+        with open(self.file, "a", encoding="utf-8", newline="", opener=_for_its_owner) as file:
+            write = cell_writer(file)
+            for row in rows:
+                write(row)
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    """Opens a file of people's texts; a new one is for nobody else to read."""
+    return os.open(path, flags, 0o600)

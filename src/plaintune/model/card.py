@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.metrics import plain_number
 from ..core.tasks import Task
 from .folder import Manifest
 
@@ -54,8 +55,8 @@ def how_good(manifest: Manifest) -> str:
             f"{scores['exact_match']:.1%} of the sets are right to the last answer."
         )
     return (
-        f"Off by {scores['mean_absolute_error']:.3g} on average {seen}; it explains {scores['score']:.1%} of "
-        f"the differences (R², 95% sure: {low:.1%} to {high:.1%})."
+        f"Off by {plain_number(scores['mean_absolute_error'], 3)} on average {seen}; it explains "
+        f"{scores['score']:.1%} of the differences (R², 95% sure: {low:.1%} to {high:.1%})."
     )
 
 
@@ -71,8 +72,8 @@ def compared(manifest: Manifest) -> str:
             f"Always giving the most frequent answers would reach {guess:.3f}; counting words, {counted:.3f}."
         )
     return (
-        f"Always guessing {manifest.prior[0]:.3g} would be off by "
-        f"{scores['majority_mean_absolute_error']:.3g}; counting words explains {counted:.1%}."
+        f"Always guessing {plain_number(manifest.prior[0], 3)} would be off by "
+        f"{plain_number(scores['majority_mean_absolute_error'], 3)}; counting words explains {counted:.1%}."
     )
 
 

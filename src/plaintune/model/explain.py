@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ..core.blending import log_softmax
 from ..core.errors import UserError, nearest
 from ..core.features import whole_characters
+from ..core.metrics import plain_number
 from ..core.tasks import Task
 from .predict import Model, Prediction
 
@@ -100,9 +101,9 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
         weights = _long(text, units, of_words) + _in_stretches(text, units, of_network)
     if asked != code:
         weights = -weights
-    if model.task is Task.NUMBER:
+    if isinstance(prediction.answer, float):
         pieces = _pieces(text, units, weights)
-        return Explanation(f"{prediction.answer:.4g}", prediction.confidence, True, pieces)
+        return Explanation(plain_number(prediction.answer), prediction.confidence, True, pieces)
     name = model.classes[code]
     given = name in prediction.answer if isinstance(prediction.answer, list) else name == prediction.answer
     return Explanation(name, prediction.probabilities[name], given, _pieces(text, units, weights))

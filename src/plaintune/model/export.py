@@ -39,6 +39,8 @@ def export_service(model: Model, out: Path, *, replace_existing: bool = False) -
         for template in TEMPLATES:
             write_text(staged / template, _filled(template, name, model, wheel))
         write_text(staged / ".dockerignore", "venv\n")
+        for path in (staged, *staged.rglob("*")):  # whoever runs the service is not whoever exported it
+            path.chmod(0o755 if path.is_dir() else 0o644)
         publish(staged, out)
     return out
 

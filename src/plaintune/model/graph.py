@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import hashlib
 import os
@@ -28,7 +29,9 @@ ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faste
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
 MOST_MEMORY = 0.6  # of this machine's, for all graphs of a process together
 MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
-MOST_GROWTH = 5000  # of a text, by what a tokenizer puts in place of parts of it
+MOST_GROWTH = 1000  # of a text, by what a tokenizer puts in place of parts of it
+MOST_AROUND = 64  # tokens that it puts around a text
+MOST_ANSWERS = 20_000
 
 
 class Graph:
@@ -111,6 +114,8 @@ class Graph:
         found: NDArray[np.float32] | None = None
         for chosen, batch in self._batches(tokens):
             logits = self.session.run(None, batch)[0]
+            if logits.ndim != 2 or len(logits) != len(chosen) or logits.shape[1] > MOST_ANSWERS:
+                raise ValueError(f"the graph gives {logits.shape} numbers for {len(chosen)} texts")
             if found is None:
                 found = np.zeros((len(tokens), logits.shape[1]), dtype=np.float32)
             found[chosen] = logits
@@ -172,5 +177,15 @@ def _check_tokenizer(tokenizer: Tokenizer) -> None:
         if rules is not None:
             for put_in in re.findall(rb'"(?:content|prepend)": ?"((?:[^"\\]|\\.)*)"', rules.__getstate__()):
                 growth *= max(1, len(put_in))
+            for packed in re.findall(rb'"precompiled_charsmap": ?"([^"]*)"', rules.__getstate__()):
+                growth *= _longest_replacement(base64.b64decode(packed))
     if growth > MOST_GROWTH:
         raise ValueError("the tokenizer makes texts far longer than they are")
+    if any(len(tokenizer.encode(text).ids) > MOST_AROUND for text in ("", "a")):
+        raise ValueError("the tokenizer adds too much to each text")
+
+
+def _longest_replacement(charsmap: bytes) -> int:
+    """Bytes that SentencePiece puts in place of a character: its table is a trie's size, the trie, these."""
+    trie = int.from_bytes(charsmap[:4], "little")
+    return max(map(len, charsmap[4 + trie :].split(b"\0")), default=1) or 1

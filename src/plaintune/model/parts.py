@@ -6,7 +6,6 @@ What is checked is what is opened: each part is read once, within the size that 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import stat
@@ -22,7 +21,10 @@ from .folder import GRAPH, MANIFEST, NGRAMS, PARTS, SELF_TEST, TOKENIZER, Manife
 SINGLE_FILE = ".plaintune"
 MOST_BYTES = {MANIFEST: 300_000_000, GRAPH: 2_000_000_000, TOKENIZER: 100_000_000, NGRAMS: 64_000_000}
 MOST_BYTES |= {SELF_TEST: 1_000_000}
-MOST_MEMBERS = 64
+MOST_MEMBERS, MOST_LISTED = 64, 300  # bytes that a member takes in the list of them
+MOST_VALUES = 5_000_000  # in a manifest
+END, END_64 = b"PK\x05\x06", b"PK\x06\x07"  # how the records at the end of a zip begin
+ZIP_END, ZIP_ENDS = 22, 42  # bytes of the last of them, and of the last two
 
 
 class Source:
@@ -33,7 +35,7 @@ class Source:
 
     def read(self, name: str) -> bytes:
         """A part, whole. Raises BrokenModel where it is missing, too large, or lies elsewhere."""
-        size = self._size(name)
+        size = self.size(name)
         if size is None:
             raise broken(self.place, f"{name} is missing")
         if size > MOST_BYTES[name]:
@@ -46,9 +48,10 @@ class Source:
 
     def has(self, name: str) -> bool:
         """Whether there is such a part."""
-        return self._size(name) is not None
+        return self.size(name) is not None
 
-    def _size(self, name: str) -> int | None:
+    def size(self, name: str) -> int | None:
+        """In bytes, None for a part that is not there. Raises BrokenModel where it is not the model's own."""
         if self._file is not None:
             return self._file.getinfo(name).file_size if name in self._file.namelist() else None
         path = self.place / name
@@ -73,10 +76,11 @@ def opened_source(place: Path) -> Iterator[Source]:
             f"There is no model folder at {place}.", f"Train one first: plaintune train FILE --out {place}"
         )
     try:
+        _check_end(place)
         with zipfile.ZipFile(place) as file:
             _check_members(place, file)
             yield Source(place, file)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
         raise broken(place, f"it cannot be read ({error})") from error
 
 
@@ -124,7 +128,10 @@ def _read_manifest(source: Source) -> Manifest:
             "Give the folder that `plaintune train` wrote, for example reviews-model.",
         )
     try:
-        written = json.load(io.TextIOWrapper(io.BytesIO(source.read(MANIFEST)), encoding="utf-8"))
+        content = source.read(MANIFEST)
+        if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:
+            raise ValueError("it holds too many values")
+        written = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         raise broken(place, f"{MANIFEST} cannot be read ({error})") from error
     return parsed_manifest(place, written)
@@ -133,12 +140,24 @@ def _read_manifest(source: Source) -> Manifest:
 def _read_part(source: Source, name: str, written: Any) -> bytes:
     if not isinstance(written, dict) or not isinstance(written.get("bytes"), int):
         raise broken(source.place, f"{MANIFEST} does not list {name}")
+    size = source.size(name)
+    if size not in (None, written["bytes"]):
+        raise broken(source.place, f"{name} has {size:,} bytes instead of {written['bytes']:,}")
     content = source.read(name)
-    if len(content) != written["bytes"]:
-        raise broken(source.place, f"{name} has {len(content):,} bytes instead of {written['bytes']:,}")
     if hashlib.sha256(content).hexdigest() != written.get("sha256"):
         raise broken(source.place, f"{name} has changed since it was written")
     return content
+
+
+def _check_end(place: Path) -> None:
+    """A short list of members, by the record at the end of the file: each that is listed takes memory."""
+    with place.open("rb") as file:
+        file.seek(max(0, place.stat().st_size - ZIP_ENDS))
+        tail = file.read(ZIP_ENDS)
+    end = tail[-ZIP_END:]
+    listed = int.from_bytes(end[12:16], "little")
+    if not end.startswith(END) or tail.startswith(END_64) or listed > MOST_MEMBERS * MOST_LISTED:
+        raise broken(place, "it is no file of plaintune's, or holds too many files")
 
 
 def _check_members(place: Path, file: zipfile.ZipFile) -> None:

@@ -39,7 +39,7 @@ class Model:
     """A trained model, loaded. `predict` gives answers; `manifest` tells where it comes from."""
 
     def __init__(self, folder: Path, manifest: Manifest, graph: Graph, ngrams: NgramModel) -> None:
-        self.folder = folder
+        self.folder, self._place = folder, folder.absolute()
         self.manifest = manifest
         self.task = Task(manifest.task)
         self.prior = np.array(manifest.prior, dtype=np.float64)  # as in `core.metrics.score_outputs`
@@ -70,7 +70,7 @@ class Model:
         return model
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Model.load, (str(self.folder.absolute()),)  # another process opens the same folder
+        return Model.load, (str(self._place),)  # another process opens the same folder
 
     @property
     def classes(self) -> tuple[str, ...]:

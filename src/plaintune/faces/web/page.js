@@ -8,7 +8,7 @@ const ROWS_AT_ONCE = 100;
 const CHARACTERS_AT_ONCE = 500_000;
 const EXAMPLE = "Where is my parcel?";
 
-let model, table, stopping, asked = 0;
+let model, table, running, asked = 0;
 
 const route = (what) => `models/${encodeURIComponent(model.name)}/${what}`;
 const count = (number, word) => `${number.toLocaleString("en")} ${word}${number === 1 ? "" : "s"}`;
@@ -94,6 +94,7 @@ function showWords(text, pieces) {
 // ---- a whole file
 
 async function takeFile(file) {
+  running?.abort();
   byId("done").hidden = byId("column-choice").hidden = true;
   showFault(byId("file-fault"));
   try {
@@ -115,50 +116,54 @@ async function takeFile(file) {
 }
 
 async function answerTable(columns) {
-  const { rows, delimiter } = table;
+  const { name, columns: own, rows, delimiter } = table;
+  running?.abort(); // a file before is given up
+  const mine = (running = new AbortController());
   const textOf = (row) => (columns.length === 1 ? row[columns[0]] ?? "" : columns.map((c) => row[c] ?? "").filter((part) => part.trim()).join("\n"));
   const added = ["answer", "confidence", ...(model.task === "regression" ? ["low", "high"] : ["unsure"])];
-  const names = [...table.columns];
+  const names = [...own];
   for (const wanted of added) names.push(freeName(wanted, names));
   const written = [line(names, delimiter)];
-  stopping = new AbortController();
   byId("column-choice").hidden = true;
   byId("progress").hidden = false;
   let without = 0;
   try {
     for (let first = 0; first < rows.length;) {
-      showProgress(first);
-      const block = nextBlock(first, textOf);
+      showProgress(first, rows.length);
+      const block = nextBlock(rows, first, textOf);
       const texts = block.map(textOf).map((text) => (text.trim() && Array.from(text).length <= model.limits.most_characters ? text : null));
       const asking = texts.filter((text) => text !== null);
-      const options = { patient: true, signal: stopping.signal };
+      const options = { patient: true, signal: mine.signal };
       const answers = asking.length ? (await ask(route("predict"), { texts: asking }, options)).predictions : [];
+      if (mine.signal.aborted) return;
       block.forEach((row, number) => {
         const found = texts[number] === null ? null : answers.shift();
         without += found === null;
-        const padded = table.columns.map((_, column) => row[column] ?? "");
+        const padded = own.map((_, column) => row[column] ?? "");
         written.push(line([...padded, ...cells(found, added)], delimiter));
       });
       first += block.length;
     }
-    offer(written, without);
+    offer(name, written, without);
   } catch (error) {
-    if (error.name !== "AbortError") showFault(byId("file-fault"), error);
+    if (!mine.signal.aborted) showFault(byId("file-fault"), error);
   } finally {
-    byId("progress").hidden = true;
-    byId("file").value = "";
+    if (mine === running) {
+      byId("progress").hidden = true;
+      byId("file").value = "";
+    }
   }
 }
 
 /** Rows to send together: not too many, and not too long. */
-function nextBlock(first, textOf) {
+function nextBlock(rows, first, textOf) {
   let last = first, characters = 0;
   const most = Math.min(ROWS_AT_ONCE, model.limits.most_texts);
-  while (last < table.rows.length && last - first < most && characters < CHARACTERS_AT_ONCE) {
-    characters += textOf(table.rows[last]).length;
+  while (last < rows.length && last - first < most && characters < CHARACTERS_AT_ONCE) {
+    characters += textOf(rows[last]).length;
     last += 1;
   }
-  return table.rows.slice(first, last);
+  return rows.slice(first, last);
 }
 
 function cells(found, added) {
@@ -168,20 +173,20 @@ function cells(found, added) {
   return [answer, found.confidence.toFixed(4), ...rest];
 }
 
-function showProgress(done) {
-  byId("bar").max = table.rows.length;
+function showProgress(done, rows) {
+  byId("bar").max = rows;
   byId("bar").value = done;
-  byId("progress-told").textContent = `${done.toLocaleString("en")} of ${count(table.rows.length, "row")} answered`;
+  byId("progress-told").textContent = `${done.toLocaleString("en")} of ${count(rows, "row")} answered`;
 }
 
-function offer(written, without) {
+function offer(name, written, without) {
   const save = byId("save");
   if (save.href.startsWith("blob:")) URL.revokeObjectURL(save.href);
   save.href = URL.createObjectURL(new Blob(["\ufeff", ...written], { type: "text/csv" }));
-  save.download = table.name.replace(/(\.\w+)?$/, "-answered$1");
+  save.download = name.replace(/(\.\w+)?$/, "-answered$1");
   save.textContent = `Save ${save.download}`;
   const left = without ? ` ${count(without, "row")} without a usable text got no answer.` : "";
-  byId("done-told").textContent = `${count(table.rows.length - without, "row")} answered.${left}`;
+  byId("done-told").textContent = `${count(written.length - 1 - without, "row")} answered.${left}`;
   byId("done").hidden = false;
   save.focus();
 }
@@ -238,7 +243,7 @@ function listen() {
   });
   byId("file").addEventListener("change", (event) => event.target.files[0] && takeFile(event.target.files[0]));
   byId("start").addEventListener("click", () => answerTable([Number(byId("column").value)]));
-  byId("stop").addEventListener("click", () => stopping.abort());
+  byId("stop").addEventListener("click", () => running.abort());
   const drop = byId("drop");
   for (const kind of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(kind, (event) => {
