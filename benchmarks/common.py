@@ -213,7 +213,7 @@ def plaintune_command(train: Path, test: Path | None, *, minutes: float, seed: i
 def plaintune_figures(child: Child) -> dict[str, Any]:
     """What `plaintune train --json` told, under the names that every contestant uses."""
     told = child.told
-    kept = ("baseline_score", "majority_score", "macro_f1", "choices")
+    kept = ("baseline_score", "majority_score", "macro_f1", "calibration_error", "brier", "choices")
     return {
         "accuracy": told["score"],
         "interval": told["score_interval"],

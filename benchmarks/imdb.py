@@ -37,15 +37,25 @@ def row(line: Line) -> list[str]:
     what += f" + {Path(key['unlabeled']).name}" if key["unlabeled"] else ""
     what += f", seed {key['seed']}, --minutes {key['minutes']:g} {' '.join(key['options'])}"
     if "problem" in figures:
-        return [what.strip(), f"no figure: {figures['problem'].splitlines()[0]}", "", "", ""]
-    counted = f"{figures['baseline_score']:.1%}"
-    return [what.strip(), share(figures), counted, time_of(figures["wall_seconds"]), gib(figures)]
+        return [what.strip(), f"no figure: {figures['problem'].splitlines()[0]}", "", "", "", ""]
+    counted, calibrated = f"{figures['baseline_score']:.1%}", ""
+    if "calibration_error" in figures:
+        calibrated = f"{figures['calibration_error']:.1%}, {figures['brier']:.3f}"
+    took = time_of(figures["wall_seconds"])
+    return [what.strip(), share(figures), counted, calibrated, took, gib(figures)]
 
 
 SECTION = Section(
     "imdb",
     "Film reviews",
-    ("what", "right (95% interval)", "counting words", "wall time", "peak memory"),
+    (
+        "what",
+        "right (95% interval)",
+        "counting words",
+        "calibration error, Brier score",
+        "wall time",
+        "peak memory",
+    ),
     each(row),
 )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import review_rows
 from plaintune.core.blending import Blend
@@ -24,12 +24,15 @@ from plaintune.data.duplicates import text_clusters
 from plaintune.data.encode import batches, head_and_tail, shuffled_batches
 from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
 from plaintune.data.split import Splits, rows_that_belong_together, split
+from plaintune.learn import lr_finder
+from plaintune.learn import train as training
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.blend import fit_blend
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
 from plaintune.learn.checkpoint import Checkpoint
-from plaintune.learn.learner import prepare
+from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
+from plaintune.learn.network import Network, weights_of
 from plaintune.learn.plan import Plan
 from plaintune.learn.steps import Stepper
 from plaintune.learn.train import NO_PACE, Pace, Schedule, Trained, go_on, train
@@ -130,6 +133,23 @@ def test_by_time_everything_in_test_is_later_than_everything_learned_from() -> N
     splits = divided(timed, seed=0, max_test_rows=60, own_test=False, by_time=True)
     assert times[splits.test].min() > times[splits.valid].max() > times[splits.train].max()
     assert len(splits.test) == 60
+
+
+def test_by_time_a_last_moment_of_many_rows_leaves_something_to_learn_from() -> None:
+    times = np.repeat([2019.0, 2020.0, 2021.0, 2022.0, 2023.0], [40, 40, 40, 40, 240])
+    timed = examples_of([sentence(n) for n in range(400)], [n % 2 for n in range(400)], times=times)
+    splits = divided(timed, seed=0, max_test_rows=80, own_test=False, by_time=True)
+    assert set(times[splits.test]) == {2023.0}
+    assert set(times[splits.valid]) == {2022.0}
+    assert len(splits.train) == 120
+
+
+def test_with_more_answers_than_rows_to_hold_back_some_are_held_back_all_the_same() -> None:
+    labels = [n % 300 for n in range(1200)]
+    many = examples_of([sentence(n) for n in range(1200)], labels)
+    splits = divided(many, seed=0, max_test_rows=100, own_test=False)
+    assert 80 <= len(splits.test) <= 120
+    assert len(set(labels)) == len({labels[at] for at in splits.train})
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
@@ -288,42 +308,69 @@ def test_a_slower_machine_gets_fewer_steps_than_planned_and_a_faster_one_more_th
     assert replace(schedule, most=None).fitting(10, left=2000.0, sure=1900.0) == 100
 
 
-@pytest.mark.parametrize(("seconds", "fewest", "most"), [(60.0, 30, 30), (3.0, 7, 14), (math.inf, 6, 6)])
+@pytest.mark.parametrize(("seconds", "steps"), [(60.0, 30), (3.0, 13), (math.inf, 6)])
 def test_time_that_was_not_expected_is_used_for_steps_up_to_what_the_data_need(
-    tiny_backbone: Path, seconds: float, fewest: int, most: int
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
 ) -> None:
-    trained = trained_slowly(tiny_backbone, [], seconds=seconds)
-    assert fewest <= trained.steps <= most
+    assert trained_by_the_clock(monkeypatch, tiny_backbone, [], seconds=seconds).steps == steps
 
 
-@pytest.mark.parametrize(("slow_steps", "fewest", "most"), [(5, 20, 30), (30, 6, 8)])
+@pytest.mark.parametrize(("slow_steps", "steps"), [(5, 30), (30, 9)])
 def test_training_ends_early_on_a_slow_machine_but_not_after_a_slow_moment(
-    tiny_backbone: Path, slow_steps: int, fewest: int, most: int
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, slow_steps: int, steps: int
 ) -> None:
-    pace = Pace(step_seconds=0.2, reserve_seconds=8.0)  # a machine as slow as that needs 24
-    trained = trained_slowly(tiny_backbone, [0.6] * slow_steps, seconds=16.0, pace=pace)
-    assert fewest <= trained.steps <= most
+    pace = Pace(step_seconds=0.2, reserve_seconds=8.0)  # a machine as slow as that needs 20
+    waits = [0.5] * slow_steps
+    trained = trained_by_the_clock(monkeypatch, tiny_backbone, waits, seconds=16.0, pace=pace)
+    assert trained.steps == steps
 
 
-def trained_slowly(backbone: Path, waits: list[float], *, seconds: float, pace: Pace = NO_PACE) -> Trained:
+def trained_by_the_clock(
+    monkeypatch: pytest.MonkeyPatch,
+    backbone: Path,
+    waits: list[float],
+    *,
+    seconds: float,
+    pace: Pace = NO_PACE,
+) -> Trained:
     """Six steps planned, thirty of use; the first steps take as long as ``waits`` says, the others 0.2 s."""
-    learner = prepare(Settings(backbone=str(backbone)), silent)
+    stepper, network = reviews_to_learn(prepare(Settings(backbone=str(backbone)), silent))
+    schedule = Schedule(steps=6, rows_per_batch=8, learning_rate=1e-4, seed=0, most=30)
+    monkeypatch.setattr(training, "time", clock := Clock())
+    return train(
+        network, timed(stepper, clock, waits), schedule, begin=go_on,
+        deadline=seconds, pace=pace, checkpoint=None, listener=silent,
+    )  # fmt: skip
+
+
+class Clock:
+    """What time it is, for a module that asks `time`: no test waits for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def reviews_to_learn(learner: Learner) -> tuple[Stepper, Network]:
+    """Our twenty reviews, and a network that has not learned them."""
     texts = np.array([text for text, _ in review_rows()], dtype=TEXT_DTYPE)
     labels = np.array([int(label == "positive") for _, label in review_rows()])
     stepper = learner.stepper(learner.tokens(texts, 32), labels)
-    schedule = Schedule(steps=6, rows_per_batch=8, learning_rate=1e-4, seed=0, most=30)
+    return stepper, learner.network(examples_of(list(texts), list(labels)))
+
+
+def timed(stepper: Stepper, clock: Clock, waits: list[float]) -> Stepper:
+    """The same, each step taking the next of ``waits`` by the clock, then 0.2 s."""
     step, todo = Stepper.step, iter(waits)
 
-    class Slow(Stepper):
+    class Timed(Stepper):
         def step(self, *args: Any, **options: Any) -> Any:
-            time.sleep(next(todo, 0.2))
+            clock.now += next(todo, 0.2)
             return step(self, *args, **options)
 
-    slow = Slow(stepper.tokens, labels, stepper.pad_id, stepper.device)
-    return train(
-        learner.network(examples_of(list(texts), list(labels))), slow, schedule, begin=go_on,
-        deadline=time.monotonic() + seconds, pace=pace, checkpoint=None, listener=silent,
-    )  # fmt: skip
+    return Timed(stepper.tokens, stepper.labels, stepper.pad_id, stepper.device)
 
 
 def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
@@ -348,6 +395,42 @@ def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
     assert 1e-4 < pick < 1e-3
     assert SAFE_RATES[0] <= pick <= SAFE_RATES[1]
     assert "lowest" in reason
+
+
+def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_middle() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))[:36]
+    pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))
+    assert pick == math.sqrt(SAFE_RATES[0] * SAFE_RATES[1])
+    assert "time for 36 steps" in reason
+
+
+def test_a_hurried_sweep_leaves_out_the_lowest_rates(
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepper, network = reviews_to_learn(prepare(Settings(backbone=str(tiny_backbone)), silent))
+    monkeypatch.setattr(lr_finder, "time", clock := Clock())
+    hurried = timed(stepper, clock, [])
+    curve = lr_finder.find_learning_rate(
+        network, hurried, rows_per_batch=8, seconds=7.01, seed=0, listener=silent
+    )
+    assert len(curve.rates) <= 35
+    assert curve.rates[2] < 2e-6
+    assert 1e-5 < curve.rates[3] < 1e-4
+
+
+def test_a_step_that_overflows_leaves_the_weights_as_they_were(tiny_backbone: Path) -> None:
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    stepper, network = reviews_to_learn(learner)
+    optimizer = stepper.optimizer(network)
+    batch = next(stepper.endless_batches(rows_per_batch=8, seed=0))
+    before = weights_of(network)
+    with torch.no_grad():
+        network.head.bias[0] = math.inf
+    stepper.step(network, optimizer, batch, rate=1e-3)
+    with torch.no_grad():
+        network.head.bias[0] = 0.0
+    after = weights_of(network)
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_little_time_means_shorter_texts_and_then_fewer_passes() -> None:

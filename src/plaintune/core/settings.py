@@ -32,7 +32,7 @@ class Settings:
     task: Task | None = None
     separator: str | None = None  # of several answers in one column
     plan: str | None = None  # of an earlier run, to be followed to the letter
-    corrections: str | None = None  # a file of answers that were mended
+    corrections: tuple[str, ...] = ()  # files of answers that were mended
     merge: tuple[str, ...] = ()  # answers to be joined, each as "refund=return"
     unlabeled: str | None = None  # more texts of the kind, without an answer
     texts: bool = True  # whether the report may show examples
@@ -59,8 +59,16 @@ class Settings:
         return {name: getattr(self, name) for name in names if getattr(self, name)}
 
     def about_training(self) -> dict[str, Any]:
-        """The same with what `train` alone can be told."""
-        return {**self.about_data(), **({"unlabeled": self.unlabeled} if self.unlabeled else {})}
+        """The same with what `train` alone can be told, but for the time and the place it may take."""
+        more = {
+            "unlabeled": self.unlabeled,
+            "merge": self.merge,
+            "corrections": self.corrections,
+            "backbone": self.backbone,
+            "max-length": self.max_length_tokens,
+            "seed": self.seed,
+        }
+        return {**self.about_data(), **{name: value for name, value in more.items() if value}}
 
 
 def command_line(verb: str, source: str, options: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,7 +95,7 @@ def _draw(
     order = np.argsort(cluster, kind="stable")
     bounds = np.concatenate([[0], np.cumsum(np.bincount(cluster))])
     class_rows = np.bincount(labels[rest])
-    open_rows = np.minimum(np.round(class_rows * wanted / len(rest)), class_rows - 1).astype(np.int64)
+    open_rows = np.minimum(_shares(class_rows, wanted, rng), class_rows - 1)
     taken: list[NDArray[np.int64]] = []
     for number in rng.permutation(len(bounds) - 1):
         members = rest[order[bounds[number] : bounds[number + 1]]]
@@ -114,6 +115,26 @@ def _draw(
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
 
 
+def _shares(class_rows: NDArray[np.int64], wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """``wanted`` rows divided among classes by their size; where each would get none, some get one."""
+    exact = class_rows * wanted / class_rows.sum()
+    rounded: NDArray[np.int64] = np.round(exact).astype(np.int64)
+    if 2 * rounded.sum() >= wanted:
+        return rounded
+    drawn = min(wanted, int(np.count_nonzero(exact)))
+    rounded[rng.choice(len(exact), drawn, replace=False, p=exact / exact.sum())] += 1
+    return rounded
+
+
+def _boundary(times: NDArray[np.float64], wanted: int) -> float:
+    """The moment from which on there are about ``wanted`` rows, and some before it; inf for none."""
+    moments, rows = np.unique(times, return_counts=True)
+    if wanted <= 0 or len(moments) < 2:
+        return math.inf
+    later = np.cumsum(rows[::-1])[::-1][1:]  # rows from each moment on, but for the first
+    return float(moments[1:][np.argmin(np.abs(later - wanted))])
+
+
 def _latest_last(examples: Examples, clusters: NDArray[np.int64], test_rows: int, valid_rows: int) -> Splits:
     """Train on the past, test on the latest; rows of one moment, and repeats, stay in the later part."""
     times = examples.times
@@ -122,10 +143,9 @@ def _latest_last(examples: Examples, clusters: NDArray[np.int64], test_rows: int
     latest = np.full(int(clusters.max()) + 1, -np.inf)
     np.maximum.at(latest, clusters, times)
     when = latest[clusters]  # a repeated text counts as its latest copy
-    ordered = np.sort(when)
-    test_from = ordered[len(ordered) - test_rows] if test_rows else np.inf
-    before = np.sort(when[when < test_from])
-    valid_from = before[max(0, len(before) - valid_rows)] if len(before) else np.inf
+    test_from = _boundary(when, test_rows)
+    before = when[when < test_from]
+    valid_from = min(test_from, _boundary(before, valid_rows))
     return Splits(
         train=np.flatnonzero(when < valid_from),
         valid=np.flatnonzero((when >= valid_from) & (when < test_from)),
@@ -146,5 +166,5 @@ def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, parts
     if trained_classes < 2 or not (parts or len(splits.valid)) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",
-            "Add examples (at least 10 different texts for each answer), or a coarser --group.",
+            "Add examples (at least 10 different texts for each answer), or a finer --group.",
         )

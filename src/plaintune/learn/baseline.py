@@ -28,6 +28,7 @@ RIDGE_STRENGTH = 1.0
 STEPS = 100  # of a logistic regression
 ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
 MAX_FEATURES = 1_500_000
+MAX_WEIGHTS = 10_000_000  # n-grams times answers: fitting takes 25 numbers of 8 bytes for each
 SECONDS_PER_MEGABYTE = 0.7  # to learn from so much text
 SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 
@@ -71,7 +72,8 @@ def fit_baseline(
         weights = None if weights is None else weights[kept]
     shape = choose_shape(texts)
     blocks = list(NgramHasher(shape).blocks(texts))
-    vocabulary, rows_with = _vocabulary(blocks, rare_kept=len(texts) < 1000)
+    most = min(MAX_FEATURES, MAX_WEIGHTS // max(1, classes)) if classes > 2 else MAX_FEATURES
+    vocabulary, rows_with = _vocabulary(blocks, least=1 if len(texts) < 1000 else 2, most=most)
     opposed = task is Task.SINGLE and classes == 2
     table = _table(blocks, vocabulary, sublinear=not opposed)
     if opposed:
@@ -160,14 +162,13 @@ def _fit_numbers(
 
 
 def _vocabulary(
-    blocks: list[HashedTexts], *, rare_kept: bool
+    blocks: list[HashedTexts], *, least: int, most: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The n-grams worth a weight, sorted, and the rows each stands in."""
+    """The n-grams worth a weight, sorted, and the rows each stands in: the ``most`` frequent at the most."""
     hashes, rows_with = np.unique(np.concatenate([b.hashes for b in blocks]), return_counts=True)
-    least = 1 if rare_kept else 2
-    if (rows_with >= least).sum() > MAX_FEATURES:
-        least = max(least, int(np.sort(rows_with)[-MAX_FEATURES]) + 1)
-    kept = rows_with >= least
+    kept = np.flatnonzero(rows_with >= least)
+    if len(kept) > most:
+        kept = np.sort(kept[np.argsort(-rows_with[kept], kind="stable")[:most]])
     return hashes[kept], rows_with[kept].astype(np.int64)
 
 

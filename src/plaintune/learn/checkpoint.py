@@ -106,7 +106,8 @@ class Checkpoint:
                     if f"{moment}/{name}" in arrays  # none before the first step
                 }
                 if moments:
-                    optimizer.state[parameter] = {"step": torch.tensor(float(state["step"])), **moments}
+                    done = torch.tensor(float(state["step"]), device=parameter.device)
+                    optimizer.state[parameter] = {"step": done, **moments}
         return state["step"], state["steps"], seen
 
     def remove(self) -> None:

@@ -28,6 +28,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)  # of the rows that may be learned from
 REPEATS = 3
 CHECKED_SHARE = 0.25
 FEWEST_ROWS = 25  # in the smallest part that is learned from
+FEWEST_GROUPS = 8  # of rows that belong together
 SLOPES = np.linspace(0.1, 2.0, 39)
 LEFT_OVER = np.linspace(0.0, 0.95, 20)  # shares of the last error that no data will remove
 BENDS = np.geomspace(3, 30_000, 33)  # examples at which half of what can be learned is
@@ -102,10 +103,12 @@ def _measure(evidence: Evidence, seed: int) -> list[list[tuple[int, float, float
     """(examples learned from, error, its standard error) of each repeat, by the share learned from."""
     rng = np.random.default_rng(seed)
     groups = np.unique(evidence.clusters)
+    if len(groups) < FEWEST_GROUPS:
+        return []
     points: dict[float, list[tuple[int, float, float]]] = {share: [] for share in SHARES}
     for _ in range(REPEATS):
         shuffled = rng.permutation(groups)
-        checked_groups = shuffled[: int(CHECKED_SHARE * len(groups))]
+        checked_groups = shuffled[: max(1, int(CHECKED_SHARE * len(groups)))]
         checked = np.flatnonzero(np.isin(evidence.clusters, checked_groups))
         rest = rng.permutation(np.flatnonzero(~np.isin(evidence.clusters, checked_groups)))
         for part in SHARES:

@@ -93,6 +93,7 @@ def _learn(
         examples, clusters, test, learner, settings,
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
     )  # fmt: skip
+    learner = learner.in_format(plan.number_format)
     splits = divide(
         examples, clusters, test,
         seed=plan.schedule.seed, max_test_rows=plan.max_test_rows, folds=plan.folds,
@@ -107,7 +108,8 @@ def _learn(
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
         technique, checked, choice = cross_validate(
-            lesson, tokens, clusters[splits.train], learner, plan.schedule,
+            lesson, tokens, clusters[splits.train], learner,
+            replace(plan.schedule, steps=plan.turn_steps or plan.schedule.steps),
             folds=plan.folds, kept=checkpoint.folder,
             deadline=math.inf if settings.plan else time.monotonic() + TURNS_SHARE * seconds_left(),
             listener=listener,

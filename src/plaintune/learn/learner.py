@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
@@ -38,6 +39,12 @@ class Learner:
     def stepper(self, tokens: Tokens, labels: NDArray[Any], task: Task = Task.SINGLE) -> Stepper:
         """Training steps over these texts on this machine; ``labels`` are `standard_labels`."""
         return Stepper(tokens, labels, self.backbone.pad_id, self.device, task)
+
+    def in_format(self, number_format: str) -> Learner:
+        """The same, on a processor in the number format that a plan was made for."""
+        if not number_format or self.device.torch_device.type != "cpu":
+            return self
+        return replace(self, device=replace(self.device, number_format=getattr(torch, number_format)))
 
     def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
         """The pre-trained network with an empty last layer, pooled for whole sentences or in three ways."""

@@ -14,7 +14,7 @@ from .network import Network, restore, weights_of
 from .steps import Stepper
 
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
-SWEEP_STEPS = 60
+SWEEP_STEPS, TIMED_STEPS = 60, 3  # the first few tell how many fit into the time
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
 SAFE_RATES = (2e-5, 8e-4)
@@ -38,7 +38,8 @@ def find_learning_rate(
 ) -> LearningRateCurve:
     """Raise the rate a little each step until the loss turns up; restores the weights.
 
-    Ends early after ``seconds``; with too few points the pick is the middle of the safe range.
+    Where ``seconds`` do not allow all steps, the lowest rates are left out, at which nothing is learned;
+    with too few points the pick is the middle of the safe range.
     """
     kept = weights_of(network)
     nn.init.zeros_(network.head.weight)  # a fitted head has no loss left to lose: the sweep starts without
@@ -49,23 +50,28 @@ def find_learning_rate(
     average, best, started = 0.0, math.inf, time.monotonic()
     todo = stepper.endless_batches(rows_per_batch=rows_per_batch, seed=seed)
     speeds: list[float] = []
-    for step, (rate, batch) in enumerate(zip(rates, todo, strict=False), start=1):
+    tried: list[float] = []
+    at = 0
+    for step, batch in enumerate(todo, start=1):
+        rate = rates[at]
         step_started = time.monotonic()
         loss = stepper.step(network, optimizer, batch, rate=float(rate)).loss
         speeds.append(len(batch.tokens.ids) / max(1e-6, time.monotonic() - step_started))
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**step))
+        tried.append(float(rate))
         best = min(best, smoothed[-1])
         progress(listener, step, SWEEP_STEPS, loss=smoothed[-1], rate=float(rate))
         if not math.isfinite(loss) or smoothed[-1] > DIVERGED_FACTOR * best + 0.1:
             break
-        if time.monotonic() - started > seconds:
+        took = time.monotonic() - started
+        at = max(at + 1, SWEEP_STEPS - int((seconds - took) * step / took) if step == TIMED_STEPS else 0)
+        if took > seconds or at >= SWEEP_STEPS:
             break
     restore(network, kept)
     highest = SAFE_RATES[1] if len(stepper.labels) >= FEW_ROWS else HIGHEST_FOR_FEW
-    tried = tuple(float(rate) for rate in rates[: len(smoothed)])
-    pick, reason = pick_rate(tried, tuple(smoothed), highest=highest)
-    return LearningRateCurve(tried, tuple(smoothed), pick, reason, float(np.quantile(speeds, 0.75)))
+    pick, reason = pick_rate(tuple(tried), tuple(smoothed), highest=highest)
+    return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.quantile(speeds, 0.75)))
 
 
 def pick_rate(
@@ -73,11 +79,13 @@ def pick_rate(
 ) -> tuple[float, str]:
     """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
     low, high = SAFE_RATES[0], highest
-    if len(rates) < SWEEP_STEPS // 2:
+    finite = np.where(np.isfinite(losses), losses, np.inf)
+    lowest = int(np.argmin(finite))
+    falling = lowest >= len(rates) - 3 and rates[-1] < HIGHEST_RATE / 2  # the time ended it, not the loss
+    if len(rates) < SWEEP_STEPS // 2 or falling:
         middle = math.sqrt(low * high)
         return middle, f"the sweep had time for {len(rates)} steps only, so the usual middle is taken"
-    finite = np.where(np.isfinite(losses), losses, np.inf)
-    turn = rates[int(np.argmin(finite))]
+    turn = rates[lowest]
     raw = turn / BELOW_DIVERGENCE
     pick = min(high, max(low, raw))
     held = "" if pick == raw else f", kept within {low:g} to {high:g}"

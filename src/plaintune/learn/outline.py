@@ -23,6 +23,7 @@ from .budget import (
     choose_passes,
     longest_useful,
     probe,
+    rows_in,
     rows_per_batch,
     steps_for,
     sweep_seconds,
@@ -35,6 +36,7 @@ from .network import Network
 from .train import head_rows
 
 COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
+OWN_TEST_SHARE = 0.2  # of the time is left for the user's own test rows; more are scored where it suffices
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
@@ -186,7 +188,12 @@ def outline(
     checked_rows = len(splits.valid) * (
         2 if len(splits.valid) >= ENOUGH_ROWS else 1
     )  # by the 8-bit graph too
-    scored_rows = checked_rows + (len(splits.test) if test is None else len(test))
+    own = (
+        0
+        if test is None
+        else min(len(test), rows_in(OWN_TEST_SHARE * 60 * settings.minutes, measured, longest))
+    )
+    scored_rows = checked_rows + (len(splits.test) if test is None else own)
     work = Work(len(splits.train), scored_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(

@@ -49,6 +49,8 @@ class Plan:
     second: Schedule | None = None  # of learning from them
     step_seconds: float = 0.0  # that a training step should take
     forecast: Forecast | None = None
+    number_format: str = ""  # of matrix products
+    turn_steps: int = 0  # that were planned, where ``schedule`` tells those done: what turns were tried with
 
     @property
     def pace(self) -> Pace:
@@ -60,6 +62,7 @@ class Plan:
         steps = trained.steps or self.schedule.steps
         if steps == self.schedule.steps:
             return self
+        turns = self.turn_steps or self.schedule.steps
         passes, needed = f"{steps / trained.steps_per_pass:.1f}", steps >= (self.schedule.most or steps + 1)
         choices = tuple(
             replace(choice, value=passes, reason=ENOUGH_TIME if needed else choice.reason)
@@ -67,7 +70,8 @@ class Plan:
             else choice
             for choice in self.choices
         )
-        return replace(self, schedule=replace(self.schedule, steps=steps), choices=choices)
+        schedule = replace(self.schedule, steps=steps)
+        return replace(self, schedule=schedule, choices=choices, turn_steps=turns)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -98,10 +102,10 @@ def make_or_resume_plan(
     """The plan of an unfinished run of the same command on the same data, or a new one."""
     data = _data_key(examples, test)
     key = _run_key(data, learner, settings)
-    written = checkpoint.load_plan(key)
-    if written is not None:
+    plan = _unfinished_plan(checkpoint, key)
+    if plan is not None:
         note(listener, "Going on with an unfinished run of the same command, by its plan.")
-        return Plan.from_json(written)
+        return plan
     if settings.plan is not None:
         plan = _given_plan(Path(settings.plan), data, learner)
         note(listener, f"Training by the plan in {settings.plan}, to its last step, however long it takes.")
@@ -114,6 +118,15 @@ def make_or_resume_plan(
     made_for = {"key": key, "data": data, "backbone": learner.backbone.sha256}
     checkpoint.save_plan({**made_for, **asdict(plan)})
     return plan
+
+
+def _unfinished_plan(checkpoint: Checkpoint, key: str) -> Plan | None:
+    """The plan of the run that ``key`` tells apart, None where it is another's or of another release."""
+    written = checkpoint.load_plan(key)
+    try:
+        return None if written is None else Plan.from_json(written)
+    except (KeyError, TypeError):
+        return None
 
 
 def _given_plan(path: Path, data: str, learner: Learner) -> Plan:
@@ -197,6 +210,7 @@ def make_plan(
         replace(schedule, steps=final.second_steps) if guessed else None,
         final.step_seconds,
         forecast,
+        str(learner.device.number_format).removeprefix("torch."),
     )
 
 
@@ -226,13 +240,8 @@ def _learning_rate(
 
 
 def _run_key(data: str, learner: Learner, settings: Settings) -> str:
-    """What must be the same for a checkpoint to be of use: data, settings, model and its number format."""
-    parts = (
-        data,
-        asdict(replace(settings, gpus=1)),
-        learner.backbone.sha256,
-        str(learner.device.number_format),
-    )
+    """What must be the same for a checkpoint to be of use: data, settings and pre-trained model."""
+    parts = (data, asdict(replace(settings, gpus=1)), learner.backbone.sha256)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

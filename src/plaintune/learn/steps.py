@@ -86,7 +86,8 @@ class Stepper:
             if not parameter.requires_grad:
                 continue
             layer = _layer(name)
-            depth = 0 if layer is None else layers - layer
+            shared = layers if name.startswith("encoder.") else 0  # by all layers (DeBERTa's positions)
+            depth = shared if layer is None else layers - layer
             decay = WEIGHT_DECAY if parameter.ndim > 1 else 0.0
             groups.setdefault((LAYER_DECAY**depth, decay), []).append(parameter)
         described = [
@@ -158,10 +159,11 @@ class Stepper:
         """Move the weights along the gradients that have been gathered."""
         self._scaler.unscale_(optimizer)
         trained = (p for p in network.parameters() if p.requires_grad)
-        nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        length = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        self._scaler.step(optimizer)
+        if self._scaler.is_enabled() or bool(length.isfinite()):  # one overflow would spoil every weight
+            self._scaler.step(optimizer)
         self._scaler.update()
         optimizer.zero_grad(set_to_none=True)
 

@@ -199,13 +199,15 @@ def train(
     ``deadline`` is in `time.monotonic` seconds. Should the machine turn out slower than planned, the rest of
     the schedule is squeezed into the time that is left, rates and all; what comes after training is then
     given more time as well, once it was slow for longer than a moment. Where it turns out faster, there are
-    more steps, if they are of use. Each of ``crew`` learns from its share of every batch.
+    more steps, if they are of use; one that goes on has the steps it had when it was ended. Each of ``crew``
+    learns from its share of every batch.
     """
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
         begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
+    planned = schedule if resumed is None else replace(schedule, steps=steps, most=None)
     if at_work := step < steps:
         crew.set_to_work(network, optimizer, (stepper, schedule, step))
     if steps:
@@ -229,7 +231,7 @@ def train(
             slowness = pace.slowness(took) if now - started > lately else 1.0
             until = deadline - pace.reserve_seconds * (slowness - 1)
             sure = until - SPARE_SHARE * (deadline - started)
-            steps = schedule.fitting(step, left=(until - now) / took, sure=(sure - now) / took)
+            steps = planned.fitting(step, left=(until - now) / took, sure=(sure - now) / took)
         elif now + (now - ends[-2]) > deadline:
             steps = step  # slow steps, and no time for another
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:

@@ -21,6 +21,7 @@ FEWEST_ROWS = 60
 WIDEST = 0.2  # from end to end of the interval; wider, and nothing can be told from it
 HARDLY_MORE = 0.004  # accuracy; less is not worth minutes of training
 KNOWS_NOTHING = 0.25  # of what counted words gain over guessing, the pre-trained model reaches less
+CLEARLY_LEARNED = 0.05  # by counting words, beyond the guess: with less, nothing follows from such a share
 FOREIGN_SHARE = 0.5
 PIECES_OF_CODES = 2.0  # tokens per word; English has 1.0 to 1.2, exchanged letters and codes 2 to 4
 HEADROOM = 0.015  # share wrong beyond what wrong labels explain, from which training may find more
@@ -126,7 +127,8 @@ def judge(
             f"the others; answering without reading {m.does(m.majority)}. Either they do not follow from "
             "the text, or rows were mixed up."
         )
-    silent = m.frozen - m.majority < KNOWS_NOTHING * (m.ngrams - m.majority)
+    learned = m.ngrams - m.majority
+    silent = learned > CLEARLY_LEARNED and m.frozen - m.majority < KNOWS_NOTHING * learned
     if foreign or silent or m.pieces_per_word > PIECES_OF_CODES:
         return Verdict.FOREIGN, (
             f"The pre-trained model has nothing to say about these texts: on its own it {m.does(m.frozen)}; "
