@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import plaintune as pt
 from conftest import Cli, write_csv
+from plaintune.core.features import text_hash
 from plaintune.data.finding import DataCheck, Severity
 from plaintune.data.label_check import proposed_merges
 from plaintune.data.private import masked, private_parts
@@ -80,6 +81,20 @@ def test_a_common_signature_alone_makes_no_copies() -> None:
     assert "near_duplicate" not in kinds(check(rows))
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("यह किताब अच्छी की है", "यह किताब अच्छी का है"),
+        ("ดี มาก จริงๆ", "ดู มาก จริงๆ"),
+        ("ok 😍", "ok 😡"),
+        ("x > 5", "x < 5"),
+    ],
+)
+def test_texts_that_differ_in_what_matters_are_not_the_same(one: str, other: str) -> None:
+    assert text_hash(one) != text_hash(other)
+    assert text_hash(f"{one} !") == text_hash(one)
+
+
 def test_one_text_under_two_answers_is_a_conflict() -> None:
     rows = plain_rows(100)
     rows.append([rows[0][0].title(), "delivery"])
@@ -99,6 +114,11 @@ def test_one_text_under_two_answers_is_a_conflict() -> None:
         ({"typical": 50, "atypical": 2}, {}),
         ({"cat": 50, "bat": 1}, {}),
         ({"positive": 50, "postive": 30}, {}),
+        ({"-1": 40, "0": 40, "1": 40, "+1": 3}, {}),
+        ({"<=50K": 40, ">50K": 40, "C": 20, "C++": 20, "C#": 20}, {}),
+        ({"1.5": 40, "15": 40, "grade": 90, "grade+": 2}, {}),
+        ({"की": 40, "का": 2}, {}),
+        ({"e-mail": 50, "email": 5, "U.S.": 40, "u.s": 2}, {"email": "e-mail", "u.s": "U.S."}),
     ],
 )
 def test_only_slips_in_an_answer_are_merged(answers: dict[str, int], merges: dict[str, str]) -> None:
@@ -238,6 +258,11 @@ def test_a_symptom_of_a_text_is_found_in_its_line(text: str, kind: str) -> None:
     assert finding.lines == (61,)
 
 
+def test_mending_parts_what_was_parted_and_decodes_what_is_whole() -> None:
+    assert mended("one\x0btwo") == "one two"
+    assert mended("<b>see</b> /?id=1&region=eu&copy=2 &amp; more") == "see  /?id=1&region=eu&copy=2 & more"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -266,6 +291,11 @@ def test_what_only_looks_like_damage_is_left_alone(text: str) -> None:
         ("a.b+c@mail.example.com", "[e-mail]"),
         ("DE89 3704 0044 0532 0130 00", "[IBAN]"),
         ("password: hunter2hunter2", "[key]"),
+        ("DB_PASSWORD=hunter2hunter2", "DB_[key]"),
+        ('{"apiKey": "abcdef123456", "a": 1}', '{"[key]", "a": 1}'),
+        ("-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----", "[key]"),
+        ("Tel:0171 1234567", "Tel:[phone number]"),
+        ("id:1234567890", "id:1234567890"),
         ("on 2024-03-01 for 1,000,000", "on 2024-03-01 for 1,000,000"),
         ("ISBN 978-3-16-148410-0", "ISBN 978-3-16-148410-0"),
     ],

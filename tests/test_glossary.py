@@ -110,17 +110,18 @@ def test_only_whole_words_count() -> None:
 TERMS_OF_ART = """
 accuracy, activation function, active learning, ablation, AdamW, AMX, ANN, annealing, attention, AUC,
 backbone, backpropagation, bag of words, baseline, batch, BERT, bf16, bias term, bootstrap, Brier score,
-calibration, checkpoint, class imbalance, confidence interval, confusion matrix, contrastive, convergence,
-convex, cosine similarity, cross-entropy, cross-validation, data drift, decoder, distillation, dropout,
-early stopping, embedding, encoder, ensemble, epoch, expected calibration error, F1, few-shot, fine-tuning,
-float32, fold, FP16, freezing, gradient, gradient descent, hyperparameter, inference, kernel, label noise,
-latent, layer, leaderboard, learning curve, learning rate, learning-rate finder, lemmatization, logistic
-regression, logit, loss, LSTM, macro-F1, manifest, mean absolute error, micro-F1, momentum, multi-label,
-n-gram, neural network, one-cycle, ONNX, optimizer, out-of-fold, overfitting, perceptron, perplexity,
-pooling, precision, pre-trained, prior, probe, quantization, recall, regression, regularization, ReLU, R²,
-ROC, saliency, scheduler, seed, self-training, semi-supervised, sigmoid, softmax, stemming, stratified,
-temperature, test set, TF-IDF, token, tokenizer, transfer learning, transformer, underfitting, unfrozen,
-validation set, vanishing gradient, variance, warm-up, weight decay, weights, zero-shot
+calibration, checkpoint, class imbalance, confidence interval, confusion matrix, contrastive,
+convergence, convex, cosine similarity, cross-entropy, cross-validation, data drift, decoder,
+distillation, dropout, early stopping, embedding, encoder, ensemble, epoch, expected calibration error,
+F1, few-shot, fine-tuning, float32, fold, FP16, freezing, gradient, gradient descent, hyperparameter,
+inference, kernel, label noise, latent, layer, leaderboard, learning curve, learning rate, learning-rate
+finder, lemmatization, log odds, logistic regression, logit, loss, LSTM, macro-F1, manifest, mean
+absolute error, micro-F1, momentum, multi-label, n-gram, neural network, one-cycle, ONNX, optimizer,
+out-of-fold, overfitting, perceptron, perplexity, pooling, precision, pre-trained, prior, probe,
+quantization, recall, regression, regularization, ReLU, R², ROC, saliency, scheduler, seed,
+self-training, semi-supervised, sigmoid, softmax, stemming, stratified, temperature, test set, TF-IDF,
+token, tokenizer, transfer learning, transformer, underfitting, unfrozen, validation set, vanishing
+gradient, variance, warm-up, weight decay, weights, zero-shot
 """  # what a reader without machine learning would stumble over; terms that plaintune never says are here too
 
 

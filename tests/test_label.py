@@ -96,6 +96,15 @@ def test_an_answer_cut_short_by_a_kill_is_not_taken_for_one(tmp_path: Path) -> N
     assert AnswerFile(tmp_path / "a.csv").rows == [("first", "good"), ("second", "good")]
 
 
+def test_texts_of_any_shape_come_back_from_a_folder_made_for_them(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "a.csv"
+    texts = ["one\rtwo", "one\r\ntwo", "long " * 40_000]
+    file = AnswerFile(place)
+    for text in texts:
+        file.add(text, "good")
+    assert [text for text, _ in AnswerFile(place).rows] == texts
+
+
 def test_taking_back_what_is_not_there_changes_nothing(tmp_path: Path) -> None:
     assert AnswerFile(tmp_path / "a.csv").take_back() is None
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")

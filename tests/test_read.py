@@ -336,6 +336,8 @@ def test_an_address_is_downloaded_and_read(tmp_path: Path, monkeypatch: pytest.M
     examples = read_examples("https://example.com/data.csv?raw=1")
     assert pairs(examples) == ROWS
     assert examples.understood.source == "https://example.com/data.csv?raw=1"
+    signed = read_examples("https://example.com/data.csv?raw=1&X-Amz-Signature=0123&v=2").understood.source
+    assert signed == "https://example.com/data.csv?raw=1&X-Amz-Signature=…&v=2"
     assert "https" in refused("ftp://example.com/data.csv").fix
 
 

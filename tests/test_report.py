@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from conftest import Cli, review_rows, write_csv
 from plaintune.core.blending import Blend
 from plaintune.core.energy import EnergyMeter
 from plaintune.core.errors import UserError
-from plaintune.core.metrics import gain_over
+from plaintune.core.metrics import gain_over, plain_number
 from plaintune.core.tasks import Task
 from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
 from plaintune.data.finding import DataCheck, Finding, Severity
@@ -44,6 +45,7 @@ def told_of(held: HeldBack, **changes: Any) -> Told:
     scores = {"metric": "accuracy", "score": 0.5, "score_interval": [0.4, 0.6], "majority_score": 0.3}
     given: dict[str, Any] = {
         "model": "mail-model",
+        "place": "runs/mail-model",
         "source": "my mail.csv",
         "from_python": False,
         "options": {},
@@ -144,6 +146,27 @@ def test_a_training_and_a_sweep_of_a_few_steps_are_no_pictures(mixed_up: HeldBac
     for picture in ("picture-history", "picture-sweep"):
         assert picture in page(20)
         assert picture not in page(3)
+
+
+def test_what_was_said_before_is_said_again(mixed_up: HeldBack) -> None:
+    options = {"merge": ("a=b",), "corrections": ("fixes.csv",), "backbone": "some/model", "test": "held.csv"}
+    told = contents(told_of(mixed_up, options=options))
+    commands = {action["title"]: action["command"] for action in told["actions"]}
+    merge = commands["Do you need “billing” and “refunds” apart?"]
+    before = "--merge a=b --corrections fixes.csv --backbone some/model --test held.csv"
+    assert merge == f"plaintune train 'my mail.csv' {before.replace('a=b', 'a=b --merge refunds=billing')}"
+    assert "--corrections fixes.csv --corrections fixes-2.csv" in told["corrections_command"]
+    assert "plaintune evaluate runs/mail-model newer.csv" in commands.values()
+
+
+def test_names_with_dollars_and_a_sweep_that_broke_are_drawn(mixed_up: HeldBack) -> None:
+    classes = ("$0-$50", "$10_$20", "100%")
+    held = replace(mixed_up, classes=classes)
+    losses = [1.0] * 10 + [float("nan")] * 2
+    sweep = {"rates": [10.0 ** (at - 12) for at in range(12)], "losses": losses, "pick": 1e-5, "reason": "so"}
+    page = render_page(contents(told_of(held, sweep=sweep)))
+    assert "$10_$20" in page
+    assert "picture-sweep" in page
 
 
 def test_findings_are_shown_with_their_lines(mixed_up: HeldBack) -> None:
@@ -277,6 +300,21 @@ def test_a_correction_may_be_given_twice(tmp_path: Path) -> None:
     fix = Correction(int(examples.rows[0]), None, "a", "b")
     once = corrected(examples, [fix], tmp_path)
     assert corrected(once, [fix], tmp_path).labels.tolist() == once.labels.tolist() == [1, 1, 0, 1]
+
+
+def test_corrections_fit_the_data_after_a_merge_too(tmp_path: Path) -> None:
+    examples = merged(read_examples(list("vwxyzu"), list("abccab")), ["a=c"])
+    old = Correction(int(examples.rows[0]), None, "a", "b")  # saved before the answers were joined
+    assert corrected(examples, [old.after(["a=c"])], tmp_path).labels.tolist() == [0, 0, 1, 1, 1, 0]
+
+
+def test_numbers_are_corrected_as_they_were_shown(tmp_path: Path) -> None:
+    prices = [1234567.25, 12500.0, 3.5, 8.125] * 5
+    examples = read_examples([f"house number {at}" for at in range(20)], prices, task=Task.NUMBER)
+    shown = examples.say(examples.labels[0])
+    fix = Correction(int(examples.rows[0]), None, shown, "7")
+    assert corrected(examples, [fix], tmp_path).labels[0] == 7
+    assert [plain_number(value) for value in prices[:4]] == ["1,235,000", "12,500", "3.5", "8.125"]
 
 
 def test_merged_answers_are_one_and_the_others_keep_their_names() -> None:

@@ -38,7 +38,7 @@ def train(
     task: str | None = None,
     separator: str | None = None,
     plan: str | Path | None = None,
-    corrections: str | Path | None = None,
+    corrections: str | Path | Sequence[str | Path] = (),
     merge: str | Sequence[str] = (),
     unlabeled: str | Path | None = None,
     texts_in_report: bool = True,
@@ -50,7 +50,7 @@ def train(
 
     ``test`` is scored once, at the end: anything ``source`` can be, or a pair (texts, labels). The model
     folder goes to ``out`` (default: NAME-model here); its scores are in ``model.manifest.scores``, its report
-    in report.html. ``corrections`` is a file of mended answers, as the report saves it; ``merge`` joins
+    in report.html. ``corrections`` are files of mended answers, as the report saves them; ``merge`` joins
     answers: "refund=return". ``unlabeled`` is a path or web address of more such texts, without an answer.
     ``listener`` gets every event of the run; without one a progress bar is shown unless ``quiet``.
     Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
@@ -64,7 +64,7 @@ def train(
         text, label, task, group=group, time=time, minutes=minutes,
         backbone=backbone, max_length_tokens=max_length, seed=seed, separator=separator,
         plan=None if plan is None else str(plan),
-        corrections=None if corrections is None else str(corrections), merge=_several(merge),
+        corrections=_paths(corrections), merge=_several(merge),
         unlabeled=None if unlabeled is None else str(unlabeled),
         texts=texts_in_report,
     )  # fmt: skip
@@ -161,6 +161,10 @@ def _settings(
     """What was asked for, as the rooms take it."""
     kind = None if task is None else as_task(task)
     return Settings(text=_several(text), label=_several(label), task=kind, **others)
+
+
+def _paths(files: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(map(str, [files] if isinstance(files, str | Path) else files))
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

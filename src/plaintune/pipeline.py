@@ -28,7 +28,7 @@ from .data.corrections import corrected, merged, read_corrections
 from .data.describe import describe
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
-from .data.fix import write_fixed
+from .data.fix import require_fixable, write_fixed
 from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.split import rows_that_belong_together
@@ -121,7 +121,7 @@ def fit(
         )
         stage(listener, "Weighing the network against counted words")
         checked, numbers = finished_graph(
-            examples.take(learned.splits.valid), learned, staged,
+            examples, learned, staged,
             seconds=math.inf if settings.plan else seconds_left(), listener=listener,
         )  # fmt: skip
         blend, choice = weigh(
@@ -159,9 +159,9 @@ def fit(
         write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
         stage(listener, "Writing the report")
         told = report_on(
-            out.name, manifest, examples, learned, held, checked_data,
+            out, manifest, examples, learned, held, checked_data,
             doubtful_rows(examples, learned, checked, blend, held),
-            settings=settings, curve=curve, energy=meter.joules, own_test=test_examples is not None,
+            settings=settings, curve=curve, energy=meter.joules, test=test,
         )  # fmt: skip
         explain_mistakes = partial(
             explained_pieces, deployed, until=time.monotonic() + seconds_left() - CLOSING_SECONDS / 2
@@ -191,6 +191,8 @@ def check_up(
 
     ``models`` look for what structure alone does not show; ``goal`` is the accuracy one would like.
     """
+    if fix is not None:
+        require_fixable(source, fix, replace_existing=replace_existing)
     examples, test_examples = read(source, labels, test, settings, listener, lenient=True)
     repeats = find_repeats(examples, test_examples, listener=listener)
     found = check_examples(
@@ -211,7 +213,7 @@ def check_up(
     found = found.typed_as(_check_line(examples, settings, fix="cleaned.csv"))
     if fix is None:
         return found
-    fixed = write_fixed(source, examples, fix, replace_existing=replace_existing, listener=listener)
+    fixed = write_fixed(source, examples, fix, listener=listener)
     note(
         listener,
         f"Wrote {fixed.out} ({fixed.rows:,} rows, in UTF-8). "
@@ -276,16 +278,11 @@ def read(
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
-    if wanted.corrections is not None:
-        path = Path(wanted.corrections)
-        corrections = read_corrections(path)
-        examples = corrected(examples, corrections, path)
-        note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
     if wanted.unlabeled is not None:
         examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     if test is None:
         official = examples.official_test
-        return merged(examples, wanted.merge), official and merged(official, wanted.merge)
+        return _mended(examples, wanted, listener), official and merged(official, wanted.merge)
     understood = examples.understood
     lists = isinstance(test, tuple) and len(test) == 2
     test_examples = read_examples(
@@ -301,7 +298,17 @@ def read(
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
-    return merged(examples, wanted.merge), merged(test_examples, wanted.merge)
+    return _mended(examples, wanted, listener), merged(test_examples, wanted.merge)
+
+
+def _mended(examples: Examples, wanted: Settings, listener: Listener) -> Examples:
+    """The examples with their answers joined and corrected as was asked for."""
+    examples = merged(examples, wanted.merge)
+    for path in map(Path, wanted.corrections):
+        corrections = [correction.after(wanted.merge) for correction in read_corrections(path)]
+        examples = corrected(examples, corrections, path)
+        note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
+    return examples
 
 
 def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray[Any]:

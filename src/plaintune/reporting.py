@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ def explained_pieces(model: Model, text: str, *, until: float) -> list[tuple[str
 
 
 def report_on(
-    name: str,
+    out: Path,
     manifest: Manifest,
     examples: Examples,
     learned: Learned,
@@ -114,17 +115,21 @@ def report_on(
     settings: Settings,
     curve: dict[str, Any] | None,
     energy: float | None,
-    own_test: bool,
+    test: Any,
 ) -> Told:
-    """What there is to tell of a run."""
+    """What there is to tell of a run; ``test`` are the test data that the user named, if any."""
     trained = learned.trained
     history = {"seen": trained.seen, "steps": trained.steps, "steps_per_pass": trained.steps_per_pass}
     return Told(
-        model=name,
+        model=out.name,
+        place=str(out),
         source=examples.understood.source,
         from_python=examples.understood.format == "Python",
-        options=settings.about_training(),
-        own_test=own_test,
+        options={
+            **settings.about_training(),
+            **({"test": str(test)} if isinstance(test, str | Path) else {}),
+        },
+        own_test=test is not None or examples.official_test is not None,
         counted_in=examples.understood.counted_in,
         good=how_good(manifest),
         compared=compared(manifest),

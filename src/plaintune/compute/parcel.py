@@ -66,7 +66,9 @@ def pack(
         settings,
         backbone=_sent_model(folder, settings.backbone),
         plan=None if settings.plan is None else _sent(folder / "plan", settings.plan),
-        corrections=None if settings.corrections is None else _sent(folder / "mended", settings.corrections),
+        corrections=tuple(
+            _sent(folder / f"mended-{number}", file) for number, file in enumerate(settings.corrections)
+        ),
         unlabeled=None if settings.unlabeled is None else _sent(folder / "unlabeled", settings.unlabeled),
     )
     job = {

@@ -23,7 +23,10 @@ HASH_BITS = 52
 HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
 WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 LINE_BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
-NOT_A_WORD = re.compile(r"[^\w]+")
+# what may differ in "the same text"; not vowel signs (from India to Cambodia), emoji, currencies and < > + =
+NOT_A_WORD = re.compile(
+    "[^\\w<>+=$\u0900-\u109f\u1780-\u17ff\u20a0-\u20cf\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]+"
+)
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 MAX_WORD_CHARACTERS = 64  # longer runs (base64, keys) are cut: their middle says nothing
 

@@ -70,6 +70,14 @@ def sureness(confidence: float) -> str:
     return "over 99% sure" if confidence > 0.99 else f"{confidence:.0%} sure"
 
 
+def plain_number(value: float, digits: int = 4) -> str:
+    """A number to ``digits`` places that count, as people write it: 12,500 and not 1.25e+04."""
+    rounded = float(f"{value:.{digits}g}")
+    if 1e4 <= abs(rounded) < 1e15:
+        return f"{rounded:,.0f}"
+    return f"{rounded:.{digits}g}"
+
+
 def main_metric(
     task: Task,
     truth: NDArray[Any],

@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from ..core.errors import UserError
-from .write import written_aside
+from .records import long_fields
+from .write import cell_writer, make_room, written_aside
 
 COLUMNS = ["text", "answer"]
 
@@ -20,11 +21,13 @@ class AnswerFile:
         """Raises UserError where ``path`` holds something else."""
         self.path = path
         self.rows: list[tuple[str, str]] = []
+        make_room(path)
         if not path.exists():
             return
         try:
             written = path.read_bytes().decode("utf-8")
-            rows = list(csv.reader(io.StringIO(written, newline="")))
+            with long_fields():
+                rows = list(csv.reader(io.StringIO(written, newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise self._foreign() from error
         if rows and (rows[0] != COLUMNS or any(len(row) != len(COLUMNS) for row in rows[1:-1])):
@@ -50,10 +53,10 @@ class AnswerFile:
         self.rows.append((text, answer))
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            write = cell_writer(file)
             if new:
-                writer.writerow(COLUMNS)
-            writer.writerow([text, answer])
+                write(COLUMNS)
+            write([text, answer])
             file.flush()
             os.fsync(file.fileno())
 
@@ -67,4 +70,6 @@ class AnswerFile:
 
     def _write_all(self) -> None:
         with written_aside(self.path) as file:
-            csv.writer(file, lineterminator="\n").writerows([COLUMNS, *self.rows])
+            write = cell_writer(file)
+            for row in [COLUMNS, *self.rows]:
+                write(row)

@@ -40,7 +40,7 @@ class Beside:
 
 def columns_beside(source: Any, examples: Examples) -> Beside:
     """The columns of a table that are neither text nor answer; none where ``source`` is no single table."""
-    table = table_of(source)
+    table = table_of(source, examples)
     if table is not None and table.format == "label-text lines":
         return Beside({})  # its other column is the same answer, coarser or finer
     used = {*examples.understood.text_columns, *examples.understood.label_columns}
@@ -58,14 +58,15 @@ def columns_beside(source: Any, examples: Examples) -> Beside:
     return Beside(columns)
 
 
-def table_of(source: Any) -> Table | None:
-    """The one table that ``source`` is, None for folders, archives and lists."""
+def table_of(source: Any, examples: Examples | None = None) -> Table | None:
+    """The one table that ``source`` is, None for folders, archives and lists; read as ``examples`` were."""
     if is_frame(source):
         return frame_table(source)
     if not isinstance(source, str | os.PathLike):
         return None
     path = local_path(os.fspath(source))
-    return None if path.is_dir() or is_archive(path) else open_table(path)
+    told = () if examples is None else examples.understood.named
+    return None if path.is_dir() or is_archive(path) else open_table(path, expected=told)
 
 
 def column_findings(examples: Examples, beside: Beside, *, group: str | None) -> list[Finding]:

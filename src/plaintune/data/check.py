@@ -60,15 +60,13 @@ def check_examples(
 def reading_findings(examples: Examples) -> list[Finding]:
     """Rows that could not be used, by reason; and a file that is not all in one encoding."""
     understood = examples.understood
-    aside = Counter(one.reason for one in understood.set_aside)
     told = []
     for kind, wanted in (("empty", True), ("unreadable", False)):
-        rows = [
-            one.row for one in understood.set_aside if (one.reason in ("empty text", "no answer")) is wanted
-        ]
-        if not rows:
+        aside = [one for one in understood.set_aside if (one.reason in ("empty text", "no answer")) is wanted]
+        if not aside:
             continue
-        reasons = some([f"{reason} ({count:,})" for reason, count in aside.items()], 4)
+        rows, counted = [one.row for one in aside], Counter(one.reason for one in aside)
+        reasons = some([f"{reason} ({count:,})" for reason, count in counted.items()], 4)
         many = len(rows) > UNREADABLE * max(1, understood.rows_in_file)
         told.append(
             Finding(

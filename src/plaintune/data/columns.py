@@ -44,6 +44,11 @@ class WantedColumns:
     time: str | None = None
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(name for name in (*self.text, *self.labels, self.group, self.time) if name)
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """The label columns, each named once."""
         named = (self.label,) if isinstance(self.label, str) else self.label or ()

@@ -28,6 +28,17 @@ class Correction:
     was: str
     answer: str
 
+    def after(self, merges: Sequence[str]) -> Correction:
+        """The same with the names that answers have after ``merges``, as `merged` takes them."""
+        return replace(self, was=_after(self.was, merges), answer=_after(self.answer, merges))
+
+
+def _after(answer: str, merges: Sequence[str]) -> str:
+    names = answer.split(JOINED_BY)
+    for old, _, new in (merge.partition("=") for merge in merges):
+        names = [new.strip() if name.strip() == old.strip() else name for name in names]
+    return JOINED_BY.join(dict.fromkeys(names))
+
 
 def correction_key(text: str) -> str:
     """What tells that a line still holds the text that was corrected."""

@@ -44,6 +44,11 @@ class Understood:
     odd_lines: OddLines | None = None  # of a file in two encodings, those that are not UTF-8
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """The columns of text and answers."""
+        return (*self.text_columns, *self.label_columns)
+
+    @property
     def counted_in(self) -> str:
         """What `Examples.rows` counts: "line", "row" or "file"."""
         return "line" if self.format in LINES else "file" if self.format == "folder" else "row"
@@ -70,7 +75,7 @@ class Examples:
     def say(self, label: Any) -> str:
         """``label``, as in ``labels``, in words: the class, the classes joined by `JOINED_BY`, the number."""
         if self.task is Task.NUMBER:
-            return f"{label:.6g}"
+            return f"{label:.15g}"  # read again by `--corrections`
         if self.task is Task.SINGLE:
             return str(self.classes[label])
         return JOINED_BY.join(self.classes[number] for number in np.flatnonzero(label))

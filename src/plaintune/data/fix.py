@@ -23,7 +23,7 @@ from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
 from .symptoms import mended
 from .table import Row, Table
-from .write import row_writer, written_aside
+from .write import require_known_suffix, row_writer, written_aside
 
 REMOVED, CHANGED = "removed.csv", "changed.csv"
 REPORT_EVERY = 2000
@@ -63,21 +63,17 @@ class _Fixes:
     merges: dict[str, str]  # spelling → spelling
 
 
-def write_fixed(
-    source: Any, examples: Examples, out: Path, *, replace_existing: bool = False, listener: Listener
-) -> Fixed:
-    """Write the cleaned copy of ``source`` to ``out``, and the two lists beside it.
-
-    Rows that the reader set aside for want of a text or an answer are kept; those that it could not read
-    are in the list of removed ones. Raises UserError where ``source`` is no single table, and OutputExists.
-    """
-    table = table_of(source)
-    if table is None:
+def require_fixable(source: Any, out: Path, *, replace_existing: bool = False) -> None:
+    """Raise UserError where ``source`` is no single table or ``out`` cannot be one, and OutputExists."""
+    if table_of(source) is None:
         raise UserError(
-            f"--fix mends one table, and {examples.understood.source} is a folder or an archive.",
+            "--fix mends one table, and that is a folder, an archive or a list.",
             "Give one CSV, TSV, JSON lines, Parquet or Excel file.",
         )
     done = Fixed(out, 0, 0, 0)
+    require_known_suffix(out, option="--fix")
+    if out in (done.removed_file, done.changed_file):
+        raise UserError(f"--fix {out} is the name of a list beside it.", "Choose another: --fix cleaned.csv")
     for file in (out, done.removed_file, done.changed_file):
         if file.exists() and not replace_existing:
             raise OutputExists(
@@ -85,6 +81,17 @@ def write_fixed(
             )
         if isinstance(source, str | Path) and file.exists() and file.samefile(source):
             raise UserError(f"--fix {out} would overwrite the data.", "Choose another place: --fix FILE")
+
+
+def write_fixed(source: Any, examples: Examples, out: Path, *, listener: Listener) -> Fixed:
+    """Write the cleaned copy of ``source`` to ``out``, and the two lists beside it.
+
+    Rows that the reader set aside for want of a text or an answer are kept; those that it could not read
+    are in the list of removed ones. `require_fixable` has been asked.
+    """
+    table = table_of(source, examples)
+    assert table is not None
+    done = Fixed(out, 0, 0, 0)
     stage(listener, "Mending texts", total=2 * len(examples))
     fixes = _choose_fixes(examples, listener)
     return _write(table, examples, fixes, done, listener)

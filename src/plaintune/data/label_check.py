@@ -19,7 +19,10 @@ FEWEST_TO_MEASURE = 50  # with a fifth of them to score on, one class's share ri
 UNEVEN_RATIO = 10.0
 TYPO_LETTERS = 5  # a shorter word may be another word after one change
 TYPO_SHARE = 0.05  # of the rows of the class it would be merged with
-NOT_A_LETTER = re.compile(r"[\W_]+")
+# what spellings of one name differ by; signs and marks between digits are the point of "-1", "C++" or "1.5"
+NOT_A_LETTER = re.compile(
+    r"""(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d_])[-–.]+(?=[^\W\d_])|[.!,;:]+$|["'`“”‘’]+"""
+)
 
 
 def label_findings(examples: Examples, hashes: NDArray[np.uint64]) -> list[Finding]:
@@ -78,7 +81,7 @@ def _one_slip(one: str, other: str) -> bool:
         (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
     )
     a, b = one[at:], other[at:]
-    if at == 0 or a[:1].isdigit() or b[:1].isdigit():  # "typical" and "atypical" are no slip
+    if at == 0 or not all(mark.isalpha() for mark in a[:1] + b[:1]):  # "typical", "atypical" are no slip
         return False
     changed = a[1:] == b[1:] and len(a) > 1  # not at the end: "type_a" and "type_b"
     swapped = len(a) > 1 and a[:2] == b[1::-1] and a[2:] == b[2:]

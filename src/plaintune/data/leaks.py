@@ -17,6 +17,7 @@ from ..core.tasks import Task
 from .describe import some
 from .examples import Examples
 from .finding import Finding, Severity, found
+from .private import masked
 
 SAMPLE_ROWS = 10_000
 LONGEST_RUN = 3  # words
@@ -61,7 +62,8 @@ def _telling_words(sample: Examples) -> Finding | None:
     closed = (reached - majority) / max(1e-9, 1 - majority)
     severity = Severity.HIGH if closed >= NEARLY_ALL else Severity.MEDIUM if closed >= 0.5 else Severity.LOW
     pairs = some(
-        [f"“{t.words}” → `{sample.classes[t.label]}` ({t.recall:.0%} of its texts)" for t in telling], 4
+        [f"“{masked(t.words)}” → `{sample.classes[t.label]}` ({t.recall:.0%} of its texts)" for t in telling],
+        4,
     )
     positions = np.unique(np.concatenate([t.texts for t in telling]))
     return found(
@@ -72,7 +74,7 @@ def _telling_words(sample: Examples) -> Finding | None:
         done="They are kept; if they come from how the data were made, cut them out of the texts.",
         values={
             "score": round(reached, 4),
-            "words": {t.words: sample.classes[t.label] for t in telling},
+            "words": {masked(t.words): sample.classes[t.label] for t in telling},
             "texts_looked_at": len(sample),
         },
     )  # fmt: skip

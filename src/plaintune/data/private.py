@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 _DIGITS = re.compile(r"\d")
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _PHONE = re.compile(
-    r"(?<![\w.,/#:-])(?:\+\d{1,3}[ ./-]?)?(?:\(\d{1,5}\)[ ./-]?)?\d(?:[ ./-]?\d){6,13}(?![\w/-])"
+    r"(?:(?<![\w.,/#:-])|(?<=[Tt]el[.:])|(?<=[Pp]hone:)|(?<=[Mm]obile:)|(?<=[Ff]ax[.:]))"
+    r"(?:\+\d{1,3}[ ./-]?)?(?:\(\d{1,5}\)[ ./-]?)?\d(?:[ ./-]?\d){6,13}(?![\w/-])"
     r"|(?<![\w.,/#:-])0\d{8,11}(?=-[A-Za-z])"
 )
 _MOBILE = re.compile(r"447\d{9}|91[6-9]\d{9}")  # of Britain and India, as dialled from abroad, without a +
@@ -22,8 +23,8 @@ _KEY = re.compile(
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}\b|\bgithub_pat_\w{30,}\b|\bglpat-[\w-]{20,}"
     r"|\bsk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}|\bxox[abprs]-[\w-]{10,}|\bAIza[\w-]{35}\b|\b[rs]k_live_\w{16,}\b"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}"  # a JSON web token
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|(?i:\b(?:password|passwd|api[_-]?key|secret|token)\s?[:=]\s?)[^\s,;]{6,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?:[^-]{0,20000}-----END [A-Z ]*PRIVATE KEY-----)?"
+    r"|(?i:(?<![A-Za-z])(?:password|passwd|api[_-]?key|secret|token)[\"']?\s?[:=]\s?[\"']?)[^\s,;\"']{6,}"
 )
 _DATE = re.compile(r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}")
 
@@ -60,7 +61,7 @@ def _always(found: str) -> bool:
 _KEY_MARKS = (
     "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "sk-", "xox", "AIza",
     "k_live_", "eyJ", "PRIVATE KEY", "assword", "PASSWORD", "asswd", "PASSWD", "ecret", "SECRET", "oken",
-    "TOKEN", "pi_key", "pi-key", "PI_KEY", "pikey", "pi key",
+    "TOKEN", "pi_key", "pi-key", "PI_KEY", "pikey", "piKey", "pi key",
 )  # fmt: skip
 _KINDS: tuple[tuple[str, tuple[str, ...], re.Pattern[str], Callable[[str], bool]], ...] = (
     ("key", _KEY_MARKS, _KEY, _always),

@@ -7,6 +7,7 @@ file of any size is never in memory beside its examples.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,13 +25,14 @@ from .frames import frame_table, is_frame, list_table
 from .names import normalised
 from .profile import TableProfile, profile_table
 from .table import Row, Table
-from .tables import local_path, open_table
+from .tables import is_url, local_path, open_table
 from .targets import choose_target
 from .unpack import is_archive, unpacked
 
 __all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
 
 MOST_PROBLEM_ROWS = 0.01  # of all rows; more of them and the file is not what it seems
+KEY_IN_ADDRESS = re.compile(r"(?i)([?&][^=&#]*(?:sig|token|key|secret|passw|credential|auth)[^=&#]*=)[^&#]+")
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,10 @@ def read_examples(
         return _read_table(list_table(source, labels), replace(request, columns=lists))
     if labels is not None:
         raise UserError("A path and a list of labels were both given.", "Give the path alone, or two lists.")
-    stage(listener, f"Reading {source}")
+    shown = KEY_IN_ADDRESS.sub(r"\1…", str(source)) if is_url(source) else str(source)
+    stage(listener, f"Reading {shown}")
     examples = _read_path(local_path(source, listener=listener), request)
-    return replace(examples, understood=replace(examples.understood, source=str(source)))
+    return replace(examples, understood=replace(examples.understood, source=shown))
 
 
 def _read_path(path: Path, request: _Request) -> Examples:
@@ -105,7 +108,7 @@ def _read_path(path: Path, request: _Request) -> Examples:
     if is_archive(path):
         with unpacked(path, listener=request.listener) as folder:
             return _read_parts(open_folder(folder, lasting=False), request)
-    return _read_table(open_table(path), request)
+    return _read_table(open_table(path, expected=request.columns.named), request)
 
 
 def _read_parts(parts: Parts, request: _Request) -> Examples:

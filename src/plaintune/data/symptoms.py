@@ -31,6 +31,7 @@ _TAG_NAMES = (
 _ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s<>"']+)"""
 _TAG = re.compile(rf"<!--[^>]*-->|</?(?:{_TAG_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE)
+_PARTING = re.compile("[\x0b\x0c\x1c-\x1f]+")  # lines and pages of office programs
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _LOST = "\ufffd"  # what a program writes for a character that it could not read
 _WORD = re.compile(r"\w+(?:['’]\w+)?")
@@ -97,9 +98,10 @@ def mended(text: str) -> str:
 
             text = fix_encoding(text)
         if has_markup(text):
-            text = html.unescape(_TAG.sub(" ", LINE_BREAK_TAG.sub("\n", text))).strip()
+            plain = _TAG.sub(" ", LINE_BREAK_TAG.sub("\n", text))
+            text = _ENTITY.sub(lambda part: html.unescape(part.group()), plain).strip()
         if has_control(text):
-            text = _CONTROL.sub("", text).replace(_LOST, "").strip()
+            text = _CONTROL.sub("", _PARTING.sub(" ", text)).replace(_LOST, "").strip()
         if text == before:
             break
     return text

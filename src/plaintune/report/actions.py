@@ -15,9 +15,9 @@ SHOWN = 3
 NOTABLE_GAIN = 0.003  # in the main metric
 FEW_OF_A_CLASS = 100
 WEAK_SHARE = 0.7
-MOST_NAMED = 9  # answers written out in a command
+REPEATED = {"merge", "corrections"}  # options that may be given again
 TIME_SHORT = ("as the time allows", "would not fit into the time")
-CORRECTIONS = "fixes.csv"
+DATA_OPTIONS = ("text", "label", "group", "time", "task", "separator")  # that other commands take as well
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,22 @@ def short_of_time(choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
-    about = {name: value for name, value in told["options"].items() if verb == "train" or name != "unlabeled"}
-    given = {**about, **options}
+    about = {
+        name: value for name, value in told["options"].items() if verb == "train" or name in DATA_OPTIONS
+    }
+    repeated = REPEATED & about.keys()
+    again = {name: (*about[name], value) for name, value in options.items() if name in repeated}
+    given = {**about, **options, **again}
     if told["from_python"]:
-        return f"plaintune.{verb}(…, {', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        named = (f"{name.replace('-', '_')}={value!r}" for name, value in given.items())
+        return f"plaintune.{verb}(…, {', '.join(named)})"
     return command_line(verb, told["source"], given)
+
+
+def corrections_file(told: Mapping[str, Any]) -> str:
+    """What the answers mended on the page are saved as: another file than those learned from already."""
+    before = len(told["options"].get("corrections", ()))
+    return f"fixes-{before + 1}.csv" if before else "fixes.csv"
 
 
 def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
@@ -62,7 +73,7 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
         yield Action(
             f"Look at {rows} answers that may be wrong" if rows > 1 else "Look at one doubtful answer",
             "Decide in the table below, save your corrections, train with them; the data stay as they are.",
-            typed(told, "train", corrections=CORRECTIONS),
+            typed(told, "train", corrections=corrections_file(told)),
             worth=0.02 + rows / max(1, told["rows"]["all"]),
         )  # fmt: skip
     yield from _more_examples(told)
@@ -89,16 +100,18 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
         "Measure it on newer texts",
         "The score holds for texts like those it was measured on; a few hundred new ones tell whether it "
         "still does.",
-        f"plaintune evaluate {shlex.quote(told['model'])} newer.csv",
+        f"plaintune evaluate {shlex.quote(told['place'])} newer.csv",
         worth=0.0,
     )
 
 
 def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
-    named = ",".join(told["classes"][:MOST_NAMED]) + (",…" if len(told["classes"]) > MOST_NAMED else "")
+    named = ",".join(told["classes"])
     unlabeled = told["options"].get("unlabeled")
     label = f"plaintune label {shlex.quote(unlabeled or 'new-texts.csv')} --answers {shlex.quote(named)}"
-    if told["task"] != Task.SINGLE:  # `label` asks for one answer a text
+    if told["task"] != Task.SINGLE or any(
+        "," in name for name in told["classes"]
+    ):  # `label` asks for one answer a text
         label = "plaintune train more-examples.csv"
     weak = [
         row for row in told["figures"].get("by_class", [])

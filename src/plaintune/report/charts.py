@@ -35,6 +35,7 @@ STYLE = {
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,  # "$10-$20" is a name like any other
     "axes.labelcolor": SOFT,
     "axes.edgecolor": LINE,
     "axes.spines.top": False,
@@ -58,11 +59,11 @@ STYLE = {
 def sweep(told: Mapping[str, Any]) -> str:
     """The loss at each learning rate tried, the pick marked."""
     figure, axes = _axes()
-    axes.plot(told["rates"], told["losses"], color=ACCENT, linewidth=2)
+    losses = np.array(told["losses"], dtype=float)  # nan where training broke
+    axes.plot(told["rates"], losses, color=ACCENT, linewidth=2)
     axes.set_xscale("log")
-    losses = np.array(told["losses"])
-    best = float(losses.min())
-    axes.set_ylim(best - 0.05 * (losses[0] - best + 0.1), losses[0] + 0.5 * (losses[0] - best + 0.1))
+    best, first = float(np.nanmin(losses)), float(losses[np.isfinite(losses)][0])
+    axes.set_ylim(best - 0.05 * (first - best + 0.1), first + 0.5 * (first - best + 0.1))
     axes.axvline(told["pick"], color=SECOND, linewidth=2, linestyle=(0, (4, 2)))
     axes.annotate(
         f"taken: {told['pick']:.1e}", (told["pick"], axes.get_ylim()[1]), color=SECOND, fontweight="bold",

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.tasks import Task
 from ..data.finding import DataCheck
 from ..data.private import masked, private_parts
-from .actions import CORRECTIONS, next_actions, short_of_time, typed
+from .actions import corrections_file, next_actions, short_of_time, typed
 from .figures import HeldBack, figures, in_words, worst_mistakes
 from .outcome import outcome
 
@@ -42,6 +42,7 @@ class Told:
     """What a run hands over to be reported."""
 
     model: str
+    place: str  # the model's folder, as it was named
     source: str
     from_python: bool  # the data were handed over in Python: there is no command to type
     options: Mapping[str, Any]  # what the user said about the data
@@ -78,6 +79,7 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
     found: dict[str, Any] = {
         "format": REPORT_FORMAT,
         "model": told.model,
+        "place": told.place,
         "source": told.source,
         "from_python": told.from_python,
         "options": dict(told.options),
@@ -107,7 +109,7 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
         "doubtful": [_doubt(doubt, texts) for doubt in told.doubtful[:DOUBTFUL_SHOWN]],
         "doubtful_in_all": len(told.doubtful),
     }
-    found["corrections_command"] = typed(found, "train", corrections=CORRECTIONS)
+    found["corrections_command"] = typed(found, "train", corrections=corrections_file(found))
     found["actions"] = next_actions(found, told.check)
     cleaned: dict[str, Any] = _without_nan(found)
     return cleaned
@@ -159,7 +161,7 @@ def _masked_pieces(text: str, pieces: Pieces) -> Iterator[list[Any]]:
             return
         hidden = [part for part in private if part[0] < end and start < part[1]]
         if not hidden:
-            yield [piece, pull]
+            yield [piece[: LONGEST_TEXT - start], pull]
             continue
         for number, (from_, to, kind) in enumerate(hidden):
             before = hidden[number - 1][1] if number else start

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.blending import Blend
-from ..core.metrics import gain_over, wilson_interval
+from ..core.metrics import gain_over, plain_number, wilson_interval
 from ..core.tasks import Task
 
 CONFIDENCE_BINS, LENGTH_BINS = 10, 6
@@ -172,7 +172,7 @@ def worst_mistakes(held: HeldBack, most: int) -> list[int]:
 def in_words(held: HeldBack, answer: Any) -> str:
     """An answer as it stands in ``truth`` or ``chosen``, as people read it."""
     if held.task is Task.NUMBER:
-        return f"{float(answer):.4g}"
+        return plain_number(float(answer))
     if held.task is Task.SINGLE:
         return held.classes[int(answer)] if answer >= 0 else "an answer it does not know"
     return ", ".join(_chosen_names(held.classes, answer)) or "none of them"

@@ -13,6 +13,7 @@ from ..data.finding import DataCheck, Severity
 LEAKS = ("telling_word", "label_in_text")
 WIDEST = 0.2  # from end to end of the interval; wider, and little can be told from it
 HARDLY_MORE = 0.004  # in the main metric
+MUCH_MORE = 0.03  # that the network may add, for "about as well" to be said
 
 
 class Outcome(StrEnum):
@@ -49,6 +50,16 @@ def outcome(
         return Outcome.TOO_FEW, (
             f"The score could be anything from {say_metric(task, low)} to {say_metric(task, high)}: it was "
             "measured on too few examples. Collect more before you rely on it."
+        )
+    if most < 0:
+        return Outcome.COUNTING, (
+            f"Counting words alone does better here: the network adds {points}. "
+            "The model weighs both by what they were worth on examples held back."
+        )
+    if least <= 0 and most > MUCH_MORE:
+        return Outcome.COUNTING, (
+            f"Whether the network does better than counting words cannot be told yet: it adds {points}. "
+            "More examples to score on would tell."
         )
     if least <= 0 or most < HARDLY_MORE:
         next_time = (

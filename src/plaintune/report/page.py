@@ -17,7 +17,7 @@ from ..core.metrics import sureness
 from ..core.tasks import Task
 from ..data.corrections import corrections_csv
 from . import charts
-from .actions import CORRECTIONS
+from .actions import corrections_file
 from .readings import drawable, readings
 from .words import Entry, glossary, look_up, parted_by_terms
 
@@ -50,7 +50,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         readings=readings(report),
         explained=any(pull for mistake in report["mistakes"] for _, pull in mistake["texts"]),
         with_texts=any(doubt["texts"] for doubt in report["doubtful"]),
-        corrections_name=CORRECTIONS,
+        corrections_name=corrections_file(report),
         words=links.entries,
         anchor=_anchor,
         coloured=_coloured,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.metrics import plain_number
 from ..core.tasks import Task
 
 CLEAR_SLOPE = 0.05  # between the lowest and the highest bin of lengths
@@ -70,11 +71,16 @@ def _by_class(report: Mapping[str, Any]) -> Reading:
         "between which shares the truth lies, 95% sure. In brackets: how many texts it was measured on."
     )
     known = [row for row in report["figures"]["by_class"] if row["share"] is not None]
-    worst, best = (pick(known, key=lambda row: row["share"]) for pick in (min, max))
-    here = (
-        f"Found best is “{best['name']}” ({best['share']:.0%}), "
-        f"least “{worst['name']}” ({worst['share']:.0%})."
-    )
+    worst, best = (pick(known, key=lambda row: row["share"], default=None) for pick in (min, max))
+    if worst is None or best is None:
+        here = "None of the answers stood among the texts it was measured on."
+    elif worst["share"] == best["share"]:
+        here = f"All are found equally well ({best['share']:.0%})."
+    else:
+        here = (
+            f"Found best is “{best['name']}” ({best['share']:.0%}), "
+            f"least “{worst['name']}” ({worst['share']:.0%})."
+        )
     if len(known) > 24:
         here += " Only the 24 lowest are drawn; all of them stand in the table below."
     return Reading("How well each answer is found", how, here)
@@ -86,7 +92,8 @@ def _numbers(report: Mapping[str, Any]) -> Reading:
         "True numbers against the ones given",
         "Each dot is a text: to the right its true number, upwards the one the model gave. On the dashed "
         "line both are the same; the band is the interval that every prediction comes with.",
-        f"{told['inside']:.0%} of the truths lie within ± {told['half_width']:.3g}; nine in ten should.",
+        f"{told['inside']:.0%} of the truths lie within ± {plain_number(told['half_width'], 3)}; "
+        "nine in ten should.",
     )
 
 
@@ -116,8 +123,8 @@ def _learning_curve(report: Mapping[str, Any]) -> Reading:
     low, high = (100 * end for end in told["interval"])
     return Reading(
         "Would more examples help?",
-        "Two cheap models learned from an eighth, a quarter, half and all of some examples: the learning "
-        "curve. The dots in orange are what follows for all there are and for twice as many, with its doubt.",
+        "Two cheap models learned from ever larger parts of some examples: the learning curve. "
+        "The dots in orange are what follows for all there are and for twice as many, with its doubt.",
         f"With twice as many examples expect {100 * told['gain']:+.1f} points ({low:+.1f} to {high:+.1f}).",
     )
 
@@ -127,7 +134,7 @@ def _lengths(report: Mapping[str, Any]) -> Reading:
     right = "the true number lay within the interval" if report["task"] == Task.NUMBER else "it was right"
     how = f"Texts are grouped by their number of words; upwards stands how often {right}."
     if len(bins) < 2:
-        return Reading("Short texts and long ones", how, "There are too few texts to compare lengths.")
+        return Reading("Short texts and long ones", how, "Too few of the texts differ in length to compare.")
     first, last = bins[0], bins[-1]
     apart = first["interval"][1] < last["interval"][0] or last["interval"][1] < first["interval"][0]
     if not apart or abs(first["share"] - last["share"]) < CLEAR_SLOPE:
@@ -144,18 +151,19 @@ def _lengths(report: Mapping[str, Any]) -> Reading:
 def _history(report: Mapping[str, Any]) -> Reading:
     told = report["history"]
     passes = told["steps"] / max(1, told["steps_per_pass"])
+    numbers = report["task"] == Task.NUMBER
+    below = "" if numbers else "; below, how often it was right on them"
     how = (
         "The loss says how surprised the network was by the right answers of the texts it was about to learn "
-        "from; below, how often it was right on them. First only the last layer was fitted; from step 0 on, "
-        "every layer moves (it is unfrozen)."
+        f"from{below}. First only the last layer was fitted; from step 0 on, every layer moves "
+        "(it is unfrozen)."
     )
-    first, last = told["seen"][0][1], told["seen"][-1][1]
-    here = (
-        f"In {told['steps']:,} steps, {passes:.1f} passes over the texts, "
-        f"the loss went from {first:.2f} to {last:.2f}."
-    )
+    losses = [one[1] for one in told["seen"] if one[1] is not None]
+    here = f"In {told['steps']:,} steps, {passes:.1f} passes over the texts"
+    here += f", the loss went from {losses[0]:.2f} to {losses[-1]:.2f}." if losses else "."
     if passes > 1:
-        here += " After the first pass it meets texts it knows, so on unseen texts it is right less often."
+        less = "further off" if numbers else "right less often"
+        here += f" After the first pass it meets texts it knows, so on unseen texts it is {less}."
     return Reading("How it learned", how, here)
 
 
