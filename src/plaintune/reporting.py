@@ -55,7 +55,10 @@ def cheap_curve(
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]
-    evidence = gather(examples.take(chosen), together, learned.learner, seed=settings.seed, listener=listener)
+    evidence = gather(
+        examples.take(chosen), together, learned.learner,
+        seconds=seconds, fewest=FEWEST_CURVE_ROWS, seed=settings.seed, listener=listener,
+    )  # fmt: skip
     curve = learning_curve(evidence, rows=len(learned.splits.train), seed=settings.seed)
     if curve is None:
         return None

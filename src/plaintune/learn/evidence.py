@@ -75,16 +75,27 @@ class Evidence:
 
 
 def gather(
-    examples: Examples, clusters: NDArray[np.int64], learner: Learner, *, seed: int, listener: Listener
+    examples: Examples,
+    clusters: NDArray[np.int64],
+    learner: Learner,
+    *,
+    seconds: float | None = None,
+    fewest: int = FEWEST_ROWS,
+    seed: int,
+    listener: Listener,
 ) -> Evidence:
     """Ask both models about a sample of rows, each in folds that leave out the rows of its cluster.
 
-    There are up to `AUDIT_ROWS`, fewer where these would take longer than `AUDIT_SECONDS`.
+    There are up to `AUDIT_ROWS`; where these would take longer than ``seconds`` (None: `AUDIT_SECONDS`),
+    as many as fit, and not fewer than ``fewest``.
     """
     stage(listener, "Reading the texts with the pre-trained model")
     chosen = np.random.default_rng(seed).permutation(len(examples))
     network = learner.network(examples, sentence=True)
-    chosen = np.sort(chosen[: _affordable(learner, network, examples.take(chosen[:PILOT_ROWS]), len(chosen))])
+    if len(chosen) > fewest:
+        each = _seconds_per_row(learner, network, examples.take(chosen[:PILOT_ROWS]))
+        chosen = chosen[: min(AUDIT_ROWS, max(fewest, int((seconds or AUDIT_SECONDS) / each)))]
+    chosen = np.sort(chosen)
     sample, together = examples.take(chosen), clusters[chosen]
     features = read_with(learner, network, sample)
     stage(listener, "Asking cheap models about rows they have not seen")
@@ -92,15 +103,12 @@ def gather(
     return replace(asked, pieces_per_word=_pieces_per_word(learner, sample))
 
 
-def _affordable(learner: Learner, network: Network, pilot: Examples, rows: int) -> int:
-    """How many of ``rows`` can be asked about in the time there is, by how fast ``pilot`` is read."""
-    if rows <= FEWEST_ROWS:
-        return rows
+def _seconds_per_row(learner: Learner, network: Network, pilot: Examples) -> float:
+    """What it takes to ask about one row, by how fast ``pilot`` is read."""
     started = time.perf_counter()
     read_with(learner, network, pilot)
     each = (time.perf_counter() - started) / len(pilot)
-    each += LESSONS * seconds_per_row(pilot.texts, len(pilot.classes))
-    return min(rows, AUDIT_ROWS, max(FEWEST_ROWS, int(AUDIT_SECONDS / each)))
+    return each + LESSONS * seconds_per_row(pilot.texts, len(pilot.classes))
 
 
 def read_with(
