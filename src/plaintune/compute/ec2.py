@@ -105,7 +105,8 @@ def _instances_or_error(region: str) -> list[dict[str, Any]] | Exception:
     try:
         return instances_in(region)
     except (ClientError, BotoCoreError) as error:
-        return error
+        refused: Exception = error
+        return refused
 
 
 def terminate(instances: list[dict[str, str]]) -> list[str]:
