@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from plaintune.compute import follow, worker
-from plaintune.compute.engine import Engine, copy_back
+from plaintune.compute.engine import Engine
 from plaintune.compute.follow import Finished, Preempted, bring_model, put_checkpoint
 from plaintune.compute.machine import RUN as RUN_COMMAND
 from plaintune.compute.machine import task_of, timer
@@ -194,27 +194,3 @@ def test_a_rented_gpu_that_torch_cannot_use_is_not_paid_for(
     assert said[0]["problem"] == "torch cannot use the GPU of the rented machine."
     assert not (tmp_path / MODEL).exists()
     assert Settings() == worker.settings_from_json({})
-
-
-@pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
-def test_folders_with_a_space_in_their_names_are_copied(tmp_path: Path) -> None:
-    rented = Engine(tmp_path / "an engine", tmp_path / "a home")
-    program(rented.folder / "bin", "ssh", 'while [ "$1" != c ]; do shift; done; shift; exec "$@"')
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there" / "file").write_text("kept")
-    assert copy_back(rented, "c", str(tmp_path / "there"), tmp_path / "and here", seconds=30)
-    assert (tmp_path / "and here" / "file").read_text() == "kept"
-
-
-def test_skypilot_is_shown_amazons_keys_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hidden = ("GOOGLE_APPLICATION_CREDENTIALS", "KUBECONFIG", "HF_TOKEN", "SKYPILOT_API_SERVER_ENDPOINT",
-              "RUNPOD_API_KEY", "CLOUDSDK_CONFIG", "SSH_AUTH_SOCK", "PYTHONPATH")  # fmt: skip
-    shown = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "https_proxy", "SSL_CERT_FILE")
-    for name in (*hidden, *shown):
-        monkeypatch.setenv(name, "set")
-    seen = engine(tmp_path).environment()
-    assert not set(hidden) & set(seen)
-    assert set(shown) <= set(seen)
-    assert seen["HOME"] == str(tmp_path / "home")
