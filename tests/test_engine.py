@@ -38,6 +38,15 @@ def test_an_environment_that_was_made_by_hand_is_taken() -> None:
     assert f"install --quiet skypilot[aws,gcp]=={engine.VERSION}" in (folder / "asked").read_text()
 
 
+def test_a_folder_that_skypilot_cannot_log_in_from_is_refused_before_anything_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAINTUNE_HOME", "/tmp/plain tune")
+    with pytest.raises(UserError, match="folder with a space in its name: /tmp/plain tune") as refused:
+        engine.engine(silent)
+    assert "PLAINTUNE_HOME" in refused.value.fix
+
+
 def test_a_python_that_makes_no_environments_is_named_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -173,6 +173,7 @@ def made_engine() -> Engine | None:
 def engine(listener: Listener) -> Engine:
     """The environment, made on first use. Raises UserError where that cannot be done."""
     _require_programs()
+    _require_plain_folder()
     if (made := made_engine()) is not None:
         return made
     with _alone(listener):
@@ -235,6 +236,14 @@ def _require_programs() -> None:
         raise UserError(
             f"Renting machines needs {' and '.join(missing)}, which this machine does not have.",
             f"On Debian or Ubuntu: sudo apt install {' '.join(missing)}",
+        )
+
+
+def _require_plain_folder() -> None:
+    if any(character.isspace() for character in str(cloud_folder())):
+        raise UserError(
+            f"SkyPilot cannot log in from a folder with a space in its name: {cloud_folder()}",
+            "Name another, for example: export PLAINTUNE_HOME=$HOME/.plaintune",
         )
 
 

@@ -74,7 +74,7 @@ class Rental:
 def cloud_folder() -> Path:
     """Where plaintune keeps what must not be lost: $PLAINTUNE_HOME, or where Linux wants such things.
 
-    The same on macOS, whose own place has a space in its name, which SkyPilot's shell lines do not bear.
+    The same on macOS, whose own place has a space in its name, which SkyPilot's ssh does not bear (seen).
     """
     if home := os.environ.get("PLAINTUNE_HOME"):
         return Path(home).expanduser() / "cloud"
