@@ -151,6 +151,46 @@ def test_a_killed_command_is_found_by_the_next_and_the_doctor_ends_its_machine(
     assert errors == ""
 
 
+def test_a_command_killed_while_it_orders_a_machine_leaves_none(
+    lab: Lab, here: Path, tiny_backbone: Path
+) -> None:
+    command = Command(lab, here, *train(tiny_backbone))
+    command.wait_for("Renting a machine")
+    client = lab.home / "cloud" / "home" / "sky.pid"
+    lab.wait(client.exists, 30, "SkyPilot was not asked")
+    command.kill()
+    _, said, errors = Command(lab, here, "cloud", "doctor", "--end").finish()
+    assert said == "Nothing is rented.\n", errors
+    _, _, errors = Command(lab, here, "glossary", "GPU").finish()
+    assert errors == ""
+
+
+def test_a_region_that_refuses_hides_no_machine_of_another() -> None:
+    code = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import ec2
+from botocore.exceptions import ClientError, ConnectTimeoutError
+def instances_in(region):
+    if region == "closed":
+        raise ClientError({"Error": {"Code": "UnauthorizedOperation"}}, "DescribeInstances")
+    if region == "silent":
+        raise ConnectTimeoutError(endpoint_url="x")
+    return [{"id": "i-1", "tags": {"plaintune-rental": "one"}}]
+ec2.instances_in, ec2.account = instances_in, lambda: {"account": "1"}
+print(json.dumps(ec2.list_instances(["closed", "silent", "open"])))
+"""
+    compute = Path(plaintune.__file__).parent / "compute"
+    python = str(ENVIRONMENT / "bin" / "python")
+    done = subprocess.run([python, "-c", code, str(compute)], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {
+        "account": "1",
+        "found": [{"id": "i-1", "tags": {"plaintune-rental": "one"}}],
+        "closed": {"closed": "UnauthorizedOperation"},
+        "silent": {"silent": "ConnectTimeoutError"},
+    }
+
+
 def test_the_same_command_takes_up_a_run_whose_command_was_killed(
     lab: Lab, here: Path, tiny_backbone: Path
 ) -> None:
@@ -210,7 +250,7 @@ def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off_and_can_move(lab: 
     assert lab.states() == ["stopped"]
     cloud("doctor", "--end")
     assert lab.states() == ["stopped"]
-    cloud("start", "--gpu", "L4")
+    cloud("start", "--gpu", "L4", "--yes")
     assert "L4 in us-east-1" in cloud("status")[0]
     assert cloud("ssh", "--", "cat note")[0] == "kept\n"
     cloud("move", "usw2-az1", "--yes")

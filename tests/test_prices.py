@@ -92,6 +92,15 @@ def test_without_a_network_refresh_says_so_and_the_shipped_list_stays(cli: Cli, 
     assert f"the list of {SHIPPED_DATE}" in refused.stderr
 
 
+def test_prices_that_were_fetched_before_this_release_do_not_win_over_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "prices.csv"
+    rows = "Cloud,InstanceType,AcceleratorName,Price,SpotPrice,Region,AvailabilityZone\naws,x,T4,1,,r,z\n"
+    kept.write_text(f"2026-01-01\n{rows}")
+    assert price_list(kept).taken == SHIPPED_DATE
+    kept.write_text(f"2099-01-01\n{rows}")
+    assert price_list(kept).taken == "2099-01-01"
+
+
 def test_a_damaged_price_file_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "prices.csv").write_text("half a li")
     assert price_list(tmp_path / "prices.csv").taken == SHIPPED_DATE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import subprocess
@@ -19,7 +20,16 @@ from plaintune.compute.errand import Errand, prepare
 from plaintune.compute.machine import NoCapacity, config_of, explain_failure, task_of
 from plaintune.compute.parcel import JOB, pack, requirements
 from plaintune.compute.prices import price_list
-from plaintune.compute.records import OWN, RUN, Rental, close, forgotten, looking_after, write_rental
+from plaintune.compute.records import (
+    OWN,
+    RUN,
+    Rental,
+    close,
+    forgotten,
+    is_looked_after,
+    looking_after,
+    write_rental,
+)
 from plaintune.compute.rented import Work
 from plaintune.compute.worker import settings_from_json
 from plaintune.core.errors import UserError
@@ -67,8 +77,29 @@ def test_the_next_command_says_that_a_machine_may_be_running(cli: Cli, tmp_path:
 
 
 def test_a_machine_of_ones_own_that_is_kept_is_not_forgotten() -> None:
-    write_rental(replace(RENTAL, purpose=OWN))
+    write_rental(replace(RENTAL, purpose=OWN, secured=True))
     assert forgotten() == []
+
+
+def test_a_machine_of_ones_own_whose_order_was_cut_off_is_not_kept_in_silence() -> None:
+    cut_off = write_rental(replace(RENTAL, purpose=OWN))
+    assert forgotten() == [cut_off]
+
+
+def test_who_looks_whether_a_rental_is_looked_after_is_not_taken_for_its_keeper() -> None:
+    write_rental(RENTAL)
+    (RENTAL.folder / "lock").touch()
+    with (RENTAL.folder / "lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not is_looked_after(RENTAL)
+    with looking_after(RENTAL):
+        assert is_looked_after(RENTAL)
+
+
+def test_a_second_keeper_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with looking_after(RENTAL), pytest.raises(UserError, match="at work on this"), looking_after(RENTAL):
+        pass
 
 
 def test_a_second_run_waits_for_the_first() -> None:
@@ -107,9 +138,16 @@ def test_a_cloud_where_the_end_of_a_machine_is_not_tested_is_not_rented_from() -
 
 
 def test_a_machine_ends_itself_before_the_money_is_gone_and_gets_no_keys() -> None:
-    config = config_of(RENTAL, now=1000.0)["aws"]
-    assert config == {"remote_identity": "SERVICE_ACCOUNT", "post_provision_runcmd": ["shutdown -P +60"]}
-    resources = task_of(RENTAL, Path("parcel"))["resources"]
+    config = config_of(RENTAL, now=1000.0)
+    (timer,) = config["aws"].pop("post_provision_runcmd")
+    assert timer.endswith("m=60; shutdown -P +$m")
+    assert config.pop("aws") == {"remote_identity": "SERVICE_ACCOUNT"}
+    assert set(config) == {"gcp", "azure", "kubernetes"}
+    assert all(cloud == {"remote_identity": "NO_UPLOAD"} for cloud in config.values())
+    kept = config_of(replace(RENTAL, purpose=OWN, spot=False), now=1000.0)["aws"]["post_provision_runcmd"]
+    assert kept[1] == "echo '@reboot root /sbin/shutdown -P +60' >/etc/cron.d/plaintune"
+    resources = task_of(replace(RENTAL, machine="g4dn.xlarge"), Path("parcel"))["resources"]
+    assert resources["instance_type"] == "g4dn.xlarge"
     assert resources["labels"]["plaintune-rental"] == "plaintune-1"
     assert resources["labels"]["plaintune-deadline"] == "4600"
     assert resources["autostop"]["down"] is True
@@ -136,6 +174,11 @@ def test_several_machines_cost_as_many_times_as_much_and_meet_at_the_first() -> 
         ("... MaxSpotInstanceCountExceeded ...", "its quota is too small"),
         ("VcpuLimitExceeded: You have requested more vCPU", "its quota is too small"),
         ("NoCloudAccessError: No cloud access is set up", "no way into aws"),
+        ("ResourcesUnavailableError: Found no quota for g4dn.xlarge spot in us-east-1", "quota is too small"),
+        (
+            "VcpuLimitExceeded: You have requested more vCPU capacity than your limit of 0",
+            "quota is too small",
+        ),
         ("Something odd\nat the end", "could not be rented: at the end"),
     ],
 )
@@ -145,8 +188,14 @@ def test_what_skypilot_says_becomes_what_the_user_can_do(said: str, meaning: str
     assert meaning in failure.problem
 
 
-def test_a_zone_without_capacity_is_no_error_of_the_users() -> None:
-    said = "sky.exceptions.ResourcesUnavailableError: Failed to provision all possible launchable resources."
+@pytest.mark.parametrize(
+    "said",
+    [
+        "sky.exceptions.ResourcesUnavailableError: Failed to provision all possible launchable resources.",
+        "Found no quota for g4dn.xlarge in us-west-2.\n(InsufficientInstanceCapacity) in us-east-1",
+    ],
+)
+def test_a_zone_without_capacity_is_no_error_of_the_users(said: str) -> None:
     assert isinstance(explain_failure(said, RENTAL), NoCapacity)
 
 
@@ -169,6 +218,15 @@ def test_the_parcel_holds_all_that_the_machine_needs_and_installs_anywhere(tmp_p
     assert (target / "plaintune" / "compute" / "prices.csv").exists()
 
 
+def test_a_gitignore_among_the_data_keeps_nothing_from_the_machine(tmp_path: Path) -> None:
+    data = tmp_path / "texts"
+    data.mkdir()
+    (data / ".gitignore").write_text("*.csv\n")
+    write_csv(data / "reviews.csv", ["review", "sentiment"], review_rows())
+    folder = pack(tmp_path / "parcel", str(data), None, Settings())
+    assert (folder / ".skyignore").read_text() == ""  # SkyPilot takes it in the place of .gitignore
+
+
 def test_private_data_and_the_size_of_the_work_are_known_before_anything_is_rented(tmp_path: Path) -> None:
     rows = [(f"{text}, mail {n}@example.org", label) for n, (text, label) in enumerate(review_rows())]
     data = write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], rows)
@@ -187,6 +245,8 @@ def test_private_data_and_the_size_of_the_work_are_known_before_anything_is_rent
         (None, False, "running", 4700.0, "past its deadline"),
         (replace(RENTAL, purpose=OWN), True, "stopped", 4700.0, ""),
         (replace(RENTAL, purpose=OWN), True, "running", 4700.0, "past its deadline"),
+        (replace(RENTAL, purpose=OWN, spot=True), True, "running", 2000.0, ""),
+        (replace(RENTAL, purpose=OWN, spot=True), True, "running", 4700.0, "past its deadline"),
     ],
 )
 def test_the_doctor_knows_what_should_not_be_there(

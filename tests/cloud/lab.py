@@ -12,26 +12,52 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cloud.catalogue import ZONES, seed_catalogue
 from plaintune.compute.engine import VERSION
-from plaintune.compute.parcel import setup_key
+from plaintune.compute.parcel import WITHOUT_GPU, setup_key
 
 HERE = Path(__file__).parent
 ENVIRONMENT = Path(os.environ.get("PLAINTUNE_LAB", HERE.parents[1] / ".venv-cloud"))
 PROGRAMS = ("rsync", "ssh", "nc", "lsof", "unshare", "setpriv", "sudo", "/usr/sbin/sshd")
 ADDRESS, SSH_PORT, METADATA_PORT, MOTO_PORT, SKY_PORT = "127.0.0.2", 18722, 18769, 18700, 18780
 SECONDS_TO_START = 90
+PROBE = 'mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"'
 
 
+@cache
 def why_not() -> str | None:
     """Why the lab cannot be set up here, or None."""
+    return forbidden() or _missing()
+
+
+def forbidden() -> str | None:
+    """Why no package that could be installed would help, or None: tried out, as a container may be root."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux, for namespaces and an overlay mount"
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("upper", "work", "root"):
+            Path(folder, name).mkdir()
+        try:
+            os.setxattr(Path(folder, "upper"), "trusted.overlay.opaque", b"y")
+            subprocess.run(
+                ["unshare", "--mount", "--pid", "--fork", "--uts", "bash", "-c", PROBE, folder],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=30,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
+            return f"needs namespaces and an overlay mount, which are not allowed here ({''.join(said)})"
+    return None
+
+
+def _missing() -> str | None:
+    """What make test-cloud would install, or None."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         return f"needs {', '.join(missing)}: make test-cloud installs them"
@@ -98,6 +124,7 @@ class Lab:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.user / ".aws" / "credentials"),
             "AWS_CONFIG_FILE": str(self.user / ".aws" / "config"),
             "SKYPILOT_API_SERVER_LOCAL_PORT": str(SKY_PORT),
+            WITHOUT_GPU: "1",
         }
 
     def instances(self) -> list[dict[str, Any]]:
@@ -191,3 +218,7 @@ class Lab:
                 env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False,
             )  # fmt: skip
         assert done.returncode == 0, (self.root / "image.log").read_text(errors="replace")[-3000:]
+
+
+if __name__ == "__main__":
+    sys.exit(forbidden())

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage, warn
+from ..core.files import file_sha256
 from ..model.folder import checkpoint_folder, publish, remove_checkpoint, require_free, staging_folder
 from ..model.predict import Model
-from .engine import Engine, engine
+from .ending import end
+from .engine import Engine, engine, made_engine, silence_in_words
 from .errand import Errand
-from .follow import Finished, OutOfTime, Preempted, bring_checkpoint, bring_model, follow
-from .machine import NoCapacity, end, is_running, launch
+from .follow import HOME_MARGIN, STATE, Finished, OutOfTime, Preempted, bring_checkpoint, bring_model, follow
+from .interrupts import signals_as_interrupts, unbreakable, undisturbed
+from .machine import NoCapacity, is_running, launch, set_timer
 from .parcel import pack
 from .prices import PriceList
-from .records import RUN, Rental, is_looked_after, looking_after, rentals, write_rental
-from .rented import RENTABLE, RentedQuote, rented_quotes
+from .records import RUN, Rental, as_written, close, is_looked_after, looking_after, rentals, write_rental
+from .rented import RENTABLE, SETUP_MINUTES, RentedQuote, rented_quotes
 
 DEFAULT_MAX_COST_USD = 2.0
 MARGIN_MINUTES = 10.0  # beyond what was asked for, to bring the model home
 MOST_MACHINES = 5  # spot machines taken back one after the other
+MOST_IN_VAIN = 2  # of them, without a new checkpoint: that is no bad luck
+UNKNOWN_PLACE = 2.0  # times the dearest known price, where the price list does not have the region
 Agree = Callable[[str], bool]
 
 
@@ -59,17 +61,27 @@ def train_on_cloud(
     """
     require_free(out, replace_existing=replace_existing)
     earlier = unfinished(out)
-    if earlier is None:
+    with silence_in_words():
+        if earlier is not None and earlier.secured:
+            with signals_as_interrupts():
+                return Run(engine(listener), errand, out, wish, prices, listener).taken_up(earlier)
         quotes = affordable(errand, wish, prices)
+        if (made := made_engine()) is not None:
+            account_of(made)  # who may not rent need not be asked whether to
         _say_private(errand, listener)
         _say_prices(quotes, prices, listener)
         if not agree(question(quotes[0], wish)):
             raise UserError("Nothing was rented.", "Add --yes to rent without being asked.")
-        with _signals_as_interrupts():
-            rented = engine(listener)
-            return Run(rented, errand, out, wish, prices, listener).from_start(quotes)
-    with _signals_as_interrupts():
-        return Run(engine(listener), errand, out, wish, prices, listener).taken_up(earlier)
+        with signals_as_interrupts():
+            run = Run(engine(listener), errand, out, wish, prices, listener)
+            if earlier is not None:
+                run.clear_away(earlier)
+            return run.from_start(quotes)
+
+
+def account_of(engine: Engine) -> str:
+    """The number of the account that rents. Raises UserError where Amazon knows no such credentials."""
+    return str(engine.ask_aws("account")["account"])
 
 
 def unfinished(out: Path) -> Rental | None:
@@ -127,22 +139,6 @@ def _say_prices(quotes: list[RentedQuote], prices: PriceList, listener: Listener
     note(listener, f"Times are estimates. {prices}")
 
 
-@contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
-    """A closed terminal and a polite kill end the machine as Ctrl-C does; what nohup ignores stays so."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    heard = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 @dataclass
 class Run:
     """One training on rented machines, from the order to the last bill."""
@@ -156,7 +152,8 @@ class Run:
 
     def from_start(self, quotes: list[RentedQuote]) -> Model:
         """Rent the first of ``quotes`` that can be had."""
-        rental = write_rental(self._order(quotes[0]))  # before anything costs money
+        first = replace(self._order(quotes[0]), account=account_of(self.engine))
+        rental = write_rental(first)  # before anything costs money
         with looking_after(rental):
             try:
                 return self._finish(self._first_to_be_had(rental, quotes))
@@ -164,10 +161,10 @@ class Run:
                 self._end(rental)
 
     def taken_up(self, rental: Rental) -> Model:
-        """Go on with a run whose command was cut off."""
+        """Go on with a run whose command was cut off; where nobody answers, wait until somebody does."""
         with looking_after(rental):
             try:
-                if rental.cluster is None or not is_running(self.engine, rental):
+                if is_running(self.engine, rental) is False:
                     raise UserError(
                         "The rented machine of the earlier command is gone.",
                         "Type the same command again: it rents another and goes on from the last checkpoint.",
@@ -176,6 +173,12 @@ class Run:
                 return self._finish(rental)
             finally:
                 self._end(rental)
+
+    def clear_away(self, rental: Rental) -> None:
+        """End what an earlier command may have rented before it was cut off. Raises UserError if unsure."""
+        with looking_after(rental):
+            self._end(rental)
+        _require_ended(as_written(rental))
 
     def _order(self, quote: RentedQuote, *, earlier: Rental | None = None) -> Rental:
         """The record of a machine to be rented; its deadline is what time and money allow at worst."""
@@ -187,16 +190,32 @@ class Run:
         order = Rental(
             f"plaintune-{secrets.token_hex(4)}", RUN, quote.offer.cloud, quote.offer.gpu, quote.spot,
             quote.price_usd, most_usd, now, now + min(affordable_seconds, wanted_seconds),
-            str(self.out.absolute()), spent_usd=spent, nodes=quote.machines,
+            str(self.out.absolute()), spent_usd=spent, nodes=quote.machines, machine=quote.offer.machine,
+            asked_minutes=self.errand.settings.minutes, minutes=self._job_minutes(affordable_seconds / 60),
         )  # fmt: skip
         if earlier is None:
             return order
-        return replace(order, name=earlier.name, started=earlier.started, machines=earlier.machines)
+        return replace(
+            order,
+            name=earlier.name, started=earlier.started, machines=earlier.machines, account=earlier.account,
+        )  # fmt: skip
 
     def _dearest(self, quote: RentedQuote) -> float:
         """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
         offers = self.prices.cheapest(gpu=quote.offer.gpu, cloud=quote.offer.cloud, spot=False)
-        return quote.machines * max(offer.on_demand_usd for offer, _ in offers)
+        same = [offer.on_demand_usd for offer, _ in offers if offer.machine == quote.offer.machine]
+        return quote.machines * max(same, default=quote.offer.on_demand_usd)
+
+    def _job_minutes(self, affordable: float) -> float:
+        """Minutes of training for the job: those asked for, or what of the affordable ones is left for it.
+
+        A checkpoint is for so many minutes: the run that left it here goes on with the same.
+        """
+        asked = self.errand.settings.minutes
+        last = next((one for one in rentals() if one.out == str(self.out.absolute()) and one.minutes), None)
+        if last is not None and last.asked_minutes == asked and checkpoint_folder(self.out).is_dir():
+            return last.minutes
+        return min(asked, max(1.0, float(int(affordable - SETUP_MINUTES - MARGIN_MINUTES))))
 
     def _first_to_be_had(self, rental: Rental, quotes: list[RentedQuote]) -> Rental:
         for quote in quotes:
@@ -213,20 +232,55 @@ class Run:
 
     def _launch(self, rental: Rental) -> Rental:
         stage(self.listener, "Packing the data")
+        settings = replace(self.errand.settings, minutes=rental.minutes or self.errand.settings.minutes)
+        if settings.minutes < self.errand.settings.minutes:
+            note(self.listener, f"The money is for {settings.minutes:.0f} minutes of training.")
         parcel = pack(
-            rental.folder / "parcel", self.errand.source, self.errand.test, self.errand.settings,
+            rental.folder / "parcel", self.errand.source, self.errand.test, settings,
             checkpoint=checkpoint_folder(self.out),
         )  # fmt: skip
-        return launch(self.engine, rental, parcel, self.listener)
+        return self._within_means(launch(self.engine, rental, parcel, self.listener))
+
+    def _within_means(self, rental: Rental) -> Rental:
+        """The deadline by the place that SkyPilot took in truth. Raises UserError where that is too dear."""
+        most_usd = rental.nodes * self._dearest_at(rental)
+        if most_usd <= rental.most_usd:
+            return rental
+        now = time.time()
+        deadline = now + 3600 * (self.wish.max_cost_usd - rental.cost_usd(now)) / most_usd
+        rental = write_rental(replace(rental, most_usd=most_usd))
+        if deadline >= rental.deadline:
+            return rental
+        needed = SETUP_MINUTES + (rental.minutes if rental.machines == 1 else 0)
+        if deadline < now + 60 * needed:
+            raise UserError(
+                f"The machine is in {rental.region}, where it may cost ${most_usd:.2f} an hour: too much.",
+                "Allow more, for example: --max-cost 5",
+            )
+        rental = write_rental(replace(rental, deadline=deadline))
+        if not set_timer(self.engine, rental):
+            raise UserError("The machine's own timer could not be set.", "Type the same again.")
+        return rental
+
+    def _dearest_at(self, rental: Rental) -> float:
+        """Dollars an hour of one machine of this kind where it is, on demand."""
+        kind = (rental.cloud, rental.machine)
+        same = [offer for offer in self.prices.offers if (offer.cloud, offer.machine) == kind]
+        here = [offer.on_demand_usd for offer in same if offer.region == rental.region]
+        anywhere = max((offer.on_demand_usd for offer in same), default=rental.most_usd / rental.nodes)
+        return max(here) if here else UNKNOWN_PLACE * anywhere
 
     def _finish(self, rental: Rental) -> Model:
         """Follow the run to its end, on another machine where one is taken back."""
         checkpoint = checkpoint_folder(self.out)
+        in_vain = 0
         while True:
+            before = _state(checkpoint)
             try:
                 return self._home(rental, follow(self.engine, rental, checkpoint, self.listener))
             except Preempted:
-                rental = self._again(self._gone(rental))
+                in_vain = in_vain + 1 if _state(checkpoint) == before else 0
+                rental = self._again(self._gone(rental), in_vain=in_vain)
             except OutOfTime:
                 self._out_of_time(rental, checkpoint)
 
@@ -239,42 +293,82 @@ class Run:
         remove_checkpoint(checkpoint_folder(self.out))
         return Model.load(self.out)
 
-    def _again(self, rental: Rental) -> Rental:
+    def _again(self, rental: Rental, *, in_vain: int) -> Rental:
         """Another machine of the same kind, for what is left of time and money."""
-        if rental.machines >= MOST_MACHINES:
+        if not rental.spot:
             raise UserError(
-                f"The cloud took {MOST_MACHINES} machines back.",
-                "Rent one that stays, at a higher price: --on-demand. The checkpoint is kept.",
+                "The rented machine is gone, though it was not one that the cloud takes back.",
+                "Unless you ended it, type the same command again: it goes on from the last checkpoint.",
             )
+        if rental.machines >= MOST_MACHINES or in_vain >= MOST_IN_VAIN:
+            raise UserError(
+                f"{rental.machines} machines have gone before the training was done, the last {in_vain} "
+                "without a new checkpoint.",
+                "Rent one that is not taken back, at a higher price: --on-demand. The checkpoint is kept.",
+            )
+        left = 3600 * (self.wish.max_cost_usd - rental.spent_usd) / rental.most_usd
+        deadline = min(rental.deadline, time.time() + left)
+        if deadline < time.time() + 60 * SETUP_MINUTES + HOME_MARGIN:
+            raise self._used_up(rental)
         note(
             self.listener,
             "The cloud took the machine back. Renting another; it goes on from the last checkpoint.",
         )
-        left = 3600 * (self.wish.max_cost_usd - rental.spent_usd) / rental.most_usd
-        deadline = min(rental.deadline, time.time() + left)
-        return self._launch(write_rental(replace(rental, deadline=deadline)))
+        try:
+            return self._launch(write_rental(replace(rental, deadline=deadline)))
+        except NoCapacity as none:
+            raise UserError(
+                f"The cloud took the machine back and has no other {rental.gpu} to give now ({none}).",
+                "Type the same command again: it rents what there is and goes on from the last checkpoint.",
+            ) from none
 
     def _gone(self, rental: Rental) -> Rental:
-        """End what is left of a machine and put its price on the bill; the rental itself goes on."""
-        ended = end(self.engine, rental, self.listener)
-        return write_rental(replace(ended, ended=None, cluster=None, since=None, region=None))
+        """End what is left of a machine and put its price on the bill; the rental itself goes on.
+
+        Raises UserError where it is not sure that it ended: two at once may cost more than was agreed.
+        """
+        ended = _require_ended(end(self.engine, as_written(rental), self.listener))
+        return write_rental(
+            replace(ended, ended=None, cluster=None, since=None, region=None, secured=False)
+        )  # fmt: skip
 
     def _out_of_time(self, rental: Rental, checkpoint: Path) -> NoReturn:
         bring_checkpoint(self.engine, rental, checkpoint)
-        raise UserError(
+        raise self._used_up(rental)
+
+    def _used_up(self, rental: Rental) -> UserError:
+        return UserError(
             f"The run has reached what it may cost or take (${rental.cost_usd(time.time()):.2f}).",
-            "Type the same again with a higher --max-cost or --minutes: it goes on from the last checkpoint.",
+            "Type the same again, with a higher --max-cost if that was the limit: it goes on from the last "
+            "checkpoint.",
         )
 
     def _end(self, rental: Rental) -> None:
         """Whatever happened: nothing of it may go on costing money."""
-        latest = next((one for one in rentals() if one.name == rental.name), rental)
-        if latest.ended is None:
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not stop this
-            try:
-                ended = end(self.engine, latest, self.listener)
-                self.engine.stop_server(log=latest.log)
-            finally:
-                signal.signal(signal.SIGINT, before)
+        with undisturbed():
+            latest = as_written(rental)
+            if latest.ended is not None:
+                return
+            ordered = latest.cluster is not None  # else nothing was, or what was has been ended
+            ended = end(self.engine, latest, self.listener) if ordered else close(latest)
+            if latest.machines == 0:
+                return
+            self.engine.stop_server(log=latest.log)
             if ended.ended is not None:
-                note(self.listener, f"The machine is gone. It cost about ${ended.spent_usd:.2f}.")
+                said = f"The machine is gone. It cost about ${ended.spent_usd:.2f}."
+                note(unbreakable(self.listener), said)
+
+
+def _require_ended(rental: Rental) -> Rental:
+    if rental.ended is None:
+        raise UserError(
+            "A machine that was rented may still be there, so no other is rented.",
+            "When the network is back: plaintune cloud doctor --end",
+        )
+    return rental
+
+
+def _state(checkpoint: Path) -> str:
+    """Tells the states of a checkpoint apart; empty where there is none."""
+    state = checkpoint / STATE
+    return file_sha256(state) if state.exists() else ""

@@ -6,13 +6,16 @@ is found as well.
 
 from __future__ import annotations
 
+import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .engine import Engine
-from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, delete_disks
-from .records import OWN, Rental, close, cloud_folder, is_looked_after, rentals
+from .ending import LOOK_AGAIN_SECONDS, delete_disks
+from .engine import CloudAway, Engine
+from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, clock
+from .records import OWN, RUN, Rental, close, cloud_folder, is_looked_after, rentals
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,19 @@ class Found:
     hours: float
     cost_usd: float | None  # None where its price is not on record here
     deadline: float | None
-    own: bool  # the user's own machine: its disk is kept
+    own: bool  # the user's own machine, which may be on without a command that looks after it
+    keeps_disk: bool  # it is stopped where others are ended
+    known: bool  # it is on record here
     why_not: str  # why it should not be there; empty where all is well
 
     def __str__(self) -> str:
         cost = "cost unknown" if self.cost_usd is None else f"${self.cost_usd:.2f} so far"
-        verdict = self.why_not or "in use"
+        verdict = self.why_not or ("in use" if self.known else self._of_elsewhere())
         return f"{self.id} in {self.zone}: {self.state} for {60 * self.hours:.0f} min, {cost}; {verdict}"
+
+    def _of_elsewhere(self) -> str:
+        until = "" if self.deadline is None else f"; it ends itself {clock(self.deadline)}"
+        return f"rented from another computer, or its record is lost{until}"
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Examined:
 
     machines: tuple[Found, ...]
     disks: tuple[dict[str, Any], ...]  # that belong to no machine
+    unseen: tuple[str, ...] = ()  # regions that did not say what they hold, with the reason
 
     @property
     def wrong(self) -> tuple[Found, ...]:
@@ -50,28 +60,62 @@ class Examined:
 
 
 def examine(engine: Engine) -> Examined:
-    """Look in every region. Raises CloudAway, UserError."""
+    """Look in every region. Raises CloudAway, UserError.
+
+    A rental that nobody looks after may just be on order: SkyPilot's server goes on without the command that
+    asked it. It is stopped first, and a record is closed only where two looks, seconds apart, find nothing.
+    """
+    _stop_idle_server(engine)
+    told = engine.ask_aws("list", regions=None)
+    if _missing(told):
+        time.sleep(LOOK_AGAIN_SECONDS)
+        told = engine.ask_aws("list", regions=None)
+        for rental in _missing(told):
+            close(rental)
     known = {rental.name: rental for rental in rentals()}
     now = time.time()
-    machines = tuple(_found(one, known, now) for one in engine.ask_aws("list", regions=None))
-    running = {one.rental for one in machines}
-    for rental in known.values():
-        if rental.ended is None and rental.name not in running and not is_looked_after(rental):
-            close(rental)
-    return Examined(machines, tuple(engine.ask_aws("leftover_volumes", regions=None)))
+    machines = tuple(_found(one, known, now) for one in told["found"])
+    unseen = tuple(f"{region} ({why})" for region, why in {**told["closed"], **told["silent"]}.items())
+    return Examined(machines, tuple(engine.ask_aws("leftover_volumes", regions=None)), unseen)
+
+
+def _stop_idle_server(engine: Engine) -> None:
+    """End what SkyPilot may be about to rent for a command that is no more; others share the server."""
+    open_ones = [rental for rental in rentals() if rental.ended is None]
+    ordered = any(rental.purpose == RUN or not rental.secured for rental in open_ones)
+    if ordered and not any(is_looked_after(rental) for rental in open_ones):
+        engine.stop_server(log=cloud_folder() / "doctor.log")
+
+
+def _missing(told: dict[str, Any]) -> list[Rental]:
+    """Rentals that can be closed: nobody is at work on them, and the account that rented has no machine."""
+    if told["silent"]:
+        return []
+    running = {one["tags"][TAG] for one in told["found"]}
+    open_ones = [rental for rental in rentals() if rental.ended is None]
+    held = {rental.name for rental in open_ones if is_looked_after(rental)}
+    return [
+        rental
+        for rental in open_ones
+        if rental.name not in running | held
+        and (rental.secured or not held)  # else SkyPilot's server was not stopped and may be renting it
+        and rental.account in (None, told["account"])
+        and rental.region not in told["closed"]
+    ]
 
 
 def _found(instance: dict[str, Any], known: dict[str, Rental], now: float) -> Found:
     name, written = instance["tags"][TAG], instance["tags"].get(DEADLINE_TAG, "")
     rental = known.get(name)
-    own = instance["tags"].get(PURPOSE_TAG) == OWN and not instance["spot"]
+    own = instance["tags"].get(PURPOSE_TAG) == OWN
     hours = (now - instance["since"]) / 3600
     deadline = float(written) if written.isdigit() else None
     return Found(
         id=instance["id"], region=instance["region"], zone=instance["zone"], state=instance["state"],
         rental=name, hours=hours,
         cost_usd=None if rental is None else hours * rental.price_usd / rental.nodes,
-        deadline=deadline, own=own, why_not=_why_not(rental, own, instance["state"], deadline, now),
+        deadline=deadline, own=own, keeps_disk=own and not instance["spot"], known=rental is not None,
+        why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
 
 
@@ -89,12 +133,13 @@ def _why_not(rental: Rental | None, own: bool, state: str, deadline: float | Non
 def end_wrong(engine: Engine, examined: Examined) -> Examined:
     """End the machines that should not be there and delete disks that belong to none; gives what is left.
 
-    A machine of the user's own is stopped only: what is on its disk may be dear to them.
+    A machine of the user's own is stopped only, where it can be: what is on its disk may be dear to them.
     """
-    for what, own in (("terminate", False), ("stop", True)):
-        wrong = [{"id": one.id, "region": one.region} for one in examined.wrong if one.own is own]
+    for what, kept in (("terminate", False), ("stop", True)):
+        wrong = [{"id": one.id, "region": one.region} for one in examined.wrong if one.keeps_disk is kept]
         if wrong:
-            engine.ask_aws(what, instances=wrong)
-    delete_disks(engine, None)
-    engine.stop_server(log=cloud_folder() / "doctor.log")  # a command that was killed may have left it
+            with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
+                engine.ask_aws(what, instances=wrong)
+    with suppress(CloudAway, subprocess.TimeoutExpired):
+        delete_disks(engine, None)
     return examine(engine)

@@ -15,11 +15,29 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 TAG = "plaintune-rental"
 ALIVE = ["pending", "running", "stopping", "stopped"]
-REFUSED = ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch")
+REFUSED = (
+    "AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch",
+    "ExpiredToken", "ExpiredTokenException", "RequestExpired",
+)  # fmt: skip
+NO_CREDENTIALS = (
+    NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, ConfigParseError,
+    SSOError, TokenRetrievalError,
+)  # fmt: skip
+CLOSED = ("UnauthorizedOperation", "AccessDenied", "OptInRequired", "AuthFailure")  # to us, of one region
 GPU_QUOTAS = {"on_demand_cpus": "L-DB2E81BA", "spot_cpus": "L-3819A6DF"}  # of the G and VT families
 QUICK = Config(connect_timeout=10, read_timeout=30, retries={"max_attempts": 3})
 
@@ -56,16 +74,57 @@ def instances_in(region: str) -> list[dict[str, Any]]:
     ]
 
 
-def list_instances(regions: list[str] | None, rental: str | None = None) -> list[dict[str, Any]]:
+def code_of(error: Exception) -> str:
+    """Amazon's short word for what went wrong."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+
+
+def list_instances(regions: list[str] | None, rental: str | None = None) -> dict[str, Any]:
+    """The account, what of ours is there, and the regions that did not say: {region: why}.
+
+    ``closed`` regions are not open to these credentials, so nothing can have been rented there by them;
+    ``silent`` ones might hold something. Raises where no region at all answers.
+    """
+    asked = regions or all_regions()
     with ThreadPoolExecutor(8) as threads:
-        found = [one for several in threads.map(instances_in, regions or all_regions()) for one in several]
-    return [one for one in found if rental in (None, one["tags"][TAG])]
+        answers = list(zip(asked, threads.map(_instances_or_error, asked), strict=True))
+    errors = {region: answer for region, answer in answers if isinstance(answer, Exception)}
+    if len(errors) == len(asked):
+        raise next(iter(errors.values()))
+    codes = {region: code_of(error) for region, error in errors.items()}
+    found = [one for _, answer in answers if not isinstance(answer, Exception) for one in answer]
+    return {
+        **account(),
+        "found": [one for one in found if rental in (None, one["tags"][TAG])],
+        "closed": {region: code for region, code in codes.items() if code in CLOSED},
+        "silent": {region: code for region, code in codes.items() if code not in CLOSED},
+    }
+
+
+def _instances_or_error(region: str) -> list[dict[str, Any]] | Exception:
+    try:
+        return instances_in(region)
+    except (ClientError, BotoCoreError) as error:
+        refused: Exception = error
+        return refused
 
 
 def terminate(instances: list[dict[str, str]]) -> list[str]:
-    for each in instances:
-        ec2(each["region"]).terminate_instances(InstanceIds=[each["id"]])
-    return [each["id"] for each in instances]
+    return each_of(instances, lambda one: ec2(one["region"]).terminate_instances(InstanceIds=[one["id"]]))
+
+
+def each_of(instances: list[dict[str, str]], do: Callable[[dict[str, str]], Any]) -> list[str]:
+    """Do it to every one, whatever the others say; raises the first refusal after the last."""
+    refused: list[Exception] = []
+    for one in instances:
+        try:
+            do(one)
+        except (ClientError, BotoCoreError) as error:
+            if code_of(error) != "InvalidInstanceID.NotFound":  # gone already
+                refused.append(error)
+    if refused:
+        raise refused[0]
+    return [one["id"] for one in instances]
 
 
 def die_on_shutdown(instances: list[dict[str, str]]) -> list[str]:
@@ -78,9 +137,7 @@ def die_on_shutdown(instances: list[dict[str, str]]) -> list[str]:
 
 
 def stop(instances: list[dict[str, str]]) -> list[str]:
-    for each in instances:
-        ec2(each["region"]).stop_instances(InstanceIds=[each["id"]])
-    return [each["id"] for each in instances]
+    return each_of(instances, lambda one: ec2(one["region"]).stop_instances(InstanceIds=[one["id"]]))
 
 
 def change_type(instances: list[dict[str, str]], type: str) -> list[str]:
@@ -115,16 +172,21 @@ def zone_name(region: str, zone: str) -> str:
 
 
 def leftover_volumes(regions: list[str] | None, rental: str | None = None) -> list[dict[str, Any]]:
-    """Disks of ours that belong to no machine."""
+    """Disks of ours that belong to no machine, in the regions that answer."""
     ours = (
         {"Name": "tag-key", "Values": [TAG]} if rental is None else {"Name": f"tag:{TAG}", "Values": [rental]}
     )
     wanted = [ours, {"Name": "status", "Values": ["available"]}]
-    return [
-        {"id": each["VolumeId"], "region": region, "size_gib": each["Size"]}
-        for region in regions or all_regions()
-        for each in ec2(region).describe_volumes(Filters=wanted)["Volumes"]
-    ]
+
+    def look(region: str) -> list[dict[str, Any]]:
+        try:
+            volumes = ec2(region).describe_volumes(Filters=wanted)["Volumes"]
+        except (ClientError, BotoCoreError):
+            return []
+        return [{"id": each["VolumeId"], "region": region, "size_gib": each["Size"]} for each in volumes]
+
+    with ThreadPoolExecutor(8) as threads:
+        return [one for several in threads.map(look, regions or all_regions()) for one in several]
 
 
 def delete_volumes(volumes: list[dict[str, str]]) -> list[str]:
@@ -175,8 +237,9 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 if __name__ == "__main__":
     try:
         print(json.dumps(QUESTIONS[sys.argv[1]](**json.loads(sys.argv[2]))))
-    except NoCredentialsError as error:
-        sys.exit(print(error, file=sys.stderr) or 3)
-    except ClientError as error:
+    except NO_CREDENTIALS as error:
         print(error, file=sys.stderr)
-        sys.exit(3 if error.response["Error"]["Code"] in REFUSED else 1)
+        sys.exit(3)
+    except (ClientError, BotoCoreError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(3 if code_of(error) in REFUSED else 1)

@@ -1,22 +1,24 @@
 """SkyPilot, which knows the clouds: in an environment of its own, driven as a program, never imported here.
 
 It weighs 800 MB and pins old versions of common libraries, so it is not a dependency. It gets a home folder
-of its own as well: nothing of the user's own SkyPilot or SSH settings is read or changed, only the cloud
-credentials are shown to it. Its telemetry is off.
+of its own as well: nothing of the user's own SkyPilot or SSH settings is read or changed. Of the user's keys
+only Amazon's are shown to it: it would copy those of other clouds to the machine. Its telemetry is off.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import venv
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,13 @@ SERVER_PORT = "46590"  # not SkyPilot's own: a server of the user's goes on undi
 NEEDED_PROGRAMS = ("ssh", "rsync")
 CALL_SECONDS = 120
 STOP_SECONDS = 30
+CLIENT = "sky.pid"  # in the home folder: the number of the process that was started last
+SHOWN = frozenset((  # of the user's environment: what a program needs to find its way, in the network as well
+    "LANG", "LC_ALL", "LD_LIBRARY_PATH", "LOGNAME", "TERM", "TMPDIR", "TZ", "USER",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+    "ALL_PROXY", "NO_PROXY", "SKYPILOT_API_SERVER_LOCAL_PORT",
+))  # fmt: skip
+SHOWN_FAMILIES = ("AWS_", "PIP_", "UV_")
 
 
 @dataclass(frozen=True)
@@ -46,13 +55,12 @@ class Engine:
         return self.folder / "bin" / "python"
 
     def environment(self) -> dict[str, str]:
-        """What its programs see: the user's cloud credentials where they are, everything else aside."""
-        mine = Path.home()
-        given = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        """What its programs see: the user's Amazon credentials where they are, nothing of other clouds."""
+        mine = Path.home() / ".aws"
+        given = {name: value for name, value in os.environ.items() if _is_shown(name)}
         defaults = {
-            "AWS_SHARED_CREDENTIALS_FILE": str(mine / ".aws" / "credentials"),
-            "AWS_CONFIG_FILE": str(mine / ".aws" / "config"),
-            "CLOUDSDK_CONFIG": str(mine / ".config" / "gcloud"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(mine / "credentials"),
+            "AWS_CONFIG_FILE": str(mine / "config"),
             "SKYPILOT_API_SERVER_LOCAL_PORT": SERVER_PORT,
         }
         return {
@@ -70,11 +78,18 @@ class Engine:
             file.write(f"\n$ sky {' '.join(arguments)}\n")
             file.flush()
             begun = file.tell()
-            status = subprocess.run(
+            with subprocess.Popen(
                 [str(self.folder / "bin" / "sky"), *arguments],
-                env=self.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=seconds,
-                check=False, start_new_session=True,
-            ).returncode  # fmt: skip
+                env=self.environment(), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                start_new_session=True,
+            ) as client:  # fmt: skip
+                try:
+                    with suppress(OSError):
+                        (self.home / CLIENT).write_text(str(client.pid), encoding="utf-8")
+                    status = client.wait(seconds)
+                except BaseException:
+                    client.kill()
+                    raise
         said = log.read_text(encoding="utf-8", errors="replace")[begun:]
         if status != 0:
             raise SkyFailed(said)
@@ -90,12 +105,13 @@ class Engine:
         if done.returncode == 3:
             raise no_credentials(done.stderr)
         if done.returncode != 0:
-            raise CloudAway(done.stderr.strip().splitlines()[-1:])
+            raise CloudAway((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
         return json.loads(done.stdout)
 
     def stop_server(self, *, log: Path) -> None:
         """End the server that SkyPilot leaves in the background, and whatever it is about to rent."""
-        with suppress(SkyFailed, subprocess.TimeoutExpired):
+        self._end_client()
+        with suppress(SkyFailed, subprocess.TimeoutExpired, OSError):  # a full disk takes no log
             self.sky("api", "stop", log=log, seconds=CALL_SECONDS)
         port = int(self.environment()["SKYPILOT_API_SERVER_LOCAL_PORT"])
         for _ in range(STOP_SECONDS):  # it still answers for a moment, and the next command would trust it
@@ -104,13 +120,39 @@ class Engine:
                     return
             time.sleep(1)
 
+    def _end_client(self) -> None:
+        """A `sky` that outlived a killed command would start the server again and rent."""
+        with suppress(OSError, ValueError):
+            client = int((self.home / CLIENT).read_text(encoding="utf-8"))
+            asked = ["ps", "-ww", "-p", str(client), "-o", "args="]
+            command = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+            if str(self.folder) in command:  # and not somebody else's process of the same number
+                os.kill(client, signal.SIGKILL)
+
 
 class SkyFailed(Exception):
     """SkyPilot gave up; the text is what it said."""
 
 
 class CloudAway(Exception):
-    """The cloud's interface did not answer."""
+    """The cloud's interface did not answer, or would not."""
+
+
+@contextmanager
+def silence_in_words() -> Iterator[None]:
+    """A cloud that does not answer becomes a UserError."""
+    try:
+        yield
+    except (CloudAway, subprocess.TimeoutExpired) as away:
+        why = "not in time" if isinstance(away, subprocess.TimeoutExpired) else str(away)
+        raise UserError(
+            f"The cloud does not answer ({why}).",
+            "Look whether the network is there, then type the same again.",
+        ) from away
+
+
+def _is_shown(name: str) -> bool:
+    return name.upper() in SHOWN or name.startswith(SHOWN_FAMILIES)  # proxies are set in small letters, too
 
 
 def no_credentials(said: str) -> UserError:
@@ -124,29 +166,60 @@ def no_credentials(said: str) -> UserError:
 
 def made_engine() -> Engine | None:
     """The environment, where it has been made already."""
-    engine = Engine(cloud_folder() / f"skypilot-{VERSION}", cloud_folder() / "home")
-    return engine if (engine.folder / "ready").exists() else None
+    made = _engine()
+    return made if (made.folder / "ready").exists() else None
 
 
 def engine(listener: Listener) -> Engine:
     """The environment, made on first use. Raises UserError where that cannot be done."""
     _require_programs()
+    _require_plain_folder()
     if (made := made_engine()) is not None:
         return made
-    new = Engine(cloud_folder() / f"skypilot-{VERSION}", cloud_folder() / "home")
+    with _alone(listener):
+        return made_engine() or _make(_engine(), listener)
+
+
+def _engine() -> Engine:
+    return Engine(cloud_folder() / f"skypilot-{VERSION}", cloud_folder() / "home")
+
+
+@contextmanager
+def _alone(listener: Listener) -> Iterator[None]:
+    """Wait until no other command makes the environment."""
+    import fcntl  # not on Windows, which `_require_programs` has refused
+
+    cloud_folder().mkdir(parents=True, exist_ok=True)
+    with (cloud_folder() / "making").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note(listener, "Another plaintune is installing SkyPilot; waiting for it.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(new: Engine, listener: Listener) -> Engine:
+    """Install SkyPilot, or go on with what is there of it already."""
     stage(listener, "Installing SkyPilot, which knows the clouds (800 MB, once)")
-    shutil.rmtree(new.folder, ignore_errors=True)
     new.home.mkdir(parents=True, exist_ok=True)
-    venv.create(new.folder, with_pip=True)
+    if not (new.folder / "bin" / "pip").exists():
+        try:
+            venv.create(new.folder, with_pip=True, clear=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UserError(
+                f"This Python cannot make an environment in {new.folder} ({error}).",
+                "On Debian or Ubuntu type: sudo apt install python3-venv. Then try again.",
+            ) from error
     done = subprocess.run(
         [str(new.python), "-m", "pip", "install", "--quiet", *PACKAGES],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise UserError(
-            f"SkyPilot could not be installed: {done.stderr.strip().splitlines()[-1:]}.",
-            f"Look whether the network is there, then try again; or do it by hand: {new.python} -m pip "
-            f"install '{PACKAGES[0]}'",
+            f"SkyPilot could not be installed: {''.join(done.stderr.strip().splitlines()[-1:])}",
+            f"Look whether the network is there, then try again; or do it by hand: "
+            f"{shlex.quote(str(new.python))} -m pip install '{PACKAGES[0]}'",
         )
     (new.folder / "ready").touch()
     note(listener, f"SkyPilot {VERSION} is in {new.folder}; deleting that folder removes it.")
@@ -166,6 +239,14 @@ def _require_programs() -> None:
         )
 
 
+def _require_plain_folder() -> None:
+    if any(character.isspace() for character in str(cloud_folder())):
+        raise UserError(
+            f"SkyPilot cannot log in from a folder with a space in its name: {cloud_folder()}",
+            "Name another, for example: export PLAINTUNE_HOME=$HOME/.plaintune",
+        )
+
+
 def ssh_command(engine: Engine, cluster: str) -> list[str]:
     """How to reach a machine; ssh takes ~ from the password file, so its files are named outright."""
     generated = engine.home / ".sky" / "generated"
@@ -177,7 +258,7 @@ def ssh_command(engine: Engine, cluster: str) -> list[str]:
 def copy_back(
     engine: Engine, cluster: str, source: str, target: Path, *, seconds: float, without: tuple[str, ...] = ()
 ) -> bool:
-    """Copy a folder of the machine to ``target``; gives whether that worked."""
+    """Copy a folder of the machine to ``target``; gives whether that worked. Cut off, the next goes on."""
     target.mkdir(parents=True, exist_ok=True)
     left_out = [f"--exclude=/{name}" for name in without]
     return _rsync(
@@ -191,10 +272,10 @@ def copy_there(engine: Engine, cluster: str, source: Path, target: str, *, secon
 
 
 def _rsync(engine: Engine, cluster: str, *arguments: str, seconds: float) -> bool:
-    ssh = " ".join(ssh_command(engine, cluster))
+    ssh = shlex.join(ssh_command(engine, cluster))
     try:
         done = subprocess.run(
-            ["rsync", "-a", "-e", ssh, *arguments],
+            ["rsync", "-a", "--partial", "-e", ssh, *arguments],
             env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
             timeout=seconds, start_new_session=True,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import queue
 import shutil
@@ -9,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,21 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.events import Event, Listener, note, stage
 from ..core.files import file_sha256
+from ..core.settings import PLAN
 from .engine import Engine, copy_back, ssh_command
 from .machine import is_running
-from .parcel import MODEL, PROGRESS
+from .parcel import FETCHED, MODEL, PROGRESS
 from .records import Rental
 
 REMOTE = "sky_workdir"
 SYNC_SECONDS = 60.0  # a checkpoint is written every 40: less than two minutes of work are ever lost
 LOOK_SECONDS = 15.0  # without a word, before it is asked whether the machine is still there
+SYNC_MOST_SECONDS = 150.0  # for one checkpoint; where that is too short, the next try goes on from there
 FETCH_SECONDS = 900.0
+FETCH_WAIT_SECONDS = 10.0  # before the model is fetched again
+FETCH_TRIES = 3  # at least, however near the deadline is
 HOME_MARGIN = 180.0  # before the deadline there must be time to bring the checkpoint home
+STATE = "state.json"  # of a checkpoint: points to the rest
 
 
 class Preempted(Exception):
@@ -61,7 +67,7 @@ def follow(engine: Engine, rental: Rental, checkpoint: Path, listener: Listener)
                 line = _next(lines)
                 if line is not None:
                     heard, silent_since, away = heard + 1, time.monotonic(), False
-                    if (finished := _understood(line, listener)) is not None:
+                    if (finished := _understood(line, engine, rental, listener)) is not None:
                         return finished
                     continue
                 if time.monotonic() - silent_since > LOOK_SECONDS:
@@ -118,19 +124,31 @@ def _next(lines: queue.Queue[str | None]) -> str | None:
         return None
 
 
-def _understood(line: str, listener: Listener) -> Finished | None:
+def _understood(line: str, engine: Engine, rental: Rental, listener: Listener) -> Finished | None:
     """Pass an event on; raise what ended the run; give the end itself."""
-    said: dict[str, Any] = json.loads(line)
+    try:
+        said: dict[str, Any] = json.loads(line)
+    except ValueError:  # a line that was cut off when its process was killed, or an empty one
+        return None
     match said["kind"]:
         case "done":
             return Finished(said["files"])
         case "problem":
-            raise UserError(said["problem"], said["fix"])
+            raise _unless_taken_back(engine, rental, UserError(said["problem"], said["fix"]))
+        case "failed":
+            again = "Type the same command again: it goes on from the last checkpoint, on another machine."
+            raise _unless_taken_back(engine, rental, UserError(said["problem"], again))
         case "crash":
-            raise RuntimeError(f"plaintune failed on the rented machine:\n{said['trace']}")
+            crash = RuntimeError(f"plaintune failed on the rented machine:\n{said['trace']}")
+            raise _unless_taken_back(engine, rental, crash)
         case _:
             listener(Event(**said))
             return None
+
+
+def _unless_taken_back(engine: Engine, rental: Rental, failure: Exception) -> Exception:
+    """What has failed, or Preempted: a machine that is taken back kills what runs on it, or on the others."""
+    return Preempted() if is_running(engine, rental) is False else failure
 
 
 def bring_checkpoint(engine: Engine, rental: Rental, target: Path) -> bool:
@@ -138,34 +156,81 @@ def bring_checkpoint(engine: Engine, rental: Rental, target: Path) -> bool:
     assert rental.cluster is not None
     aside = rental.folder / "checkpoint"
     source = f"{REMOTE}/{MODEL}.plaintune-checkpoint"
-    if not copy_back(engine, rental.cluster, source, aside, seconds=SYNC_SECONDS) or not _is_whole(aside):
+    copied = copy_back(engine, rental.cluster, source, aside, seconds=SYNC_MOST_SECONDS)
+    if not copied or not _is_whole(aside):
         return False
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(aside, target)
+    put_checkpoint(aside, target)
     return True
+
+
+def put_checkpoint(source: Path, target: Path) -> None:
+    """Make ``target`` like ``source``; cut off anywhere, it holds the old state, the new one, or none.
+
+    The state that points to the others comes after them, and what it pointed to before goes last.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    names = sorted(_files(source), key=lambda name: name == Path(STATE))
+    if not _is_same_plan(source / PLAN, target / PLAN):
+        (target / STATE).unlink(missing_ok=True)  # it belongs to another plan
+    for name in names:
+        (target / name).parent.mkdir(exist_ok=True)
+        aside = (target / name).with_name(f".{name.name}.part")
+        shutil.copyfile(source / name, aside)
+        aside.replace(target / name)
+    for old in _files(target) - set(names):
+        (target / old).unlink()
+
+
+def _is_same_plan(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and filecmp.cmp(one, other, shallow=False)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {file.relative_to(folder) for file in folder.rglob("*") if file.is_file()}
 
 
 def _is_whole(checkpoint: Path) -> bool:
     """Whether the state that is pointed to is there as it was written: it may change while it is copied."""
     try:
-        state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
         return file_sha256(checkpoint / state["file"]) == str(state["sha256"])
     except (OSError, ValueError, KeyError):
         return False
 
 
 def bring_model(engine: Engine, rental: Rental, finished: Finished, target: Path) -> Path:
-    """The model folder home, every file checked against what the machine said. Raises UserError."""
+    """The model folder home, every file checked against what the machine said; the machine is told.
+
+    Tried until the deadline is near. Raises UserError, and Preempted where the machine is gone.
+    """
     assert rental.cluster is not None
-    for _ in range(3):
+    tried = 0
+    while True:
         copy_back(engine, rental.cluster, f"{REMOTE}/{MODEL}", target, seconds=FETCH_SECONDS)
         wrong = [name for name, digest in finished.files.items() if not _same(target / name, digest)]
         if not wrong:
+            _tell_fetched(engine, rental.cluster)
             return target
+        if is_running(engine, rental) is False:
+            raise Preempted
+        tried += 1
+        if tried >= FETCH_TRIES and time.time() > rental.deadline - HOME_MARGIN:
+            break
+        time.sleep(FETCH_WAIT_SECONDS)
     raise UserError(
         f"The model did not come home whole ({', '.join(wrong[:3])}).",
         "Type the same command again: it goes on from the last checkpoint.",
     )
+
+
+def _tell_fetched(engine: Engine, cluster: str) -> None:
+    """Let the machine's work end, so that SkyPilot's own timer ends it where we cannot."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            [*ssh_command(engine, cluster), cluster, f"touch {REMOTE}/{FETCHED}"],
+            env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 def _same(file: Path, digest: str) -> bool:

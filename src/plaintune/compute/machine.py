@@ -1,4 +1,4 @@
-"""One rented machine: start it, find it, end it. Each step is on disk before the next costs money.
+"""One rented machine: start it and find it. Each step is on disk before the next costs money.
 
 Three things end a machine, and none needs the others: our own process; the machine itself, by a shutdown
 timer that is set at its first start and made to mean "terminate"; and `plaintune cloud doctor`, by the tags.
@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
-from ..core.events import Listener, note, stage, warn
-from .engine import CloudAway, Engine, SkyFailed, settings_file
-from .parcel import SETUP
-from .records import OWN, Rental, close, write_rental
+from ..core.events import Listener, note, stage
+from .engine import CloudAway, Engine, SkyFailed, settings_file, ssh_command
+from .parcel import PROGRESS, SETUP, SETUP_SAID
+from .records import OWN, Rental, write_rental
 
 TAG, DEADLINE_TAG, PURPOSE_TAG = "plaintune-rental", "plaintune-deadline", "plaintune-purpose"
 IDLE_MINUTES, OWN_IDLE_MINUTES = 10, 60  # SkyPilot's own timer, beside ours
 LAUNCH_SECONDS = 1500
-DOWN_SECONDS = 300
-END_TRIES = 3
+SECURE_TRIES, SECURE_WAIT_SECONDS = 3, 5.0
 DISK_GIB = 50
 
 RUN = "~/plaintune-env/bin/python -m plaintune.compute.worker"
@@ -33,6 +33,12 @@ RUN_TOGETHER = (  # the first machine works, the others help it: `learn/crew.py`
     '--node-rank $SKYPILOT_NODE_RANK --master-addr $(echo "$SKYPILOT_NODE_IPS" | head -n1) '
     f"--master-port {CREW_PORT} -m plaintune.compute.worker"
 )
+KILLED = '"The training there was ended from outside (status $?; 137 is often a lack of memory)."'
+# Whatever fails on the machine is a line of its progress: silence there means that the cloud took it back.
+TELL = f"""\
+tell() {{ python3 -c 'import json, sys
+print("\\n" + json.dumps({{"kind": "failed", "problem": sys.argv[1]}}))' "$1" >>{PROGRESS}; exit 1; }}
+"""
 
 
 class NoCapacity(Exception):
@@ -42,13 +48,15 @@ class NoCapacity(Exception):
 def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> Rental:
     """Start a machine with the parcel on it, and the work.
 
-    Raises NoCapacity, and UserError for what the user can mend; whatever happens, `end` must follow.
+    Raises NoCapacity, CloudAway, UserError for what the user can mend; whatever happens, `end` must follow.
     """
     kind = "spot" if rental.spot else "on demand"
     stage(listener, f"Renting a machine: {rental.gpu}, {kind}, about ${rental.price_usd:.2f} an hour")
     now = time.time()
     cluster = f"{rental.name}-{rental.machines}"
-    rental = write_rental(replace(rental, cluster=cluster, machines=rental.machines + 1, since=now))
+    rental = write_rental(
+        replace(rental, cluster=cluster, machines=rental.machines + 1, since=now, secured=False)
+    )
     task = settings_file(rental.folder / "task.yaml", task_of(rental, parcel))
     config = settings_file(rental.folder / "config.yaml", config_of(rental, now))
     try:
@@ -60,11 +68,15 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
         raise explain_failure(str(failed), rental) from failed
     except subprocess.TimeoutExpired as slow:
         raise NoCapacity("no machine within 25 minutes") from slow
+    for _ in range(SECURE_TRIES - 1):
+        with suppress(CloudAway, subprocess.TimeoutExpired):
+            return secure(engine, rental, listener)
+        time.sleep(SECURE_WAIT_SECONDS)
     return secure(engine, rental, listener)
 
 
 def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
-    """Make powering off mean the end of the machine, and note where it stands."""
+    """Make powering off mean the end of the machine, and note where it stands. Raises CloudAway."""
     instances = instances_of(engine, rental)
     if not instances:
         raise NoCapacity("the machine was taken back at once")
@@ -77,11 +89,20 @@ def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
         f"The machine is {first['id']} in {first['zone']}; it {verb} itself at the latest "
         f"{clock(rental.deadline)}, whatever happens here.",
     )
-    price = None
-    if rental.spot:
-        price = engine.ask_aws("spot_price", region=first["region"], zone=first["zone"], type=first["type"])
+    price = _spot_price(engine, first) if rental.spot else None
     price = rental.price_usd if price is None else rental.nodes * price
-    return write_rental(replace(rental, region=first["region"], price_usd=price))
+    return write_rental(
+        replace(rental, region=first["region"], machine=first["type"], price_usd=price, secured=True)
+    )
+
+
+def _spot_price(engine: Engine, instance: dict[str, Any]) -> float | None:
+    """Dollars an hour; None where the account may not ask, which is no reason to end a paid run."""
+    with suppress(CloudAway, subprocess.TimeoutExpired, UserError):
+        where = {"region": instance["region"], "zone": instance["zone"]}
+        price: float | None = engine.ask_aws("spot_price", **where, type=instance["type"])
+        return price
+    return None
 
 
 def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
@@ -94,6 +115,7 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
         "resources": {
             "infra": "/".join(filter(None, (rental.cloud, rental.region, rental.zone))),
             "accelerators": f"{rental.gpu}:1",
+            **({} if rental.machine is None else {"instance_type": rental.machine}),  # not a larger one
             "use_spot": rental.spot,
             "disk_size": DISK_GIB,
             "labels": {
@@ -105,21 +127,90 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
     }  # fmt: skip
     if own:
         return task
-    return {**task, "num_nodes": rental.nodes, "run": RUN if rental.nodes == 1 else RUN_TOGETHER}
+    said = f"\"Setting up the rented machine failed: $(tail -n 3 {SETUP_SAID} | tr '\\n' ' ')\""
+    setup = f"{TELL}bash {SETUP} >{SETUP_SAID} 2>&1 || tell {said}"
+    run = f"{TELL}{RUN if rental.nodes == 1 else RUN_TOGETHER} || tell {KILLED}"
+    return {**task, "num_nodes": rental.nodes, "setup": setup, "run": run}
 
 
 def config_of(rental: Rental, now: float) -> dict[str, Any]:
-    """No keys of the user's on the machine; a shutdown timer before anything else runs there."""
-    minutes = max(1, int((rental.deadline - now) / 60))
-    timer = f"shutdown -P +{minutes}"
-    return {"aws": {"remote_identity": "SERVICE_ACCOUNT", "post_provision_runcmd": [timer]}}
+    """No keys of the user's on the machine; a shutdown timer before anything else runs there.
+
+    A machine that is kept gets one at every later start as well, however it was started.
+    """
+    nothing = {"remote_identity": "NO_UPLOAD"}
+    commands = [timer(rental.deadline, now)]
+    if rental.keeps_disk:
+        line = f"@reboot root /sbin/shutdown -P +{_minutes_until(rental.deadline, now)}"
+        commands.append(f"echo '{line}' >/etc/cron.d/plaintune")
+    aws = {"remote_identity": "SERVICE_ACCOUNT", "post_provision_runcmd": commands}
+    return {"aws": aws, "gcp": nothing, "azure": nothing, "kubernetes": nothing}
+
+
+def timer(deadline: float, now: float, shutdown: str = "shutdown") -> str:
+    """A line of shell that lets a machine switch itself off at ``deadline``, by its own clock.
+
+    It may run minutes after the order; a clock that is wrong gives no more than what was left at the order.
+    """
+    most = _minutes_until(deadline, now)
+    left = f"m=$(( ({int(deadline)} - $(date +%s)) / 60 ))"
+    return f"{left}; [ $m -ge 1 ] || m=1; [ $m -le {most} ] || m={most}; {shutdown} -P +$m"
+
+
+def _minutes_until(deadline: float, now: float) -> int:
+    return max(1, int((deadline - now) / 60))
+
+
+def set_timer(engine: Engine, rental: Rental) -> bool:
+    """Move the timers and tags of a rental's running machines to its deadline; gives whether that worked."""
+    now = time.time()
+    engine.ask_aws(
+        "tag", instances=instances_of(engine, rental), tags={DEADLINE_TAG: str(int(rental.deadline))}
+    )
+    assert rental.cluster is not None
+    shell = f"sudo shutdown -c 2>/dev/null; {timer(rental.deadline, now, 'sudo shutdown')}"
+    names = [rental.cluster, *(f"{rental.cluster}-worker{number}" for number in range(1, rental.nodes))]
+    return all(_runs_there(engine, rental.cluster, name, shell) for name in names)
+
+
+def _runs_there(engine: Engine, cluster: str, name: str, shell: str) -> bool:
+    """Whether a line of shell succeeds on a machine, which may just be starting its sshd."""
+    for _ in range(SECURE_TRIES):
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                [*ssh_command(engine, cluster), name, shell],
+                env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                timeout=60, start_new_session=True,
+            )  # fmt: skip
+            if done.returncode == 0:
+                return True
+        time.sleep(SECURE_WAIT_SECONDS)
+    return False
 
 
 def instances_of(engine: Engine, rental: Rental) -> list[dict[str, Any]]:
-    """What of the rental has not been ended, by Amazon's own account. Raises CloudAway."""
-    regions = None if rental.region is None else [rental.region]
-    found: list[dict[str, Any]] = engine.ask_aws("list", regions=regions, rental=rental.name)
+    """What of the rental has not been ended, by Amazon's own account.
+
+    Raises CloudAway, also where a region that might hold something of it does not answer, and UserError.
+    """
+    told = look(engine, rental)
+    found: list[dict[str, Any]] = told["found"]
+    if not found and told["silent"]:
+        raise CloudAway(", ".join(f"{region}: {why}" for region, why in told["silent"].items()))
     return found
+
+
+def look(engine: Engine, rental: Rental) -> dict[str, Any]:
+    """Amazon's answer to `ec2.list_instances`. Raises UserError for the credentials of another account."""
+    regions = None if rental.region is None else [rental.region]
+    told: dict[str, Any] = engine.ask_aws("list", regions=regions, rental=rental.name)
+    if rental.account not in (None, told["account"]):
+        raise UserError(
+            f"The machine was rented by Amazon account {rental.account}; these credentials are of "
+            f"{told['account']}.",
+            "Use the credentials it was rented with, for example: export AWS_PROFILE=NAME",
+        )
+    return told
 
 
 def is_running(engine: Engine, rental: Rental) -> bool | None:
@@ -131,65 +222,41 @@ def is_running(engine: Engine, rental: Rental) -> bool | None:
         return None
 
 
-def end(engine: Engine, rental: Rental, listener: Listener) -> Rental:
-    """End every machine of the rental, and make sure of it; where that fails, say what to do.
-
-    Amazon is asked first, so that a SkyPilot that fails or still launches keeps nothing alive.
-    """
-    stage(listener, "Ending the rented machine")
-    engine.stop_server(log=rental.log)
-    gone = _terminate_all(engine, replace(rental, region=None))
-    if rental.cluster is not None:
-        with suppress(SkyFailed, subprocess.TimeoutExpired):
-            engine.sky("down", "--yes", rental.cluster, log=rental.log, seconds=DOWN_SECONDS)
-    if gone:
-        return close(rental)
-    warn(
-        listener,
-        "It could not be made sure that the rented machine is gone. It ends itself "
-        f"{clock(rental.deadline)} at the latest. When the network is back: plaintune cloud doctor --end",
-    )
-    return rental
-
-
-def _terminate_all(engine: Engine, rental: Rental) -> bool:
-    """Whether nothing of the rental is left, after asking Amazon to end what there is."""
-    for tried in range(END_TRIES):
-        with suppress(CloudAway, subprocess.TimeoutExpired, UserError):
-            left = instances_of(engine, rental)
-            if not left:
-                delete_disks(engine, rental.name)
-                return True
-            engine.ask_aws("terminate", instances=left)
-        time.sleep(2**tried)
-    return False
-
-
-def delete_disks(engine: Engine, rental: str | None) -> None:
-    """Disks whose machine is gone; they go with it by themselves, unless something went wrong."""
-    disks = engine.ask_aws("leftover_volumes", regions=None, rental=rental)
-    if disks:
-        engine.ask_aws("delete_volumes", volumes=disks)
+NO_QUOTA = ("quota", "limitexceeded", "maxspotinstancecount")
+NO_WAY_IN = ("no cloud access", "credentials", "is not enabled")
+SOLD_OUT = (
+    "insufficientinstancecapacity",
+    "do not have sufficient",
+    "insufficient capacity",
+    "no spot capacity",
+)
+NOT_TO_BE_HAD = ("resourcesunavailable", "capacity", "failed to acquire", "failed to prov")
 
 
 def explain_failure(said: str, rental: Rental) -> Exception:
-    """What SkyPilot's words mean for the user."""
-    lower = said.lower()
-    if "quota" in lower or "limitexceeded" in lower or "maxspotinstancecount" in lower:
+    """What SkyPilot's words mean for the user.
+
+    It names each region it tried: one that was sold out shows that the account may rent, whatever quota is
+    missing in another.
+    """
+
+    def has(words: Sequence[str]) -> bool:
+        return any(word in said.lower() for word in words)
+
+    if has(SOLD_OUT):
+        return NoCapacity(last_line(said))
+    if has(NO_QUOTA):
         return UserError(
             f"Your {rental.cloud} account may not rent a {rental.gpu} yet: its quota is too small.",
             "Ask for 4 of 'All G and VT Spot Instance Requests' and 4 of 'Running On-Demand G and VT "
             "instances' at https://console.aws.amazon.com/servicequotas; it takes minutes to two days.",
         )
-    if "no cloud access" in lower or "credentials" in lower or "is not enabled" in lower:
+    if has(NO_WAY_IN):
         return UserError(
             f"SkyPilot finds no way into {rental.cloud} with these credentials.",
             "Type: aws configure",
         )
-    if any(
-        words in lower
-        for words in ("resourcesunavailable", "capacity", "failed to acquire", "failed to prov")
-    ):
+    if has(NOT_TO_BE_HAD):
         return NoCapacity(last_line(said))
     return UserError(
         f"The machine could not be rented: {last_line(said)}", f"All that SkyPilot said is in {rental.log}"

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
-from .engine import Engine, SkyFailed, ssh_command
+from .ending import end
+from .engine import CloudAway, Engine, SkyFailed, ssh_command
+from .interrupts import undisturbed
 from .machine import (
     DEADLINE_TAG,
     DISK_GIB,
@@ -20,10 +22,10 @@ from .machine import (
     OWN_IDLE_MINUTES,
     NoCapacity,
     clock,
-    end,
     explain_failure,
     instances_of,
     launch,
+    set_timer,
 )
 from .parcel import pack_plaintune
 from .prices import Offer, PriceList
@@ -96,11 +98,12 @@ def create(
 ) -> Rental:
     """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
     now = time.time()
+    account = str(engine.ask_aws("account")["account"])
     rental = write_rental(
         Rental(
             f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,
             (offer.spot_usd if spot else None) or offer.on_demand_usd, offer.on_demand_usd, now,
-            now + 3600 * hours, out="", region=region, zone=zone,
+            now + 3600 * hours, out="", region=region, zone=zone, machine=offer.machine, account=account,
         )
     )  # fmt: skip
     with looking_after(rental):
@@ -122,8 +125,8 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     if not rental.keeps_disk:
         raise UserError(
             "Amazon's spot machines cannot be stopped, only ended with their disk.",
-            "Bring home what you need, then: plaintune cloud destroy. A machine that can be stopped: "
-            "plaintune cloud create --on-demand",
+            "Bring home what you need, then: plaintune cloud destroy. One that can be stopped is rented by "
+            "plaintune cloud create without --spot",
         )
     stage(listener, "Stopping your machine")
     with suppress(SkyFailed):  # then Amazon is asked directly
@@ -132,32 +135,65 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     if (machine := state_of(engine, rental)).is_on:
         engine.ask_aws("stop", instances=[_where(machine)])
     _until(engine, rental, "stopped")
-    now = time.time()
-    return write_rental(replace(rental, spent_usd=rental.cost_usd(now), since=None))
+    return write_rental(_off(rental))
+
+
+def _off(rental: Rental) -> Rental:
+    """The record of a machine that is off; one that switched itself off did so by its deadline."""
+    spent = rental.cost_usd(min(time.time(), rental.deadline))
+    return replace(rental, spent_usd=spent, since=None, secured=True)
 
 
 def start(engine: Engine, rental: Rental, *, offer: Offer | None, hours: float, listener: Listener) -> Rental:
-    """Switch it on again, for so many hours; with ``offer`` on another GPU, with the same disk."""
+    """Switch it on again, for so many hours; with ``offer`` on another GPU, with the same disk.
+
+    Raises UserError; a machine that cannot be given its timer is switched off again.
+    """
+    with looking_after(rental):
+        return _start(engine, rental, offer, hours, listener)
+
+
+def _start(engine: Engine, rental: Rental, offer: Offer | None, hours: float, listener: Listener) -> Rental:
     machine = state_of(engine, rental)
     if machine.is_on:
         note(listener, "Your machine is on already.")
-    else:
-        if machine.state == "stopping":
-            _until(engine, rental, "stopped")
-        if offer is not None:
-            engine.ask_aws("change_type", instances=[_where(machine)], type=offer.machine)
-            price = offer.on_demand_usd
-            rental = replace(rental, gpu=offer.gpu, price_usd=price, most_usd=price)
-        stage(listener, f"Starting your machine ({rental.gpu}, ${rental.price_usd:.2f} an hour)")
-        rental = write_rental(replace(rental, since=time.time()))
-        try:
-            name, idle = _name(rental), str(OWN_IDLE_MINUTES)
-            with suppress(SkyFailed):  # it may have switched itself off, which SkyPilot learns by this
-                engine.sky("stop", "--yes", name, log=rental.log, seconds=LAUNCH_SECONDS)
-            engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
-        except SkyFailed as failed:
-            raise _as_user_error(explain_failure(str(failed), rental)) from failed
-    return _set_timer(engine, rental, hours, listener)
+        return _put_off(engine, rental, hours, listener)
+    if machine.state == "stopping":
+        _until(engine, rental, "stopped")
+    if offer is not None:
+        engine.ask_aws("change_type", instances=[_where(machine)], type=offer.machine)
+    rental = write_rental(_switched_on(rental, offer, hours, now=time.time()))
+    stage(listener, f"Starting your machine ({rental.gpu}, ${rental.price_usd:.2f} an hour)")
+    engine.ask_aws("tag", instances=[_where(machine)], tags={DEADLINE_TAG: str(int(rental.deadline))})
+    try:
+        _boot(engine, rental)
+        return _put_off(engine, rental, hours, listener)
+    except BaseException:
+        with undisturbed(), suppress(CloudAway, subprocess.TimeoutExpired, UserError, OSError):
+            engine.stop_server(log=rental.log)
+            engine.ask_aws("stop", instances=[_where(machine)])
+            write_rental(_off(rental))
+        raise
+
+
+def _switched_on(rental: Rental, offer: Offer | None, hours: float, *, now: float) -> Rental:
+    """The record of a machine that is switched on now: what it cost before is put on the bill."""
+    if rental.since is not None:  # it had switched itself off
+        rental = _off(rental)
+    if offer is not None:
+        price = offer.on_demand_usd
+        rental = replace(rental, gpu=offer.gpu, machine=offer.machine, price_usd=price, most_usd=price)
+    return replace(rental, since=now, deadline=now + 3600 * hours, secured=False)
+
+
+def _boot(engine: Engine, rental: Rental) -> None:
+    name, idle = _name(rental), str(OWN_IDLE_MINUTES)
+    with suppress(SkyFailed):  # it may have switched itself off, which SkyPilot learns by this
+        engine.sky("stop", "--yes", name, log=rental.log, seconds=LAUNCH_SECONDS)
+    try:
+        engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
+    except SkyFailed as failed:
+        raise _as_user_error(explain_failure(str(failed), rental)) from failed
 
 
 def destroy(engine: Engine, rental: Rental, listener: Listener) -> Rental:
@@ -211,23 +247,16 @@ def _require_free(port: int) -> None:
             raise UserError(f"Port {port} of this machine is taken.", f"Take another: --port {port + 1}")
 
 
-def _set_timer(engine: Engine, rental: Rental, hours: float, listener: Listener) -> Rental:
-    """The machine's own timer, the tag that the doctor reads, and the record."""
-    rental = write_rental(replace(rental, deadline=time.time() + 3600 * hours))
-    shell = f"sudo shutdown -c 2>/dev/null; sudo shutdown -P +{max(1, int(60 * hours))}"
-    done = subprocess.run(
-        [*ssh_command(engine, _name(rental)), _name(rental), shell],
-        env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
-    if done.returncode != 0:
+def _put_off(engine: Engine, rental: Rental, hours: float, listener: Listener) -> Rental:
+    """Move the machine's own timer, the tag that the doctor reads, and the record."""
+    rental = replace(rental, deadline=time.time() + 3600 * hours)
+    if not set_timer(engine, rental):
         raise UserError(
-            "The machine's own timer could not be set, so nothing but you will stop it.",
-            "Stop it now: plaintune cloud stop",
+            "The machine's own timer could not be set, so nothing but you would stop it.",
+            "Stop it: plaintune cloud stop",
         )
-    machine = _where(state_of(engine, rental))
-    engine.ask_aws("tag", instances=[machine], tags={DEADLINE_TAG: str(int(rental.deadline))})
     note(listener, f"It stops itself {clock(rental.deadline)}; plaintune cloud start puts that off.")
-    return rental
+    return write_rental(replace(rental, secured=True))
 
 
 def _until(engine: Engine, rental: Rental, wanted: str) -> None:

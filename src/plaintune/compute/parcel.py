@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from dataclasses import asdict, replace
@@ -20,7 +21,9 @@ from ..model.wheel import write_wheel
 
 JOB, PROGRESS = "job.json", "progress.jsonl"
 MODEL = "model"
-SETUP = "setup.sh"
+SETUP, SETUP_SAID = "setup.sh", "setup.log"
+WITHOUT_GPU = "PLAINTUNE_WITHOUT_GPU"  # set where rented machines have none: the cloud of the tests
+FETCHED = "fetched"  # put beside the model once it has come home whole
 NEEDS = re.compile(r"^(?P<package>[^;]+?)\s*(?:;\s*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]\s*)?$")
 
 # Only what is missing is installed, so that a machine that is kept, or an image made for it, starts quickly.
@@ -75,6 +78,7 @@ def pack(
         "source": _sent(folder / "data", source),
         "test": None if test is None else _sent(folder / "test", test),
         "settings": asdict(settings),
+        "needs_gpu": WITHOUT_GPU not in os.environ,
     }
     (folder / JOB).write_text(json.dumps(job, ensure_ascii=False, indent=1), encoding="utf-8")
     if checkpoint is not None and checkpoint.is_dir():
@@ -89,6 +93,7 @@ def pack_plaintune(folder: Path) -> Path:
     write_wheel(folder)
     (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
     (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
+    (folder / ".skyignore").touch()  # else SkyPilot leaves out what a .gitignore among the data names
     return folder
 
 

@@ -102,13 +102,13 @@ class PriceList:
 
 
 def price_list(kept: Path | None = None) -> PriceList:
-    """The list that was fetched to ``kept``, if there is one that can be read; else the shipped one."""
+    """The list that was fetched to ``kept``, if it can be read and is no older; else the shipped one."""
     if kept is not None:
         try:
             taken, _, rows = kept.read_text(encoding="utf-8").partition("\n")
             offers = tuple(_offers(csv.DictReader(io.StringIO(rows))))
-            if offers:
-                return PriceList(offers, date.fromisoformat(taken).isoformat(), fetched=True)
+            if offers and date.fromisoformat(taken) >= date.fromisoformat(SHIPPED_DATE):
+                return PriceList(offers, taken, fetched=True)
         except (OSError, ValueError, KeyError):
             pass
     shipped = resources.files("plaintune").joinpath("compute", "prices.csv").read_text(encoding="utf-8")

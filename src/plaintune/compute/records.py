@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from ..core.errors import UserError
+
 RUN, OWN = "run", "machine"  # what a machine is rented for: one training, or to be kept by the user
 RECORD, LOCK = "rental.json", "lock"
+LOCK_TRIES = 20  # a tenth of a second apart: somebody may just be looking
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,11 @@ class Rental:
     since: float | None = None  # of the machine there is now
     ended: float | None = None
     nodes: int = 1  # machines at the same time, that train together
+    machine: str | None = None  # the cloud's name of this kind of machine
+    account: str | None = None  # at the cloud, whose credentials rent it
+    secured: bool = False  # the cloud has shown the machine there is now, and it will end itself
+    asked_minutes: float = 0.0  # of training, by the user
+    minutes: float = 0.0  # what the job is given of them
 
     def cost_usd(self, now: float) -> float:
         """What it has cost so far, about."""
@@ -65,11 +72,12 @@ class Rental:
 
 
 def cloud_folder() -> Path:
-    """Where plaintune keeps what must not be lost: $PLAINTUNE_HOME, or where the system wants such things."""
+    """Where plaintune keeps what must not be lost: $PLAINTUNE_HOME, or where Linux wants such things.
+
+    The same on macOS, whose own place has a space in its name, which SkyPilot's ssh does not bear (seen).
+    """
     if home := os.environ.get("PLAINTUNE_HOME"):
         return Path(home).expanduser() / "cloud"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "plaintune" / "cloud"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "plaintune" / "cloud"
 
 
@@ -98,6 +106,11 @@ def rentals() -> list[Rental]:
     return sorted(found, key=lambda rental: -rental.started)
 
 
+def as_written(rental: Rental) -> Rental:
+    """The record of the rental as it is on disk; ``rental`` itself where there is none."""
+    return next((one for one in rentals() if one.name == rental.name), rental)
+
+
 def close(rental: Rental) -> Rental:
     """It is known that nothing of it runs any more: the copy of the data goes as well."""
     for copied in ("parcel", "checkpoint"):
@@ -108,32 +121,49 @@ def close(rental: Rental) -> Rental:
 
 @contextmanager
 def looking_after(rental: Rental) -> Iterator[None]:
-    """While this process lives, nobody else takes the rental for forgotten."""
-    import fcntl  # not on Windows, where nothing is ever rented
+    """While this process lives, nobody else takes the rental for forgotten.
 
+    Raises UserError where another process has it.
+    """
     rental.folder.mkdir(parents=True, exist_ok=True)
     with (rental.folder / LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _ in range(LOCK_TRIES):
+            if _is_ours(file.fileno(), shared=False):
+                break
+            time.sleep(0.1)
+        else:
+            raise UserError(
+                "Another plaintune is at work on this rented machine right now.",
+                "Wait until it has ended; plaintune cloud doctor shows the machine.",
+            )
         yield
 
 
 def is_looked_after(rental: Rental) -> bool:
     """Whether a living process has it."""
-    import fcntl
-
     try:
-        with (rental.folder / LOCK).open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        with (rental.folder / LOCK).open("r") as file:
+            return not _is_ours(file.fileno(), shared=True)  # two who look do not take each other for it
     except FileNotFoundError:
         return False
-    return False
+
+
+def _is_ours(file: int, *, shared: bool) -> bool:
+    import fcntl  # not on Windows, where nothing is ever rented
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def forgotten() -> list[Rental]:
-    """Rentals that may be running although no process looks after them."""
+    """Rentals that may be running although no process looks after them.
+
+    A machine of the user's own is kept on purpose, but not where the command that rents it was cut off.
+    """
     if not rentals_folder().is_dir():
         return []
-    open_ones = [rental for rental in rentals() if rental.ended is None and rental.purpose == RUN]
+    open_ones = [one for one in rentals() if one.ended is None and (one.purpose == RUN or not one.secured)]
     return [rental for rental in open_ones if not is_looked_after(rental)]

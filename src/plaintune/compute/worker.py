@@ -6,6 +6,7 @@ python -m plaintune.compute.worker     # in the folder that `parcel.pack` made
 from __future__ import annotations
 
 import json
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,13 +19,14 @@ from ..core.files import file_sha256
 from ..core.hardware import is_helper
 from ..core.settings import Settings
 from ..core.tasks import Task
-from .parcel import JOB, MODEL, PROGRESS
+from .parcel import FETCHED, JOB, MODEL, PROGRESS
 
 Say = Callable[[dict[str, Any]], None]
+LOOK_SECONDS = 5.0
 
 
-def work(folder: Path, say: Say) -> None:
-    """Train as the job in ``folder`` says; every way it can end is said."""
+def work(folder: Path, say: Say) -> bool:
+    """Train as the job in ``folder`` says; every way it can end is said. Gives whether there is a model."""
     from ..pipeline import fit
 
     def tell(event: Event) -> None:
@@ -35,13 +37,37 @@ def work(folder: Path, say: Say) -> None:
         settings = settings_from_json(job["settings"])
         model = folder / MODEL
         if not (model / "manifest.json").exists():  # else it was finished before the network went away
+            if job.get("needs_gpu"):
+                _require_gpu()
             fit(job["source"], out=model, settings=settings, test=job["test"], listener=tell)
         say({"kind": "done", "files": fingerprints(model)})
+        return True
     except UserError as error:
         say({"kind": "problem", "problem": error.problem, "fix": error.fix})
+        return False
     except BaseException:
         say({"kind": "crash", "trace": traceback.format_exc()})
         raise
+
+
+def _require_gpu() -> None:
+    """Nobody pays for a GPU to train on the processor beside it. Raises UserError."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError(
+            "torch cannot use the GPU of the rented machine.",
+            "Type the same again for another machine, or name another GPU: --gpu L4",
+        )
+
+
+def wait_until_fetched(folder: Path) -> None:
+    """Keep the machine at work while its model is not home: an idle one is ended by SkyPilot in minutes.
+
+    Its own timer ends it in any case.
+    """
+    while not (folder / FETCHED).exists():
+        time.sleep(LOOK_SECONDS)
 
 
 def settings_from_json(written: dict[str, Any]) -> Settings:
@@ -73,7 +99,8 @@ def main() -> None:
         def say(line: dict[str, Any]) -> None:
             file.write(json.dumps(line, ensure_ascii=False, default=_plain) + "\n")
 
-        work(Path(), say)
+        if work(Path(), say):
+            wait_until_fetched(Path())
 
 
 if __name__ == "__main__":

@@ -102,21 +102,15 @@ def doctor(
 ) -> None:
     """What is rented right now, what it has cost, and what should not be there."""
     from ..compute.doctor import end_wrong, examine
-    from ..compute.engine import CloudAway, engine
-    from ..core.errors import UserError
+    from ..compute.engine import engine, silence_in_words
 
-    try:
-        with terminal(quiet) as listener:
-            rented = engine(listener)
-            examined = examine(rented)
-            if end:
-                examined = end_wrong(rented, examined)
-    except CloudAway as away:
-        raise UserError(
-            f"The cloud does not answer ({away}).", "Look whether the network is there, then try again."
-        ) from away
+    with silence_in_words(), terminal(quiet) as listener:
+        rented = engine(listener)
+        examined = examine(rented)
+        if end:
+            examined = end_wrong(rented, examined)
     if as_json:
-        print_json({"machines": [asdict(one) for one in examined.machines], "disks": list(examined.disks)})
+        print_json(asdict(examined))
         return
     for line in _told(examined, ended=end):
         typer.echo(line)
@@ -126,7 +120,9 @@ def _told(examined: Examined, *, ended: bool) -> list[str]:
     lines = [str(machine) for machine in examined.machines]
     lines += [f"{disk['id']} in {disk['region']}: a disk without a machine" for disk in examined.disks]
     if not lines:
-        return ["Nothing is rented."]
+        lines = ["Nothing is rented."]
+    if examined.unseen:
+        lines.append(f"These regions did not say what they hold: {', '.join(examined.unseen)}.")
     if not ended and (examined.wrong or examined.disks):
         lines.append("To end what should not be there: plaintune cloud doctor --end")
     return lines
@@ -206,7 +202,7 @@ def zone_test(
     quiet: Quiet = False,
 ) -> None:
     """Ask Amazon whether a zone has a GPU at all; only renting shows whether one is free."""
-    from ..compute.engine import engine
+    from ..compute.engine import engine, silence_in_words
     from ..compute.prices import known_prices
     from ..core.errors import UserError, nearest
 
@@ -218,7 +214,7 @@ def zone_test(
             f"The price list has no {gpu} in a zone called '{zone}'.{nearest(zone, known)}",
             f"Where there are: plaintune cloud zones --gpu {gpu}",
         )
-    with terminal(quiet) as listener:
+    with silence_in_words(), terminal(quiet) as listener:
         sold = engine(listener).ask_aws("sold_in", region=offer.region, zone=zone, type=offer.machine)
     if not sold:
         raise UserError(

@@ -26,16 +26,12 @@ Gpu = Annotated[str, typer.Option(metavar="NAME", help="The GPU.")]
 
 @contextmanager
 def _at_work(quiet: bool) -> Iterator[tuple[Engine, Listener]]:
-    """The engine and a listener; a cloud that does not answer is said in words."""
-    from ..compute.engine import CloudAway, engine
+    """The engine and a listener; a closed terminal is heard as Ctrl-C, a silent cloud is said in words."""
+    from ..compute.engine import engine, silence_in_words
+    from ..compute.interrupts import signals_as_interrupts
 
-    try:
-        with terminal(quiet) as listener:
-            yield engine(listener), listener
-    except CloudAway as away:
-        raise UserError(
-            f"The cloud does not answer ({away}).", "Look whether the network is there, then try again."
-        ) from away
+    with silence_in_words(), signals_as_interrupts(), terminal(quiet) as listener:
+        yield engine(listener), listener
 
 
 def _prices() -> PriceList:
@@ -84,14 +80,19 @@ def start(
     gpu: Annotated[str | None, typer.Option(metavar="NAME", help="Another GPU, the same disk.")] = None,
     hours: Hours = 4,
     quiet: Quiet = False,
+    yes: Yes = False,
 ) -> None:
     """Switch your machine on again, or put off when it switches itself off."""
     from ..compute import own
+    from .terminal import confirm
 
     machine = own.require_machine()
     offer = None
     if gpu is not None:
         offer = own.cheapest_offer(_prices(), gpu, machine.cloud, spot=False, region=machine.region)
+        asked = f"Start it as a {gpu} for about ${offer.on_demand_usd:.2f} an hour?"
+        if not (yes or confirm(asked)):
+            raise UserError("Nothing was started.", "Add --yes to start it without being asked.")
     with _at_work(quiet) as (rented, listener):
         own.start(rented, machine, offer=offer, hours=hours, listener=listener)
         rented.stop_server(log=machine.log)

@@ -1,0 +1,348 @@
+"""Never leave a bill running: what ends a machine, with the cloud and its answers played by these tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plaintune.compute import cloud, own
+from plaintune.compute.cloud import Run, Wish
+from plaintune.compute.doctor import end_wrong, examine
+from plaintune.compute.ending import end
+from plaintune.compute.engine import CloudAway, Engine
+from plaintune.compute.errand import Errand
+from plaintune.compute.follow import Preempted
+from plaintune.compute.machine import NoCapacity
+from plaintune.compute.prices import price_list
+from plaintune.compute.records import OWN, RUN, Rental, as_written, looking_after, rentals, write_rental
+from plaintune.compute.rented import Work, rented_quotes
+from plaintune.core.errors import UserError
+from plaintune.core.events import Event, silent
+from plaintune.core.settings import Settings
+
+NOW = 1_000_000.0
+RENTAL = Rental(
+    "plaintune-1", RUN, "aws", "T4", True, 0.2, 0.8, NOW, NOW + 3600, "", since=NOW, cluster="plaintune-1-0",
+    machines=1, account="1", machine="g4dn.xlarge",
+)  # fmt: skip
+SECURED = replace(RENTAL, secured=True, region="us-east-1")
+QUOTES = list(rented_quotes(Work(1_000_000, 3.0), price_list(), gpu="T4", cloud="aws", spot=True))
+
+
+def instance(*, purpose: str = RUN, spot: bool = True, state: str = "running") -> dict[str, Any]:
+    tags = {
+        "plaintune-rental": "plaintune-1", "plaintune-purpose": purpose,
+        "plaintune-deadline": str(int(NOW + 3600)),
+    }  # fmt: skip
+    return {
+        "id": "i-1", "region": "us-east-1", "zone": "us-east-1a", "type": "g4dn.xlarge", "state": state,
+        "spot": spot, "since": NOW, "tags": tags,
+    }  # fmt: skip
+
+
+def told(*instances: dict[str, Any], account: str = "1", **regions: dict[str, str]) -> dict[str, Any]:
+    return {"found": list(instances), "account": account, "silent": {}, "closed": {}, **regions}
+
+
+class Cloud:
+    """Amazon and SkyPilot: gives the lists it was made with, the last one for ever; notes what is asked."""
+
+    def __init__(self, *lists: dict[str, Any] | Exception) -> None:
+        self.lists = list(lists)
+        self.asked: list[str] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    def ask_aws(self, what: str, **request: Any) -> Any:
+        if what == "account":
+            return {"account": "1"}
+        if what == "leftover_volumes":
+            return []
+        if what != "list":
+            self.asked.append(what)
+            return []
+        answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def sky(self, *arguments: str, log: Path, seconds: float | None = None) -> str:
+        self.asked.append(f"sky {arguments[0]}")
+        return ""
+
+    def stop_server(self, *, log: Path) -> None:
+        self.asked.append("stop server")
+        self.meanwhile()
+
+
+@pytest.fixture(autouse=True)
+def waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Nothing is waited for; what would have been."""
+    monkeypatch.setenv("PLAINTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("time.time", lambda: NOW)
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
+
+
+def ended(amazon: Any, rental: Rental, listener: Callable[[Event], None] = silent) -> bool:
+    return end(amazon, write_rental(rental), listener).ended is not None
+
+
+def test_amazon_is_asked_before_anything_else_and_one_look_is_enough_after_it() -> None:
+    amazon = Cloud(told(instance()), told())
+    assert ended(amazon, SECURED)
+    assert amazon.asked == ["terminate", "stop server", "sky down"]
+    assert as_written(RENTAL).ended is not None
+
+
+def test_a_machine_that_was_only_just_ordered_is_not_taken_for_gone(waits: list[float]) -> None:
+    amazon = Cloud(told(), told(instance()), told())
+    assert ended(amazon, RENTAL)
+    assert "terminate" in amazon.asked
+    assert waits[0] == 10
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CloudAway("no network"),
+        told(account="2"),
+        told(silent={"eu-west-1": "ConnectTimeoutError"}),
+        told(closed={"us-east-1": "UnauthorizedOperation"}),
+    ],
+)
+def test_what_amazon_did_not_say_is_no_proof_that_the_machine_is_gone(answer: Any) -> None:
+    said: list[Event] = []
+    assert not ended(Cloud(answer), SECURED, said.append)
+    assert "plaintune cloud doctor --end" in said[-1].message
+    assert as_written(RENTAL).ended is None
+
+
+def test_a_region_without_an_answer_matters_no_more_once_the_machine_was_ended() -> None:
+    assert ended(Cloud(told(instance()), told(silent={"eu-west-1": "ConnectTimeoutError"})), SECURED)
+
+
+def test_neither_signals_nor_a_terminal_that_is_gone_keep_a_machine_from_being_ended() -> None:
+    def gone(event: Event) -> None:
+        raise OSError("Input/output error")
+
+    def signals() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    amazon = Cloud(told(instance()), told())
+    amazon.meanwhile = signals
+    assert ended(amazon, SECURED, gone)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_disk_that_takes_no_log_does_not_stop_the_end(tmp_path: Path) -> None:
+    Engine(tmp_path / "engine", tmp_path / "home").stop_server(log=tmp_path / "no" / "log")
+
+
+def test_the_doctor_does_not_close_the_record_of_a_machine_that_is_being_rented(waits: list[float]) -> None:
+    write_rental(RENTAL)
+    amazon: Any = Cloud(told(), told(instance()))
+    examined = examine(amazon)
+    assert amazon.asked == ["stop server"]
+    assert waits == [10]
+    assert [one.why_not for one in examined.machines] == ["no plaintune looks after it any more"]
+    assert as_written(RENTAL).ended is None
+    examine(Cloud(told()))
+    assert as_written(RENTAL).ended is not None
+
+
+def test_the_doctor_leaves_the_server_to_a_run_that_uses_it() -> None:
+    write_rental(RENTAL)
+    write_rental(replace(SECURED, name="plaintune-2"))
+    amazon: Any = Cloud(told())
+    with looking_after(as_written(replace(RENTAL, name="plaintune-2"))):
+        examine(amazon)
+    assert amazon.asked == []
+    assert as_written(RENTAL).ended is None
+
+
+def test_the_doctor_closes_no_record_of_another_account() -> None:
+    write_rental(RENTAL)
+    examine(Cloud(told(account="2")))
+    assert as_written(RENTAL).ended is None
+
+
+@pytest.mark.parametrize(("spot", "now", "what"), [
+    (True, NOW, []), (True, NOW + 4000, ["terminate"]), (False, NOW, []), (False, NOW + 4000, ["stop"]),
+])  # fmt: skip
+def test_a_machine_of_ones_own_is_left_alone_within_its_time(
+    spot: bool, now: float, what: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rental(replace(SECURED, purpose=OWN, spot=spot))
+    monkeypatch.setattr("time.time", lambda: now)
+    amazon: Any = Cloud(told(instance(purpose=OWN, spot=spot)))
+    end_wrong(amazon, examine(amazon))
+    assert amazon.asked == what
+
+
+def test_a_machine_that_is_not_on_record_here_is_not_said_to_be_in_use() -> None:
+    (machine,) = examine(Cloud(told(instance(), silent={"eu-west-1": "timeout"}))).machines
+    assert "rented from another computer, or its record is lost; it ends itself at" in str(machine)
+
+
+def test_a_machine_of_ones_own_that_gets_no_timer_is_switched_off_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = write_rental(replace(SECURED, purpose=OWN, spot=False, since=None))
+    monkeypatch.setattr(own, "set_timer", lambda engine, rental: False)
+    amazon: Any = Cloud(told(instance(purpose=OWN, spot=False, state="stopped")))
+    with pytest.raises(UserError, match="timer could not be set"):
+        own.start(amazon, mine, offer=None, hours=1, listener=silent)
+    assert amazon.asked == ["tag", "sky stop", "sky start", "stop server", "stop"]
+
+
+def test_what_a_machine_cost_before_it_switched_itself_off_stays_on_the_bill(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = write_rental(replace(SECURED, purpose=OWN, spot=False))  # on since NOW, for an hour
+    monkeypatch.setattr("time.time", lambda: NOW + 100_000)
+    monkeypatch.setattr(own, "set_timer", lambda engine, rental: True)
+    amazon: Any = Cloud(told(instance(purpose=OWN, spot=False, state="stopped")))
+    assert own.start(amazon, mine, offer=None, hours=1, listener=silent).spent_usd == pytest.approx(0.2)
+
+
+def run(amazon: Any, out: Path, *, minutes: float = 30, max_cost_usd: float = 2) -> Run:
+    errand = Errand("reviews.csv", None, Settings(minutes=minutes), 100, Work(1_000_000, 3.0), "")
+    return Run(amazon, errand, out, Wish(max_cost_usd=max_cost_usd), price_list(), silent)
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Rental]:
+    """Every machine that is rented; renting is played."""
+    rented: list[Rental] = []
+
+    def launch(engine: Any, rental: Rental, parcel: Path, listener: Any) -> Rental:
+        rental = replace(rental, machines=rental.machines + 1, cluster="c", since=NOW, secured=True)
+        rented.append(write_rental(replace(rental, region="us-east-1")))
+        return rented[-1]
+
+    monkeypatch.setattr(cloud, "launch", launch)
+    monkeypatch.setattr(cloud, "pack", lambda folder, *given, **named: folder)
+    return rented
+
+
+def taken_back(*given: Any) -> None:
+    raise Preempted
+
+
+def test_after_two_machines_that_brought_no_new_checkpoint_no_third_is_rented(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "follow", taken_back)
+    with pytest.raises(UserError, match=r"2 machines have gone .* the last 2 without a new checkpoint"):
+        run(Cloud(told()), tmp_path / "model").from_start(QUOTES)
+    assert len(launched) == 2
+    assert rentals()[0].ended is not None
+
+
+def test_where_another_machine_is_sold_out_the_user_is_told_so(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sold_out(*given: Any) -> Rental:
+        raise NoCapacity("none left")
+
+    def then_none(*given: Any) -> None:
+        monkeypatch.setattr(cloud, "launch", sold_out)
+        raise Preempted
+
+    monkeypatch.setattr(cloud, "follow", then_none)
+    with pytest.raises(UserError, match=r"has no other T4 to give now \(none left\)"):
+        run(Cloud(told()), tmp_path / "model").from_start(QUOTES)
+
+
+def test_no_machine_is_rented_while_another_may_still_be_there(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "follow", taken_back)
+    with pytest.raises(UserError, match="may still be there, so no other is rented"):
+        run(Cloud(CloudAway("no network")), tmp_path / "model").from_start(QUOTES)
+    assert len(launched) == 1
+
+
+def test_what_a_failed_order_left_is_ended_by_its_own_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(engine: Any, rental: Rental, *given: Any) -> Rental:
+        write_rental(replace(rental, machines=rental.machines + 1, cluster="half-made", since=NOW))
+        raise NoCapacity("none left")
+
+    monkeypatch.setattr(cloud, "launch", fails)
+    monkeypatch.setattr(cloud, "pack", lambda folder, *given, **named: folder)
+    amazon = Cloud(told())
+    with pytest.raises(UserError, match="to be had anywhere"):
+        run(amazon, tmp_path / "model").from_start(QUOTES[:1])
+    assert amazon.asked == ["stop server", "sky down", "stop server"]
+
+
+def test_without_credentials_nothing_is_noted_as_rented(tmp_path: Path) -> None:
+    class Stranger(Cloud):
+        def ask_aws(self, what: str, **request: Any) -> Any:
+            raise UserError("Amazon's cloud does not accept your credentials.", "aws configure")
+
+    with pytest.raises(UserError, match="credentials"):
+        run(Stranger(told()), tmp_path / "model").from_start(QUOTES)
+    assert rentals() == []
+
+
+def test_where_nobody_answers_the_machine_is_not_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed: list[Rental] = []
+
+    def follow(engine: Any, rental: Rental, *given: Any) -> None:
+        followed.append(rental)
+        raise UserError("seen", "enough")
+
+    monkeypatch.setattr(cloud, "follow", follow)
+    write_rental(SECURED)
+    with pytest.raises(UserError, match="seen"):
+        run(Cloud(CloudAway("no network")), tmp_path / "model").taken_up(SECURED)
+    assert followed == [SECURED]
+
+
+def test_a_machine_whose_order_was_cut_off_is_ended_before_another_is_rented(tmp_path: Path) -> None:
+    amazon = Cloud(told(instance()), told())
+    run(amazon, tmp_path / "model").clear_away(write_rental(RENTAL))
+    assert "terminate" in amazon.asked
+    assert as_written(RENTAL).ended is not None
+
+
+def test_the_job_gets_the_minutes_that_the_money_is_for_and_goes_on_with_them(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    dearest = max(o.on_demand_usd for o, _ in price_list().cheapest(gpu="T4", cloud="aws", spot=False))
+    poor = run(Cloud(told()), out, minutes=60, max_cost_usd=dearest * 40 / 60)
+    order = write_rental(poor._order(QUOTES[0]))
+    assert order.minutes == 23  # of 40, 7 for the set-up and 10 to come home
+    rich = run(Cloud(told()), out, minutes=60, max_cost_usd=9)
+    assert rich._order(QUOTES[0]).minutes == 60
+    (tmp_path / "model.plaintune-checkpoint").mkdir()  # it is for 23 minutes
+    assert rich._order(QUOTES[0]).minutes == 23
+
+
+def test_where_the_machine_stands_decides_how_long_the_money_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "set_timer", lambda engine, rental: True)
+    here = replace(SECURED, deadline=NOW + 36_000, minutes=30)
+    one = run(Cloud(told()), tmp_path / "model")
+    assert one._within_means(here) == here
+    far = one._within_means(replace(here, region="mars-north-1"))
+    assert far.deadline == pytest.approx(NOW + 3600 * 2 / far.most_usd)
+    assert far.most_usd > here.most_usd
+    with pytest.raises(UserError, match="in mars-north-1, where it may cost"):
+        run(Cloud(told()), tmp_path / "model", max_cost_usd=0.5)._within_means(
+            replace(here, region="mars-north-1")
+        )

@@ -1,0 +1,83 @@
+"""SkyPilot's own environment: how it is made, and what it is shown of the user's."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from plaintune.compute import engine
+from plaintune.compute.engine import Engine, copy_back
+from plaintune.core.errors import UserError
+from plaintune.core.events import silent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLAINTUNE_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(engine, "_require_programs", lambda: None)
+    return tmp_path / "home"
+
+
+def program(folder: Path, name: str, lines: str) -> None:
+    """A program of this name, found before the true one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{lines}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_an_environment_that_was_made_by_hand_is_taken() -> None:
+    folder = engine._engine().folder
+    program(folder / "bin", "pip", "exit 0")
+    program(folder / "bin", "python", f'echo "$@" >{folder}/asked')
+    assert engine.made_engine() is None
+    assert engine.engine(silent) == engine.made_engine()
+    assert f"install --quiet skypilot[aws,gcp]=={engine.VERSION}" in (folder / "asked").read_text()
+
+
+def test_a_folder_that_skypilot_cannot_log_in_from_is_refused_before_anything_costs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLAINTUNE_HOME", "/tmp/plain tune")
+    with pytest.raises(UserError, match="folder with a space in its name: /tmp/plain tune") as refused:
+        engine.engine(silent)
+    assert "PLAINTUNE_HOME" in refused.value.fix
+
+
+def test_a_python_that_makes_no_environments_is_named_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*given: object, **named: object) -> None:
+        raise subprocess.CalledProcessError(1, ["ensurepip"])
+
+    monkeypatch.setattr(venv, "create", fails)
+    with pytest.raises(UserError, match="cannot make an environment") as refused:
+        engine.engine(silent)
+    assert "sudo apt install python3-venv" in refused.value.fix
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
+def test_folders_with_a_space_in_their_names_are_copied(tmp_path: Path) -> None:
+    rented = Engine(tmp_path / "an engine", tmp_path / "a home")
+    program(rented.folder / "bin", "ssh", 'while [ "$1" != c ]; do shift; done; shift; exec "$@"')
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_text("kept")
+    assert copy_back(rented, "c", str(tmp_path / "there"), tmp_path / "and here", seconds=30)
+    assert (tmp_path / "and here" / "file").read_text() == "kept"
+
+
+def test_skypilot_is_shown_amazons_keys_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = ("GOOGLE_APPLICATION_CREDENTIALS", "KUBECONFIG", "HF_TOKEN", "SKYPILOT_API_SERVER_ENDPOINT",
+              "RUNPOD_API_KEY", "CLOUDSDK_CONFIG", "SSH_AUTH_SOCK", "PYTHONPATH")  # fmt: skip
+    shown = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "https_proxy", "SSL_CERT_FILE")
+    for name in (*hidden, *shown):
+        monkeypatch.setenv(name, "set")
+    seen = Engine(tmp_path / "engine", tmp_path / "home").environment()
+    assert not set(hidden) & set(seen)
+    assert set(shown) <= set(seen)
+    assert seen["HOME"] == str(tmp_path / "home")
