@@ -22,6 +22,9 @@ from .network import Device, Network, choose_device, load_network
 from .steps import Stepper
 
 
+CPU_FORMATS = ("float32", "bfloat16")
+
+
 @dataclass(frozen=True)
 class Learner:
     """The pre-trained model and the machine it learns on."""
@@ -42,8 +45,8 @@ class Learner:
 
     def in_format(self, number_format: str) -> Learner:
         """The same, on a processor in the number format that a plan was made for."""
-        if not number_format or self.device.torch_device.type != "cpu":
-            return self
+        if number_format not in CPU_FORMATS or self.device.torch_device.type != "cpu":
+            return self  # of a plan made on a GPU, or by an earlier release
         return replace(self, device=replace(self.device, number_format=getattr(torch, number_format)))
 
     def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
