@@ -26,6 +26,7 @@ from plaintune.learn.network import Device, Network, load_network, weights_of
 from plaintune.learn.steps import Stepper
 from plaintune.learn.train import Schedule, Trained, train
 
+RATE = 3e-4  # at 1e-3 differences by rounding may grow to a thousandth within 30 steps
 HERE = Device(torch.device("cpu"), torch.float32, Choice("numbers", "float32", "for a test"))
 
 
@@ -40,9 +41,7 @@ def learner_of(backbone_folder: Path) -> tuple[Network, Stepper]:
 
 def trained_by(crew: Crew, backbone: Path, *, steps: int = 30) -> tuple[Network, Trained]:
     network, stepper = learner_of(backbone)
-    schedule = Schedule(
-        steps, rows_per_batch=16, learning_rate=3e-4, seed=0
-    )  # at 1e-3 rounding grows a thousandfold
+    schedule = Schedule(steps, rows_per_batch=16, learning_rate=RATE, seed=0)
     seen = train(
         network, stepper, schedule, deadline=float("inf"), checkpoint=None, crew=crew, listener=lambda _: None
     )
