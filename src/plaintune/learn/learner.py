@@ -21,7 +21,6 @@ from .crew import ALONE, Crew
 from .network import Device, Network, choose_device, load_network
 from .steps import Stepper
 
-
 CPU_FORMATS = ("float32", "bfloat16")
 
 
