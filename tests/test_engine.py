@@ -29,6 +29,13 @@ def program(folder: Path, name: str, lines: str) -> None:
     (folder / name).chmod(0o755)
 
 
+# copies by the command after -e, which it parts as rsync does, quotes and all
+LIKE_RSYNC = """
+while [ "$1" != -e ]; do shift; done
+eval "$2 ${3%%:*} cp -r '${3#*:}.' '$4'"
+"""
+
+
 def test_an_environment_that_was_made_by_hand_is_taken() -> None:
     folder = engine._engine().folder
     program(folder / "bin", "pip", "exit 0")
@@ -59,10 +66,11 @@ def test_a_python_that_makes_no_environments_is_named_with_the_remedy(
     assert "sudo apt install python3-venv" in refused.value.fix
 
 
-@pytest.mark.skipif(shutil.which("rsync") is None, reason="needs rsync")
 def test_folders_with_a_space_in_their_names_are_copied(tmp_path: Path) -> None:
     rented = Engine(tmp_path / "an engine", tmp_path / "a home")
     program(rented.folder / "bin", "ssh", 'while [ "$1" != c ]; do shift; done; shift; exec "$@"')
+    if shutil.which("rsync") is None:
+        program(rented.folder / "bin", "rsync", LIKE_RSYNC)
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "file").write_text("kept")
     assert copy_back(rented, "c", str(tmp_path / "there"), tmp_path / "and here", seconds=30)

@@ -163,7 +163,7 @@ def test_a_model_is_fetched_until_it_is_whole_and_then_the_machine_is_told(
     (tmp_path / "whole").write_text("whole")
     monkeypatch.setattr(follow, "copy_back", copy)
     monkeypatch.setattr(follow, "is_running", lambda *asked: None)
-    monkeypatch.setattr(follow, "_tell_fetched", lambda engine, cluster: told.append(cluster))
+    monkeypatch.setattr(follow, "runs_there", lambda engine, cluster, *_, **options: told.append(cluster))
     monkeypatch.setattr(follow, "FETCH_WAIT_SECONDS", 0)
     files = {"model.onnx": file_sha256(tmp_path / "whole")}
     bring_model(engine(tmp_path), RENTAL, Finished(files), target)

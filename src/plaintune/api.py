@@ -64,7 +64,7 @@ def train(
         text, label, task, group=group, time=time, minutes=minutes,
         backbone=backbone, max_length_tokens=max_length, seed=seed, separator=separator,
         plan=None if plan is None else str(plan),
-        corrections=_paths(corrections), merge=_several(merge),
+        corrections=_several(corrections), merge=_several(merge),
         unlabeled=None if unlabeled is None else str(unlabeled),
         texts=texts_in_report,
     )  # fmt: skip
@@ -163,12 +163,8 @@ def _settings(
     return Settings(text=_several(text), label=_several(label), task=kind, **others)
 
 
-def _paths(files: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
-    return tuple(map(str, [files] if isinstance(files, str | Path) else files))
-
-
-def _several(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
+def _several(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(map(str, [names] if isinstance(names, str | Path) else names or ()))
 
 
 def load(folder: str | Path) -> Model:

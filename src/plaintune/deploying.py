@@ -42,7 +42,7 @@ def finished_graph(
     """
     if learned.checked is not None:  # by turns, by other graphs than this one
         return learned.checked, too_few_for_eight_bits(0, listener)
-    valid, lesson = (examples.take(part) for part in (learned.splits.valid, learned.splits.train))
+    valid = examples.take(learned.splits.valid)
     counted = learned.ngrams.logits(valid.texts)
 
     def graph_in(file: Path) -> Graph:
@@ -65,7 +65,8 @@ def finished_graph(
     if PACKING_SECONDS + 2 * plain_seconds > seconds / 2:
         return plain, no_time_for_eight_bits(listener)
     small = staged / f"small-{GRAPH}"
-    write_eight_bits(staged / GRAPH, small, large.inputs(_to_look_at(lesson.texts)))
+    learned_from = examples.texts[learned.splits.train]
+    write_eight_bits(staged / GRAPH, small, large.inputs(_to_look_at(learned_from)))
     packed, packed_seconds = say_of_valid(graph_in(small))
     keep, choice = weigh_eight_bits(
         valid.task, plain, packed,

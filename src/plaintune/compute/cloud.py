@@ -19,7 +19,7 @@ from .engine import Engine, engine, made_engine, silence_in_words
 from .errand import Errand
 from .follow import HOME_MARGIN, STATE, Finished, OutOfTime, Preempted, bring_checkpoint, bring_model, follow
 from .interrupts import signals_as_interrupts, unbreakable, undisturbed
-from .machine import NoCapacity, is_running, launch, set_timer
+from .machine import NoCapacity, account_of, is_running, launch, set_timer
 from .parcel import pack
 from .prices import PriceList
 from .records import RUN, Rental, as_written, close, is_looked_after, looking_after, rentals, write_rental
@@ -77,11 +77,6 @@ def train_on_cloud(
             if earlier is not None:
                 run.clear_away(earlier)
             return run.from_start(quotes)
-
-
-def account_of(engine: Engine) -> str:
-    """The number of the account that rents. Raises UserError where Amazon knows no such credentials."""
-    return str(engine.ask_aws("account")["account"])
 
 
 def unfinished(out: Path) -> Rental | None:

@@ -15,7 +15,7 @@ from typing import Any
 from .ending import LOOK_AGAIN_SECONDS, delete_disks
 from .engine import CloudAway, Engine
 from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, clock
-from .records import OWN, RUN, Rental, close, cloud_folder, is_looked_after, rentals
+from .records import OWN, RUN, Rental, close, cloud_folder, is_looked_after, open_rentals, rentals
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def examine(engine: Engine) -> Examined:
 
 def _stop_idle_server(engine: Engine) -> None:
     """End what SkyPilot may be about to rent for a command that is no more; others share the server."""
-    open_ones = [rental for rental in rentals() if rental.ended is None]
+    open_ones = open_rentals()
     ordered = any(rental.purpose == RUN or not rental.secured for rental in open_ones)
     if ordered and not any(is_looked_after(rental) for rental in open_ones):
         engine.stop_server(log=cloud_folder() / "doctor.log")
@@ -92,7 +92,7 @@ def _missing(told: dict[str, Any]) -> list[Rental]:
     if told["silent"]:
         return []
     running = {one["tags"][TAG] for one in told["found"]}
-    open_ones = [rental for rental in rentals() if rental.ended is None]
+    open_ones = open_rentals()
     held = {rental.name for rental in open_ones if is_looked_after(rental)}
     return [
         rental

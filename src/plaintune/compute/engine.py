@@ -255,6 +255,20 @@ def ssh_command(engine: Engine, cluster: str) -> list[str]:
             "-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=3", "-o", "BatchMode=yes"]  # fmt: skip
 
 
+def runs_there(
+    engine: Engine, cluster: str, shell: str, *, machine: str | None = None, seconds: float
+) -> bool:
+    """Whether a line of shell succeeds on a rented machine: the cluster's first, or the one called so."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [*ssh_command(engine, cluster), machine or cluster, shell],
+            env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
+            timeout=seconds, start_new_session=True,
+        )  # fmt: skip
+        return done.returncode == 0
+    return False
+
+
 def copy_back(
     engine: Engine, cluster: str, source: str, target: Path, *, seconds: float, without: tuple[str, ...] = ()
 ) -> bool:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..core.errors import UserError
 from ..core.events import Event, Listener, note, stage
 from ..core.files import file_sha256
 from ..core.settings import PLAN
-from .engine import Engine, copy_back, ssh_command
+from .engine import Engine, copy_back, runs_there, ssh_command
 from .machine import is_running
 from .parcel import FETCHED, MODEL, PROGRESS
 from .records import Rental
@@ -209,7 +209,8 @@ def bring_model(engine: Engine, rental: Rental, finished: Finished, target: Path
         copy_back(engine, rental.cluster, f"{REMOTE}/{MODEL}", target, seconds=FETCH_SECONDS)
         wrong = [name for name, digest in finished.files.items() if not _same(target / name, digest)]
         if not wrong:
-            _tell_fetched(engine, rental.cluster)
+            # its work ends by this, so that SkyPilot's own timer ends the machine where we cannot
+            runs_there(engine, rental.cluster, f"touch {REMOTE}/{FETCHED}", seconds=30)
             return target
         if is_running(engine, rental) is False:
             raise Preempted
@@ -221,16 +222,6 @@ def bring_model(engine: Engine, rental: Rental, finished: Finished, target: Path
         f"The model did not come home whole ({', '.join(wrong[:3])}).",
         "Type the same command again: it goes on from the last checkpoint.",
     )
-
-
-def _tell_fetched(engine: Engine, cluster: str) -> None:
-    """Let the machine's work end, so that SkyPilot's own timer ends it where we cannot."""
-    with suppress(OSError, subprocess.TimeoutExpired):
-        subprocess.run(
-            [*ssh_command(engine, cluster), cluster, f"touch {REMOTE}/{FETCHED}"],
-            env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False,
-            start_new_session=True,
-        )  # fmt: skip
 
 
 def _same(file: Path, digest: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
-from .engine import CloudAway, Engine, SkyFailed, settings_file, ssh_command
+from .engine import CloudAway, Engine, SkyFailed, runs_there, settings_file
 from .parcel import PROGRESS, SETUP, SETUP_SAID
 from .records import OWN, Rental, write_rental
 
@@ -170,22 +170,21 @@ def set_timer(engine: Engine, rental: Rental) -> bool:
     assert rental.cluster is not None
     shell = f"sudo shutdown -c 2>/dev/null; {timer(rental.deadline, now, 'sudo shutdown')}"
     names = [rental.cluster, *(f"{rental.cluster}-worker{number}" for number in range(1, rental.nodes))]
-    return all(_runs_there(engine, rental.cluster, name, shell) for name in names)
+    return all(_tell(engine, rental.cluster, name, shell) for name in names)
 
 
-def _runs_there(engine: Engine, cluster: str, name: str, shell: str) -> bool:
-    """Whether a line of shell succeeds on a machine, which may just be starting its sshd."""
+def _tell(engine: Engine, cluster: str, machine: str, shell: str) -> bool:
+    """`runs_there`, of a machine that may just be starting its sshd."""
     for _ in range(SECURE_TRIES):
-        with suppress(subprocess.TimeoutExpired):
-            done = subprocess.run(
-                [*ssh_command(engine, cluster), name, shell],
-                env=engine.environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                timeout=60, start_new_session=True,
-            )  # fmt: skip
-            if done.returncode == 0:
-                return True
+        if runs_there(engine, cluster, shell, machine=machine, seconds=60):
+            return True
         time.sleep(SECURE_WAIT_SECONDS)
     return False
+
+
+def account_of(engine: Engine) -> str:
+    """The number of the account that rents. Raises CloudAway, UserError where Amazon knows no such user."""
+    return str(engine.ask_aws("account")["account"])
 
 
 def instances_of(engine: Engine, rental: Rental) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from .machine import (
     LAUNCH_SECONDS,
     OWN_IDLE_MINUTES,
     NoCapacity,
+    account_of,
     clock,
     explain_failure,
     instances_of,
@@ -29,7 +30,7 @@ from .machine import (
 )
 from .parcel import pack_plaintune
 from .prices import Offer, PriceList
-from .records import OWN, Rental, looking_after, rentals, write_rental
+from .records import OWN, Rental, looking_after, open_rentals, write_rental
 
 DISK_USD_PER_GIB_MONTH = 0.08  # Amazon's general disk (gp3) in us-east-1, at its public price
 HOURS_PER_MONTH = 730
@@ -64,7 +65,7 @@ class State:
 
 def my_machine() -> Rental | None:
     """The record of it, if there is one."""
-    return next((one for one in rentals() if one.purpose == OWN and one.ended is None), None)
+    return next((one for one in open_rentals() if one.purpose == OWN), None)
 
 
 def require_machine() -> Rental:
@@ -98,7 +99,7 @@ def create(
 ) -> Rental:
     """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
     now = time.time()
-    account = str(engine.ask_aws("account")["account"])
+    account = account_of(engine)
     rental = write_rental(
         Rental(
             f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from .engine import CloudAway, Engine
+from .machine import account_of
 
 CORES_NEEDED = 4  # of the smallest machine with a GPU
 AWS_QUOTAS = "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
@@ -32,7 +33,7 @@ class Step:
 def aws_steps(engine: Engine, region: str) -> list[Step]:
     """Credentials, GPU quotas, and where to see the bill."""
     try:
-        account = engine.ask_aws("account")["account"]
+        account = account_of(engine)
     except UserError as refused:
         return [Step("aws", "credentials", False, refused.fix)]
     except (CloudAway, subprocess.TimeoutExpired):

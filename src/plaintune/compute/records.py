@@ -106,6 +106,11 @@ def rentals() -> list[Rental]:
     return sorted(found, key=lambda rental: -rental.started)
 
 
+def open_rentals() -> list[Rental]:
+    """The rentals that are not known to have ended."""
+    return [rental for rental in rentals() if rental.ended is None]
+
+
 def as_written(rental: Rental) -> Rental:
     """The record of the rental as it is on disk; ``rental`` itself where there is none."""
     return next((one for one in rentals() if one.name == rental.name), rental)
@@ -165,5 +170,5 @@ def forgotten() -> list[Rental]:
     """
     if not rentals_folder().is_dir():
         return []
-    open_ones = [one for one in rentals() if one.ended is None and (one.purpose == RUN or not one.secured)]
-    return [rental for rental in open_ones if not is_looked_after(rental)]
+    at_work = [rental for rental in open_rentals() if rental.purpose == RUN or not rental.secured]
+    return [rental for rental in at_work if not is_looked_after(rental)]

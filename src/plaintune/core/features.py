@@ -48,10 +48,15 @@ class HashedTexts:
     counts: NDArray[np.int64]  # (entries,) how often the n-gram stands in the text
 
 
+def has_half_character(text: str) -> bool:
+    """Whether half of a character (a lone surrogate) stands in ``text``, so that UTF-8 cannot hold it."""
+    return not text.isascii() and HALF_CHARACTER.search(text) is not None
+
+
 def whole_characters(text: str) -> str:
     """``text`` that can be written as UTF-8: halves of a character, which JSON and Python let pass (a lone
     surrogate), are joined with their other half or become the mark of a lost one."""
-    if text.isascii() or not HALF_CHARACTER.search(text):
+    if not has_half_character(text):
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

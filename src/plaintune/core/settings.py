@@ -17,6 +17,9 @@ PLAN = "plan.json"  # the file that keeps the choices of a run, for `train --pla
 REPORT, REPORT_PAGE = "report.json", "report.html"  # in a model folder; here alone stand texts of users
 
 
+ABOUT_DATA = ("text", "label", "group", "time", "task", "separator")  # options of all that read the data
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user asked for; None and () mean "choose for me"."""
@@ -55,8 +58,7 @@ class Settings:
 
     def about_data(self) -> dict[str, Any]:
         """What the user said about the data, to be said again by the next command."""
-        names = ("text", "label", "group", "time", "task", "separator")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
+        return {name: getattr(self, name) for name in ABOUT_DATA if getattr(self, name)}
 
     def about_training(self) -> dict[str, Any]:
         """The same with what `train` alone can be told, but for the time and the place it may take."""

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,24 @@ def columns_beside(source: Any, examples: Examples) -> Beside:
     return Beside(columns)
 
 
-def table_of(source: Any, examples: Examples | None = None) -> Table | None:
+def table_of(source: Any, examples: Examples) -> Table | None:
     """The one table that ``source`` is, None for folders, archives and lists; read as ``examples`` were."""
     if is_frame(source):
         return frame_table(source)
+    path = _file_of_rows(source)
+    return None if path is None else open_table(path, expected=examples.understood.named)
+
+
+def is_one_table(source: Any) -> bool:
+    """Whether `table_of` would give one; nothing is read for it."""
+    return is_frame(source) or _file_of_rows(source) is not None
+
+
+def _file_of_rows(source: Any) -> Path | None:
     if not isinstance(source, str | os.PathLike):
         return None
     path = local_path(os.fspath(source))
-    told = () if examples is None else examples.understood.named
-    return None if path.is_dir() or is_archive(path) else open_table(path, expected=told)
+    return None if path.is_dir() or is_archive(path) else path
 
 
 def column_findings(examples: Examples, beside: Beside, *, group: str | None) -> list[Finding]:

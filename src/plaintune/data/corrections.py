@@ -35,8 +35,8 @@ class Correction:
 
 def _after(answer: str, merges: Sequence[str]) -> str:
     names = answer.split(JOINED_BY)
-    for old, _, new in (merge.partition("=") for merge in merges):
-        names = [new.strip() if name.strip() == old.strip() else name for name in names]
+    for old, new in map(_parted, merges):
+        names = [new if name.strip() == old else name for name in names]
     return JOINED_BY.join(dict.fromkeys(names))
 
 
@@ -98,12 +98,17 @@ def corrected(examples: Examples, corrections: Sequence[Correction], path: Path)
 def merged(examples: Examples, merges: Sequence[str]) -> Examples:
     """The examples with some answers joined, as in ``"refund=return"``: what was refund is return."""
     for merge in merges:
-        old, found, new = (part.strip() for part in merge.partition("="))
-        if not found or old == new:
-            raise UserError(f"--merge {merge} names no two answers.", "For example: --merge refund=return")
-        codes = [_code(examples, name, f"--merge {merge}") for name in (old, new)]
+        codes = [_code(examples, name, f"--merge {merge}") for name in _parted(merge)]
         examples = _joined(examples, *codes)
     return examples
+
+
+def _parted(merge: str) -> tuple[str, str]:
+    """The two answers that "refund=return" names."""
+    old, found, new = (part.strip() for part in merge.partition("="))
+    if not found or old == new:
+        raise UserError(f"--merge {merge} names no two answers.", "For example: --merge refund=return")
+    return old, new
 
 
 def _joined(examples: Examples, old: int, new: int) -> Examples:

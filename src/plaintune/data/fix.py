@@ -18,7 +18,7 @@ from ..core.errors import OutputExists, UserError
 from ..core.events import Listener, progress, stage
 from ..core.features import text_hashes
 from ..core.tasks import Task
-from .beside import table_of
+from .beside import is_one_table, table_of
 from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
 from .symptoms import mended
@@ -65,7 +65,7 @@ class _Fixes:
 
 def require_fixable(source: Any, out: Path, *, replace_existing: bool = False) -> None:
     """Raise UserError where ``source`` is no single table or ``out`` cannot be one, and OutputExists."""
-    if table_of(source) is None:
+    if not is_one_table(source):
         raise UserError(
             "--fix mends one table, and that is a folder, an archive or a list.",
             "Give one CSV, TSV, JSON lines, Parquet or Excel file.",

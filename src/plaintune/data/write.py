@@ -31,7 +31,7 @@ def plain_stdout() -> TextIO:
 def make_room(out: Path) -> None:
     """The folder that ``out`` goes into. Raises UserError where ``out`` cannot be a file."""
     if out.is_dir():
-        raise UserError(f"{out} is a folder, not a file.", f"Name a file in it: --out {out / 'answers.csv'}")
+        raise UserError(f"{out} is a folder, not a file.", "Name a file in that folder.")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import __version__
 from ..core.errors import nearest
+from ..core.features import has_half_character
 from .batcher import Full
 from .gate import OPEN_PATHS, Gate
 from .gauges import Gauges
@@ -250,10 +251,8 @@ def _check_texts(texts: list[str], most: int) -> None:
     longest = max(map(len, texts))
     if longest > most:
         raise Refused(413, f"A text of {longest:,} characters is too long.", f"Send at most {most:,}.")
-    try:
-        "".join(texts).encode()
-    except UnicodeEncodeError:  # a lone surrogate, which JSON can spell
-        raise Refused(422, "Half a character stands in a text.", "Send whole characters.") from None
+    if any(map(has_half_character, texts)):  # which JSON can spell
+        raise Refused(422, "Half a character stands in a text.", "Send whole characters.")
 
 
 def _most_explained(limits: Limits) -> int:

@@ -65,7 +65,9 @@ def find_learning_rate(
         if not math.isfinite(loss) or smoothed[-1] > DIVERGED_FACTOR * best + 0.1:
             break
         took = time.monotonic() - started
-        at = max(at + 1, SWEEP_STEPS - int((seconds - took) * step / took) if step == TIMED_STEPS else 0)
+        at += 1
+        if step == TIMED_STEPS:
+            at = max(at, SWEEP_STEPS - int((seconds - took) * step / max(1e-6, took)))
         if took > seconds or at >= SWEEP_STEPS:
             break
     restore(network, kept)

@@ -188,13 +188,10 @@ def outline(
     checked_rows = len(splits.valid) * (
         2 if len(splits.valid) >= ENOUGH_ROWS else 1
     )  # by the 8-bit graph too
-    own = (
-        0
-        if test is None
-        else min(len(test), rows_in(OWN_TEST_SHARE * 60 * settings.minutes, measured, longest))
-    )
-    scored_rows = checked_rows + (len(splits.test) if test is None else own)
-    work = Work(len(splits.train), scored_rows, seconds, folds)
+    test_rows = len(splits.test)
+    if test is not None:
+        test_rows = min(len(test), rows_in(OWN_TEST_SHARE * 60 * settings.minutes, measured, longest))
+    work = Work(len(splits.train), checked_rows + test_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(
         measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled

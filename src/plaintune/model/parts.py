@@ -23,6 +23,7 @@ MOST_BYTES = {MANIFEST: 300_000_000, GRAPH: 2_000_000_000, TOKENIZER: 100_000_00
 MOST_BYTES |= {SELF_TEST: 1_000_000}
 MOST_MEMBERS, MOST_LISTED = 64, 300  # bytes that a member takes in the list of them
 MOST_VALUES = 5_000_000  # in a manifest
+UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError)  # as a file, or as a zip
 END, END_64 = b"PK\x05\x06", b"PK\x06\x07"  # how the records at the end of a zip begin
 ZIP_END, ZIP_ENDS = 22, 42  # bytes of the last of them, and of the last two
 
@@ -40,8 +41,11 @@ class Source:
             raise broken(self.place, f"{name} is missing")
         if size > MOST_BYTES[name]:
             raise broken(self.place, f"{name} is too large ({size:,} bytes)")
-        with self._open(name) as part:
-            content: bytes = part.read(size + 1)
+        try:
+            with self._open(name) as part:
+                content: bytes = part.read(size + 1)
+        except UNREADABLE as error:
+            raise broken(self.place, f"{name} cannot be read ({error})") from error
         if len(content) != size:
             raise broken(self.place, f"{name} has changed while it was read")
         return content
@@ -77,11 +81,12 @@ def opened_source(place: Path) -> Iterator[Source]:
         )
     try:
         _check_end(place)
-        with zipfile.ZipFile(place) as file:
-            _check_members(place, file)
-            yield Source(place, file)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
+        file = zipfile.ZipFile(place)
+    except UNREADABLE as error:
         raise broken(place, f"it cannot be read ({error})") from error
+    with file:
+        _check_members(place, file)
+        yield Source(place, file)
 
 
 def read_parts(place: Path) -> tuple[Manifest, dict[str, bytes]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.settings import command_line
+from ..core.settings import ABOUT_DATA, command_line
 from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
 
@@ -17,7 +17,6 @@ FEW_OF_A_CLASS = 100
 WEAK_SHARE = 0.7
 REPEATED = {"merge", "corrections"}  # options that may be given again
 TIME_SHORT = ("as the time allows", "would not fit into the time")
-DATA_OPTIONS = ("text", "label", "group", "time", "task", "separator")  # that other commands take as well
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,7 @@ def short_of_time(choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
-    about = {
-        name: value for name, value in told["options"].items() if verb == "train" or name in DATA_OPTIONS
-    }
+    about = {name: value for name, value in told["options"].items() if verb == "train" or name in ABOUT_DATA}
     repeated = REPEATED & about.keys()
     again = {name: (*about[name], value) for name, value in options.items() if name in repeated}
     given = {**about, **options, **again}

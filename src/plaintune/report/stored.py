@@ -8,6 +8,7 @@ from pathlib import Path
 from ..core.errors import BrokenModel, OutputExists, UserError
 from ..core.files import write_text
 from ..core.settings import REPORT, REPORT_PAGE
+from ..data.write import make_room
 from .contents import Explain, Told, contents, without_texts
 from .page import render_page
 
@@ -33,5 +34,6 @@ def rewrite_report(folder: Path, out: Path | None, *, texts: bool, replace_exist
     if out is not None and out.exists() and not replace_existing:
         raise OutputExists(f"{out} exists already.", "Add --yes to replace it, or choose another: --out FILE")
     page = out or folder / REPORT_PAGE
+    make_room(page)
     write_text(page, render_page(report if texts else without_texts(report)))
     return page
