@@ -239,6 +239,17 @@ def test_test_texts_that_are_in_the_data_are_counted(tmp_path: Path) -> None:
     assert (overlap.rows, overlap.lines, overlap.severity) == (2, (52, 53), Severity.HIGH)
 
 
+def test_test_texts_that_only_resemble_the_data_are_called_that(tmp_path: Path) -> None:
+    rows = plain_rows(100)
+    long = " ".join(f"{word} {i}" for i, word in enumerate(WORDS))
+    source = written(tmp_path / "mail.csv", [*rows, [long, "billing"]])
+    alike = [long.replace("refund", "payment"), "billing"]
+    test = written(tmp_path / "test.csv", [*plain_rows(50, seed=9), alike])
+    overlap = pt.check(source, test=test, models=False).of("overlap")
+    assert overlap is not None
+    assert overlap.what.startswith("1 of 51 texts (2.0%) of the test data are nearly the same")
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

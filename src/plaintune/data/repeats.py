@@ -80,19 +80,23 @@ def overlap_finding(test: Examples, repeats: Repeats) -> Finding | None:
     """Texts of ``test`` that are also among the examples."""
     same = np.isin(repeats.test_hashes, repeats.hashes)
     near = np.isin(repeats.test_clusters, repeats.clusters) & ~same
-    met = int(same.sum() + near.sum())
-    if not met:
+    exact, alike = int(same.sum()), int(near.sum())
+    if not exact + alike:
         return None
     positions = np.concatenate([np.flatnonzero(same), np.flatnonzero(near)])
-    part = met / len(test)
+    what = f"{share(alike, len(test))} of the test data are nearly the same as one in the training data."
+    if exact:
+        what = (
+            f"{share(exact, len(test))} of the test data are also in the training data; "
+            f"{alike:,} more are nearly the same as one there."
+        )
     return found(
-        "overlap", Severity.HIGH if part > 0.005 else Severity.MEDIUM, positions, test,
-        rows=int(same.sum()) or met,
-        what=f"{share(int(same.sum()), len(test))} of the test data are also in the training data; "
-        f"{int(near.sum()):,} more are nearly the same as one there.",
+        "overlap", Severity.HIGH if len(positions) / len(test) > 0.005 else Severity.MEDIUM, positions, test,
+        rows=exact or alike,
+        what=what,
         why="A model can know these answers by heart, so they say nothing about new texts.",
         done="`train --test` leaves the same ones out of the score. The lines shown are the test's.",
-        values={"same": int(same.sum()), "near": int(near.sum())},
+        values={"same": exact, "near": alike},
     )  # fmt: skip
 
 
