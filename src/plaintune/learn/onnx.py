@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import warnings
@@ -15,7 +16,7 @@ import torch
 
 from ..core.metrics import sigmoid, softmax
 from ..core.tasks import Task
-from .fused import fuse_sums
+from .fused import fuse_attention, fuse_sums
 from .network import Network
 
 OPSET = 17
@@ -59,6 +60,12 @@ def write_graph(network: Network, path: Path, *, task: Task, vocabulary: int, ma
         )
     graph = onnx.load(path)
     fuse_sums(graph)
+    heads = getattr(getattr(plain.encoder, "config", None), "num_attention_heads", 0)
+    fused = copy.deepcopy(graph)
+    if heads and fuse_attention(fused, heads):
+        onnx.save(fused, path)
+        with contextlib.suppress(RuntimeError):  # a family whose attention only looked like BERT's
+            return _compare(plain, path, rng, task, vocabulary, max_length)
     onnx.save(graph, path)
     return _compare(plain, path, rng, task, vocabulary, max_length)
 
