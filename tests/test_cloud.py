@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason=f"the offline cloud {why_not()}"),
 ]
 ENDED = {"terminated", "shutting-down"}
+JUPYTER = 18899  # its port on this machine
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +238,28 @@ def test_the_machine_ends_itself_when_we_are_dead_and_the_metadata_service_is_br
         broken.stop()
 
 
+def only_its_owner_reaches_jupyter(lab: Lab, here: Path) -> None:
+    """Through the tunnel, with its token; both are gone after Ctrl-C."""
+    at_work = Command(lab, here, "cloud", "jupyter", "--port", JUPYTER)
+    at_work.wait_for("Ctrl-C ends Jupyter")
+    base, token = at_work.out.read_text().strip().split("/lab?token=")
+    assert base == f"http://127.0.0.1:{JUPYTER}"
+
+    def status(token: str) -> int:
+        asked = urllib.request.Request(f"{base}/api/kernels", headers={"Authorization": f"token {token}"})
+        try:
+            return int(urllib.request.urlopen(asked, timeout=10).status)
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    assert status(token) == 200
+    assert status("guessed") == 403
+    at_work.process.send_signal(signal.SIGINT)
+    at_work.finish(60)
+    with pytest.raises(urllib.error.URLError):
+        status(token)
+
+
 def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off_and_can_move(lab: Lab, here: Path) -> None:
     def cloud(*args: object) -> tuple[str, str]:
         status, said, errors = Command(lab, here, "cloud", *args).finish()
@@ -244,6 +269,7 @@ def test_a_machine_of_ones_own_keeps_its_disk_while_it_is_off_and_can_move(lab: 
     cloud("create", "--gpu", "T4", "--region", "us-east-1", "--yes")
     assert lab.states() == ["running"]
     cloud("ssh", "--", "echo kept > note; ls -a; test ! -e .aws")
+    only_its_owner_reaches_jupyter(lab, here)
     assert "running" in cloud("status")[0]
     assert "in use" in cloud("doctor")[0]
     assert "Its disk costs $0.0055 an hour" in cloud("stop")[0]

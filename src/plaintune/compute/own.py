@@ -35,7 +35,7 @@ from .records import OWN, Rental, looking_after, open_rentals, write_rental
 DISK_USD_PER_GIB_MONTH = 0.08  # Amazon's general disk (gp3) in us-east-1, at its public price
 HOURS_PER_MONTH = 730
 DISK_USD_PER_HOUR = DISK_GIB * DISK_USD_PER_GIB_MONTH / HOURS_PER_MONTH
-JUPYTER_SECONDS = 180
+JUPYTER_SECONDS, JUPYTER_PORT = 300, 8888  # to install it and to start; its port on the machine
 
 # Bound to the machine's own loopback and behind a token: the tunnel is the only way in.
 JUPYTER = """\
@@ -44,7 +44,8 @@ export PATH="$HOME/.local/bin:$PATH"
 environment=$HOME/plaintune-env
 [ -x "$environment/bin/jupyter-lab" ] || uv pip install --quiet --python "$environment/bin/python" jupyterlab
 cd ~
-exec "$environment/bin/jupyter-lab" --no-browser --ip 127.0.0.1 --port {port} --IdentityProvider.token={token}
+exec "$environment/bin/jupyter-lab" --no-browser --ip 127.0.0.1 --port {port} --ServerApp.port_retries=0 \\
+    --IdentityProvider.token={token}
 """
 
 
@@ -210,9 +211,9 @@ def jupyter(engine: Engine, rental: Rental, *, port: int, listener: Listener) ->
     token = secrets.token_urlsafe(24)
     stage(listener, "Starting Jupyter on your machine")
     name = _name(rental)
-    remote = JUPYTER.format(port=port, token=token)
+    remote = JUPYTER.format(port=JUPYTER_PORT, token=token)
     tunnel = [*ssh_command(engine, name), "-tt", "-o", "ExitOnForwardFailure=yes",
-              "-L", f"127.0.0.1:{port}:127.0.0.1:{port}", name, f"bash -c {_quoted(remote)}"]  # fmt: skip
+              "-L", f"127.0.0.1:{port}:127.0.0.1:{JUPYTER_PORT}", name, f"bash -c {_quoted(remote)}"]  # fmt: skip
     with (rental.folder / "jupyter.log").open("wb") as log:
         process = subprocess.Popen(
             tunnel, env=engine.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
