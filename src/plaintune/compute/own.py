@@ -211,9 +211,9 @@ def jupyter(engine: Engine, rental: Rental, *, port: int, listener: Listener) ->
     token = secrets.token_urlsafe(24)
     stage(listener, "Starting Jupyter on your machine")
     name = _name(rental)
-    remote = JUPYTER.format(port=JUPYTER_PORT, token=token)
+    remote, way = JUPYTER.format(port=JUPYTER_PORT, token=token), f"127.0.0.1:{port}:127.0.0.1:{JUPYTER_PORT}"
     tunnel = [*ssh_command(engine, name), "-tt", "-o", "ExitOnForwardFailure=yes",
-              "-L", f"127.0.0.1:{port}:127.0.0.1:{JUPYTER_PORT}", name, f"bash -c {_quoted(remote)}"]  # fmt: skip
+              "-L", way, name, f"bash -c {_quoted(remote)}"]  # fmt: skip
     with (rental.folder / "jupyter.log").open("wb") as log:
         process = subprocess.Popen(
             tunnel, env=engine.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
