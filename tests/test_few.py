@@ -19,11 +19,13 @@ from plaintune.data.examples import Examples
 from plaintune.data.read import read_examples
 from plaintune.data.split import rows_that_belong_together
 from plaintune.learn import crossval
+from plaintune.learn import train as train_module
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.budget import CHECKED_IN_TURNS, Probe, choose_folds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.crossval import Technique, cross_validate
 from plaintune.learn.learner import Learner, prepare
+from plaintune.learn.steps import Seen, Stepper
 from plaintune.learn.train import Schedule
 
 SHORT = Schedule(steps=4, rows_per_batch=8, learning_rate=1e-4, seed=0)
@@ -68,6 +70,32 @@ def test_the_techniques_that_were_tried_are_told_with_their_scores(
     assert choice.value == best
     for technique in Technique:
         assert f"{technique} " in choice.reason
+
+
+def test_a_part_that_was_killed_goes_on_where_it_was(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, before, _ = in_turns(reviews, learner, tmp_path)
+    (tmp_path / "folds-fine_tuned-2.npy").unlink()
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", -1.0)
+    learned: list[float] = []
+    step = Stepper.step
+
+    def watched(self: Stepper, *args: Any, rate: float, **rest: Any) -> Seen:
+        if len(learned) == SHORT.steps // 2:
+            raise KeyboardInterrupt
+        learned.append(rate)
+        return step(self, *args, rate=rate, **rest)
+
+    monkeypatch.setattr(Stepper, "step", watched)
+    with pytest.raises(KeyboardInterrupt):
+        in_turns(reviews, learner, tmp_path)
+    learned.append(math.nan)
+    _, after, _ = in_turns(reviews, learner, tmp_path)
+    rates = [SHORT.rate(number, math.ceil(SHORT.steps * 2 / 3)) for number in range(3)]
+    assert learned[:2] + learned[3:] == rates
+    assert np.array_equal(before.network_logits, after.network_logits)
+    assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
 def test_parts_that_were_done_before_a_kill_are_not_done_again(

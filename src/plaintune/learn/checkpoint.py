@@ -27,6 +27,7 @@ class Checkpoint:
 
     folder: Path
     listener: Listener
+    when_done: bool = True  # whether the last state is kept as well, for what comes after training
 
     def load_plan(self, key: str) -> dict[str, Any] | None:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""

@@ -113,8 +113,10 @@ def cross_validate(
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
             file = kept / f"folds-{technique.name.lower()}-{number}.npy"
             until = time.monotonic() + (deadline - time.monotonic()) / turns_left
-            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule, until)
+            halfway = Checkpoint(file.with_suffix(""), listener, when_done=False)
+            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule, until, halfway)
             logits[part] = kept_array(file, turn)
+            halfway.remove()
             turns_left -= 1
         blend = fit_blend(lesson.task, logits, counted, lesson.labels, prior=prior)
         outputs = blend.outputs(logits, counted)
@@ -135,13 +137,17 @@ def _turn(
     technique: Technique,
     schedule: Schedule,
     deadline: float,
+    halfway: Checkpoint,
 ) -> NDArray[np.float32]:
     """What a network that has learned all rows but ``part`` says of these."""
+    halfway.folder.mkdir(exist_ok=True)
     rest = np.setdiff1d(np.arange(len(lesson)), part)
     labels = standard_labels(lesson)[rest]
     steps = math.ceil(schedule.steps * len(rest) / len(lesson))
     fewer = replace(schedule, steps=steps, most=None)
-    network, _ = teach(lesson, tokens.take(rest), labels, learner, technique, fewer, deadline=deadline)
+    network, _ = teach(
+        lesson, tokens.take(rest), labels, learner, technique, fewer, deadline=deadline, checkpoint=halfway
+    )
     return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 
 

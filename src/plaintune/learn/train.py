@@ -239,7 +239,7 @@ def train(
             saved = time.monotonic()
     if at_work:
         crew.next_step(THE_END)
-    if checkpoint is not None:
+    if checkpoint is not None and checkpoint.when_done:
         checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
