@@ -143,6 +143,20 @@ def test_small_classes_and_an_uneven_mix_are_told() -> None:
     assert uneven is not None
 
 
+def test_a_number_that_rules_all_others_is_told_and_a_long_tail_is_not() -> None:
+    texts = [text for text, _ in plain_rows(200)]
+    rated = [1.0 + (i % 41) / 10 for i in range(len(texts))]
+    rated[36], rated[70] = 99999.0, -99999.0
+    far = check(list(zip(texts, rated, strict=True))).of("far_numbers")
+    assert far is not None
+    assert (far.rows, far.lines, far.severity) == (2, (71, 37), Severity.HIGH)
+    assert "99,999" in far.what
+    assert "between 1.1 and 4.8" in far.what
+    rng = random.Random(0)
+    prices = [round(rng.lognormvariate(3.0, 1.5), 2) for _ in texts]
+    assert check(list(zip(texts, prices, strict=True))).of("far_numbers") is None
+
+
 def test_a_prefix_that_gives_the_answer_away_is_a_serious_leak() -> None:
     rows = [[f"{'BIL' if answer == 'billing' else 'DEL'}-{i}: {text}", answer]
             for i, (text, answer) in enumerate(plain_rows(300))]  # fmt: skip

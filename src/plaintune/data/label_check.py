@@ -1,4 +1,4 @@
-"""What can be wrong with answers: spellings, classes too small, an uneven mix, one text with two answers."""
+"""What can be wrong with answers: spellings, small classes, an uneven mix, one text with two, far numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.metrics import is_uneven
+from ..core.metrics import is_uneven, plain_number
 from ..core.tasks import Task
 from .describe import some
 from .examples import Examples
@@ -18,6 +18,9 @@ FEWEST_TO_LEARN = 8
 FEWEST_TO_MEASURE = 50  # with a fifth of them to score on, one class's share right is known to ± 30 points
 UNEVEN_RATIO = 10.0
 TYPO_LETTERS = 5  # a shorter word may be another word after one change
+USUAL = (0.05, 0.95)  # between these quantiles numbers are what one expects
+FAR = 20.0  # times as far from the middle as those
+RULES = 2.0  # times the spread of the others: training and score would be about the far ones alone
 TYPO_SHARE = 0.05  # of the rows of the class it would be merged with
 # what spellings of one name differ by; signs and marks between digits are the point of "-1", "C++" or "1.5"
 NOT_A_LETTER = re.compile(
@@ -28,12 +31,33 @@ NOT_A_LETTER = re.compile(
 def label_findings(examples: Examples, hashes: NDArray[np.uint64]) -> list[Finding]:
     """What the answers of ``examples`` show; ``hashes`` (rows,) are of their normalised texts."""
     if examples.task is Task.NUMBER:
-        return []
+        return _far_numbers(examples)
     rows_of = class_rows(examples)
     checks = [_spelling(examples, rows_of), _too_small(examples, rows_of)]
     if examples.task is Task.SINGLE:
         checks += [_uneven(examples, rows_of), _conflicts(examples, hashes)]
     return [finding for finding in checks if finding is not None]
+
+
+def _far_numbers(examples: Examples) -> list[Finding]:
+    """Numbers so far from the others that training would be about them alone: slips, mostly."""
+    numbers = examples.labels.astype(np.float64)
+    low, middle, high = np.quantile(numbers, (USUAL[0], 0.5, USUAL[1]))
+    away = np.abs(numbers - middle)
+    far = away > FAR * max(high - middle, middle - low)
+    if high == low or not far.any() or numbers.std() < RULES * numbers[~far].std():
+        return []
+    positions = np.flatnonzero(far)[np.argsort(-away[far], kind="stable")]
+    listed = some([plain_number(numbers[position], 12) for position in positions])
+    return [
+        found(
+            "far_numbers", Severity.HIGH, positions, examples,
+            what=f"{share(len(positions), len(examples))} with a number far from all others: {listed}; "
+            f"nine of ten lie between {plain_number(low)} and {plain_number(high)}.",
+            why="Beside such a number all others look the same: training and score are about it alone.",
+            done="Kept. Where it is a slip or stands for a missing number, mend or remove the row.",
+        )
+    ]  # fmt: skip
 
 
 def class_rows(examples: Examples) -> NDArray[np.int64]:
