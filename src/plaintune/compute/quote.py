@@ -73,7 +73,7 @@ def quote(
     repeats = find_repeats(examples, test_examples, listener=listener)
     from ..learn.learner import prepare  # torch takes seconds to load
     from ..learn.outline import look_at, outline
-    from ..learn.trial import foresee, try_out
+    from ..learn.trial import foresee, trial_time, try_out
 
     learner = prepare(settings, silent)
     network, measured, longest = look_at(examples, learner, settings)
@@ -83,15 +83,13 @@ def quote(
     trial = try_out(
         examples, clusters, learner, measured, seconds=TRIAL_SECONDS, seed=settings.seed, listener=listener
     )
-    trial_seconds = time.monotonic() - started + START_SECONDS - spent
-
     characters = sum(map(len, examples.texts))
 
     @cache
     def outlined(minutes: int) -> tuple[Outline, float]:
         """A run of so many minutes, and what is over of them before it is planned."""
         checking = min(CHECK_SHARE * 60 * minutes, characters / CHECKED_CHARACTERS_PER_SECOND)
-        before = spent + trial_seconds + checking
+        before = spent + trial_time(60 * minutes) + checking
         wanted = replace(settings, minutes=minutes)
         found = outline(
             examples, clusters, test_examples, wanted,

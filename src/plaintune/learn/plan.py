@@ -25,7 +25,7 @@ from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
 from .outline import look_at, outline
 from .train import Pace, Schedule, Trained
-from .trial import TRIAL_SECONDS, TRIAL_SHARE, WORTH_A_TRIAL, Forecast, foresee, try_out
+from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
 PASSES = "passes over the data"
@@ -169,9 +169,8 @@ def make_plan(
     first = outline(
         examples, clusters, test, settings, measured=measured, longest=longest, seconds_left=seconds_left()
     )
-    trial, planned = None, first.seconds()
-    if planned > WORTH_A_TRIAL:
-        seconds = min(TRIAL_SECONDS, TRIAL_SHARE * planned)
+    trial = None
+    if seconds := trial_time(first.seconds()):
         trial = try_out(
             examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
         )

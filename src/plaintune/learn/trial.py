@@ -70,6 +70,11 @@ class Trial:
         return low, min(1.0, high)
 
 
+def trial_time(planned_seconds: float) -> float:
+    """How long training lets cheap models try in a run of so many seconds."""
+    return min(TRIAL_SECONDS, TRIAL_SHARE * planned_seconds) if planned_seconds > WORTH_A_TRIAL else 0.0
+
+
 def try_out(
     examples: Examples,
     clusters: NDArray[np.int64],
