@@ -98,6 +98,30 @@ def test_a_key_that_comes_late_is_not_overwritten(model: plaintune.Model, tmp_pa
     assert last["answer (2)"] == model.predict(GOOD[0])[0].answer
 
 
+def test_a_key_too_late_for_a_column_is_told(model: plaintune.Model, tmp_path: Path) -> None:
+    rows = [{"review": text} for text in TEXTS] * 600 + [{"review": GOOD[0], "sender": "me"}] * 2
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told: list[str] = []
+    answer_file(
+        model,
+        str(tmp_path / "a.jsonl"),
+        tmp_path / "b.csv",
+        listener=lambda event: told.append(event.message),
+    )
+    late = [words for words in told if "'sender'" in words]
+    assert len(late) == 1
+    assert "line 12,001" in late[0]
+    assert "--out FILE.jsonl" in late[0]
+
+
+def test_what_is_beyond_the_last_column_stays_in_it(model: plaintune.Model, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("n,review\n1,fine\n2,late, and broken\n3,good,\n4\n")
+    answer_file(model, str(tmp_path / "a.csv"), tmp_path / "b.csv", listener=silent)
+    found = answered(tmp_path / "b.csv")
+    assert [row["review"] for row in found] == ["fine", "late, and broken", "good", ""]
+    assert [bool(row["answer"]) for row in found] == [True, False, True, False]
+
+
 def stop_after(monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
     """Fail in the block after so many."""
     predict, calls = plaintune.Model.predict, iter(range(blocks))

@@ -68,7 +68,7 @@ def _delimited(
             records = read_records(lines, dialect)
             if headed:
                 next(records, None)
-            yield from fit_rows(records, len(columns))
+            yield from fit_rows(records, len(columns), dialect.delimiter)
 
     return Table(
         source=path.name,
@@ -89,12 +89,12 @@ def _row_names_lead(rows: list[list[str]], width: int) -> bool:
     return len(set(names)) == len(names) == len(rows) and all(row[-1] for row in rows)
 
 
-def fit_rows(records: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Row]:
+def fit_rows(records: Iterator[tuple[int, list[str]]], width: int, delimiter: str) -> Iterator[Row]:
     for line, values in records:
         if len(values) == width:
             yield Row(line, values)
         elif len(values) > 1 or values[0].strip():  # a line of blanks is a blank line
-            yield Row(line, *fitted(values, width))
+            yield Row(line, *fitted(values, width, delimiter))
 
 
 def _format_name(dialect: Dialect) -> str:

@@ -143,7 +143,7 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
         notes += (f"Only the sheet `{sheet}` is read, not {others}.",)
 
     def read() -> Iterator[Row]:
-        return fit_rows(islice(records(), int(headed), None), len(columns))
+        return fit_rows(islice(records(), int(headed), None), len(columns), "\t")
 
     return Table(path.name, "Excel", columns, read, has_header=headed, notes=notes)
 

@@ -61,10 +61,10 @@ def as_text(value: Any) -> str:
     return whole_characters(str(value))
 
 
-def fitted(values: list[str], width: int) -> tuple[list[str], str | None]:
+def fitted(values: list[str], width: int, delimiter: str) -> tuple[list[str], str | None]:
     """``values`` in exactly ``width`` fields, and what was wrong if they were not as many.
 
-    Empty fields beyond the last column (a trailing delimiter) are nothing wrong.
+    Empty fields beyond the last column (a trailing delimiter) are nothing wrong; others stay in the last one.
     """
     found = len(values)
     while found > width and not values[found - 1]:
@@ -72,4 +72,5 @@ def fitted(values: list[str], width: int) -> tuple[list[str], str | None]:
     if found == width:
         return values[:width], None
     problem = f"{found} field{'s' if found != 1 else ''} instead of {width}"
-    return (values + [""] * width)[:width], problem
+    surplus = delimiter.join(values[width - 1 : found])
+    return [*values[: width - 1], surplus] if found > width else (values + [""] * width)[:width], problem

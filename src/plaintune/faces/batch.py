@@ -80,14 +80,14 @@ def answer_file(
         names = added_names(model, unsure)
         if out is None:
             form = Path("stdout" + FORM_OF.get(table.format, ".csv"))
-            write = _writer(plain_stdout(), form, table, names, model, unsure)
+            write = _writer(plain_stdout(), form, table, names, model, unsure, listener)
             return _answer_rest(model, table, columns, write, Answered(0, 0), listener)
         if out.suffix.lower() == PARQUET:
             require_parquet()
         part = PartFile(out, {**told, "text": columns, "unsure": unsure, "model": model_mark(model)})
         try:
             before = Answered(part.done.get("rows", 0), part.done.get("without_answer", 0))
-            write = _writer(part.text, out, table, names, model, unsure, header=not before.rows)
+            write = _writer(part.text, out, table, names, model, unsure, listener, header=not before.rows)
             if before.rows:
                 note(listener, f"{before.rows:,} rows were answered before; going on with the next.")
             keep = lambda done: part.keep(**done._asdict())  # noqa: E731
@@ -214,16 +214,23 @@ def _writer(
     names: list[str],
     model: Model,
     unsure: float | None,
+    listener: Listener,
     *,
     header: bool = True,
 ) -> Callable[[Row, Prediction | None], None]:
-    """Writes a row and its answer in the form that ``out`` ends in; a row of JSON stays as it was."""
+    """Writes a row and its answer in the form that ``out`` ends in; a row of JSON stays as it was.
+
+    Where columns must be known from the first row on, a key of JSON that turns up late is told.
+    """
     added = added_columns(table.columns, names)
+    tell_late_keys = _late_keys(table, listener)
     lines, parquet = out.suffix.lower() in LINES_SUFFIXES, out.suffix.lower() == PARQUET
     if lines or parquet:
         write_line = line_writer(file)
 
         def write_record(row: Row, prediction: Prediction | None) -> None:
+            if not lines:
+                tell_late_keys(row)
             own = row.record if lines else None
             own = dict(zip(table.columns, row.values, strict=True)) if own is None else own
             new = added if added.keys().isdisjoint(own) else added_columns(own, names)  # a late key of JSON
@@ -234,9 +241,26 @@ def _writer(
     if separator[0] == "[":  # lists, in whatever brackets
         separator = ";"
     write_row = row_writer(file, out, [*table.columns, *added], separator=separator, header=header)
-    return lambda row, prediction: write_row(
-        [*row.values, *(_part(prediction, name, unsure) for name in names)]
-    )
+
+    def write_cells(row: Row, prediction: Prediction | None) -> None:
+        tell_late_keys(row)
+        write_row([*row.values, *(_part(prediction, name, unsure) for name in names)])
+
+    return write_cells
+
+
+def _late_keys(table: Table, listener: Listener) -> Callable[[Row], None]:
+    """Warns of the first row with a key that has no column."""
+    known, told = set(table.columns), False
+
+    def tell(row: Row) -> None:
+        nonlocal told
+        if not told and row.record is not None and (late := row.record.keys() - known):
+            told = True
+            first = f"'{min(late)}' turns up first in {table.counted_in} {row.line:,}"
+            warn(listener, f"{first}, too late for a column of its own: --out FILE.jsonl keeps it.")
+
+    return tell
 
 
 def _part(prediction: Prediction | None, name: str, unsure: float | None) -> Any:
