@@ -41,6 +41,11 @@ def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
         assert sum(piece.weight != 0 for piece in found.pieces) <= MOST_UNITS
 
 
+def test_each_sign_of_a_script_without_spaces_is_explained(model: Model) -> None:
+    pieces = explain(model, "这部 film 很好").pieces
+    assert [piece.text for piece in pieces if piece.text.strip()] == ["这", "部", "film", "很", "好"]
+
+
 def test_two_words_that_say_the_same_are_both_found() -> None:
     text = "we loved the play , a delightful evening in town"
     units = _units(text)

@@ -15,7 +15,7 @@ from conftest import review_rows
 from plaintune.core.blending import Blend
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
-from plaintune.core.features import NgramHasher, NgramShape, normalised, text_hash
+from plaintune.core.features import NgramHasher, NgramShape, normalised, split_words, text_hash
 from plaintune.core.linear import MAX_BYTES, NgramModel
 from plaintune.core.metrics import macro_f1, score_outputs, wilson_interval
 from plaintune.core.settings import Choice, Settings
@@ -205,6 +205,19 @@ def test_no_part_of_a_batch_holds_more_tokens_than_asked() -> None:
     assert max(len(part) * lengths[part].max() for part in parts) <= 1024
     lone = list(batches(np.array([5000, 3]), rows_per_batch=8, tokens_per_batch=1024))
     assert [batch.tolist() for batch in lone] == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("I'd say: naïve café", ["i'd", "say", ":", "naïve", "café"]),
+        ("这部 film很好!", ["这", "部", "film", "很", "好", "!"]),
+        ("とても2回", ["と", "て", "も", "2", "回"]),
+        ("кино – нет", ["кино", "–", "нет"]),
+    ],
+)
+def test_words_are_parted_where_their_script_parts_them(text: str, words: list[str]) -> None:
+    assert split_words(text) == words
 
 
 def test_ngrams_do_not_cross_from_one_text_into_the_next() -> None:

@@ -13,7 +13,6 @@ network of stretches of a few words, so that the cost grows with the text and no
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,12 +23,11 @@ from numpy.typing import NDArray
 
 from ..core.blending import log_softmax
 from ..core.errors import UserError, nearest
-from ..core.features import whole_characters
+from ..core.features import WORD_OR_SIGN, whole_characters
 from ..core.metrics import plain_number
 from ..core.tasks import Task
 from .predict import Model, Prediction
 
-WORD = re.compile(r"\w+(?:['’]\w+)*")
 SHORT_TEXT = 60  # words; up to here all questions are of the whole text
 RIDGE = 0.1
 ROUNDS, TRIED = 8, 8  # in which the deciding words are gathered; words tried in each
@@ -154,7 +152,7 @@ def _pull(
 
 def _units(text: str) -> list[tuple[int, int]]:
     """Where the words stand; in a very long text, runs of words."""
-    words = [found.span() for found in WORD.finditer(text)]
+    words = [found.span() for found in WORD_OR_SIGN.finditer(text)]
     together = -(-len(words) // MOST_UNITS)
     return [
         (words[first][0], words[min(first + together, len(words)) - 1][1])
