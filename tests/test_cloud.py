@@ -211,7 +211,7 @@ def test_the_same_command_takes_up_a_run_whose_command_was_killed(
 def test_a_machine_that_the_cloud_takes_back_is_replaced_and_training_goes_on(
     lab: Lab, here: Path, tiny_backbone: Path
 ) -> None:
-    long_work(here, rows=25_000)
+    long_work(here, rows=60_000)  # with 25,000 a fast machine was done before
     command = Command(lab, here, *train(tiny_backbone))
     command.wait_for("Fine-tuning")
     checkpoint = here / "reviews-model.plaintune-checkpoint" / "state.json"
