@@ -80,10 +80,10 @@ def limes(
     """The weight of each word by LIME, from ``samples`` variants of the text, else as it comes."""
     from lime.lime_text import LimeTextExplainer
 
-    from plaintune.core.features import WORD_OR_SIGN
+    from plaintune.core.features import WORD
 
     explainer = LimeTextExplainer(
-        class_names=list(model.classes), split_expression=WORD_OR_SIGN.findall, random_state=0
+        class_names=list(model.classes), split_expression=WORD.findall, random_state=0
     )
     found = explainer.explain_instance(
         text, model.outputs, labels=(code,), num_features=len(spans), num_samples=samples
@@ -94,10 +94,10 @@ def limes(
 
 def weighed(model: Any, text: str, weigh: Callable[..., NDArray[np.float64]]) -> dict[str, Any]:
     """How faithful the weights by ``weigh`` are, and how long they took."""
-    from plaintune.core.features import WORD_OR_SIGN
+    from plaintune.core.features import WORD
 
     answer = int(model.outputs([text])[0].argmax())
-    spans = [found.span() for found in WORD_OR_SIGN.finditer(text)]
+    spans = [found.span() for found in WORD.finditer(text)]
     started = time.perf_counter()
     weights = weigh(model, text, spans, answer)
     seconds = time.perf_counter() - started

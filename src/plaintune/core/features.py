@@ -21,11 +21,10 @@ Texts = Sequence[str] | NDArray[Any]  # texts in Python or numpy strings
 BLOCK_ROWS = 2048  # 11 bits of row + 52 bits of hash fit one non-negative int64
 HASH_BITS = 52
 HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
-WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 SIGNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # of Chinese and Japanese
 LETTERS = rf"[^\W{SIGNS}]+"  # there each sign is a word: no spaces part them, as BERT's tokenizer has it
-WORD_OR_SIGN = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|[{SIGNS}]")
-ANY_WORD_OR_MARK = re.compile(rf"{WORD_OR_SIGN.pattern}|[^\w\s]")
+WORD = re.compile(rf"{LETTERS}(?:['’]{LETTERS})*|[{SIGNS}]")
+WORD_OR_MARK = re.compile(rf"{WORD.pattern}|[^\w\s]")
 LINE_BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 # what may differ in "the same text"; not vowel signs (from India to Cambodia), emoji, currencies and < > + =
 NOT_A_WORD = re.compile(
@@ -84,8 +83,7 @@ def text_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
 
 def split_words(text: str) -> list[str]:
     """The words and marks of ``text`` in lower case."""
-    plain = LINE_BREAK_TAG.sub(" ", text).lower()
-    return (WORD if plain.isascii() else ANY_WORD_OR_MARK).findall(plain)
+    return WORD_OR_MARK.findall(LINE_BREAK_TAG.sub(" ", text).lower())
 
 
 class NgramHasher:

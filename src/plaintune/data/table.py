@@ -72,5 +72,6 @@ def fitted(values: list[str], width: int, delimiter: str) -> tuple[list[str], st
     if found == width:
         return values[:width], None
     problem = f"{found} field{'s' if found != 1 else ''} instead of {width}"
-    surplus = delimiter.join(values[width - 1 : found])
-    return [*values[: width - 1], surplus] if found > width else (values + [""] * width)[:width], problem
+    if found > width:
+        return [*values[: width - 1], delimiter.join(values[width - 1 : found])], problem
+    return (values + [""] * width)[:width], problem

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TextIO
 
 from ..core.errors import UserError, nearest
 from ..core.events import Listener, note, progress, stage, warn
+from ..core.features import whole_characters
 from ..core.tasks import Task
 from ..data.encoding import file_kind
 from ..data.examples import Examples
@@ -251,13 +252,15 @@ def _writer(
 
 def _late_keys(table: Table, listener: Listener) -> Callable[[Row], None]:
     """Warns of the first row with a key that has no column."""
-    known, told = set(table.columns), False
+    known, warned = set(table.columns), False
 
     def tell(row: Row) -> None:
-        nonlocal told
-        if not told and row.record is not None and (late := row.record.keys() - known):
-            told = True
-            first = f"'{min(late)}' turns up first in {table.counted_in} {row.line:,}"
+        nonlocal warned
+        if warned or row.record is None or row.record.keys() <= known:
+            return
+        if late := [name for name in map(whole_characters, row.record) if name not in known]:
+            warned = True
+            first = f"'{late[0]}' turns up first in {table.counted_in} {row.line:,}"
             warn(listener, f"{first}, too late for a column of its own: --out FILE.jsonl keeps it.")
 
     return tell

@@ -60,6 +60,7 @@ class Checkpoint:
                     if moment in optimizer.state[parameter]:
                         value = optimizer.state[parameter][moment]
                         arrays[f"{moment}/{name}"] = value.detach().cpu().contiguous()
+        self.folder.mkdir(exist_ok=True)
         file = self.folder / f"step-{step:08d}.safetensors"
         aside = file.with_suffix(".part")
         save_file(arrays, aside)

@@ -140,7 +140,6 @@ def _turn(
     halfway: Checkpoint,
 ) -> NDArray[np.float32]:
     """What a network that has learned all rows but ``part`` says of these."""
-    halfway.folder.mkdir(exist_ok=True)
     rest = np.setdiff1d(np.arange(len(lesson)), part)
     labels = standard_labels(lesson)[rest]
     steps = math.ceil(schedule.steps * len(rest) / len(lesson))

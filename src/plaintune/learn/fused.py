@@ -13,7 +13,7 @@ import numpy as np
 
 RUNTIME = "com.microsoft"  # whose operations these are
 NORMS = ("LayerNormalization", "SkipLayerNormalization")
-MASK, HIDDEN = "attention_mask", -3e4  # the score of padding: its share of the sum becomes nothing
+MASK, HIDING = "attention_mask", 3e4  # taken off the score of padding: its share becomes nothing
 
 
 class _Nodes:
@@ -94,7 +94,7 @@ def fuse_attention(model: Any, heads: int) -> int:
 
     ONNX Runtime's own never writes the scores out (Dao et al. 2022), if it is given no mask. So the mask goes
     along with the numbers: each head of the queries gets one more that is always 1, each head of the keys one
-    that is 0, or `HIDDEN` at padding. Attention of another form than BERT's stays as it is. Returns how many
+    that is 0, or -`HIDING` at padding. Attention of another form than BERT's stays as it is. Returns how many
     layers changed.
     """
     import onnx
@@ -206,7 +206,7 @@ def _write_mask(graph: Any, heads: int, size: int) -> None:
     import onnx
 
     last = np.zeros((heads, size + 1), dtype=np.float32)
-    last[:, -1] = -HIDDEN
+    last[:, -1] = HIDING
     fixed = {"last of a head": last.reshape(-1), "one": np.float32(1.0), "third": np.array([2])}
     graph.initializer.extend(
         onnx.numpy_helper.from_array(np.asarray(v), f"{MASK} {k}") for k, v in fixed.items()

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ..core.blending import log_softmax
 from ..core.errors import UserError, nearest
-from ..core.features import WORD_OR_SIGN, whole_characters
+from ..core.features import WORD, whole_characters
 from ..core.metrics import plain_number
 from ..core.tasks import Task
 from .predict import Model, Prediction
@@ -152,7 +152,7 @@ def _pull(
 
 def _units(text: str) -> list[tuple[int, int]]:
     """Where the words stand; in a very long text, runs of words."""
-    words = [found.span() for found in WORD_OR_SIGN.finditer(text)]
+    words = [found.span() for found in WORD.finditer(text)]
     together = -(-len(words) // MOST_UNITS)
     return [
         (words[first][0], words[min(first + together, len(words)) - 1][1])
