@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from plaintune.compute import cloud, own
-from plaintune.compute.cloud import Run, Wish
+from plaintune.compute import cloud, doctor, own
+from plaintune.compute.cloud import Run, Wish, open_to_us
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import end
 from plaintune.compute.engine import CloudAway, Engine
 from plaintune.compute.errand import Errand
-from plaintune.compute.follow import Preempted
+from plaintune.compute.follow import Finished, Preempted
 from plaintune.compute.machine import NoCapacity
 from plaintune.compute.prices import price_list
 from plaintune.compute.records import OWN, RUN, Rental, as_written, looking_after, rentals, write_rental
@@ -56,9 +56,17 @@ class Cloud:
     def __init__(self, *lists: dict[str, Any] | Exception) -> None:
         self.lists = list(lists)
         self.asked: list[str] = []
+        self.clouds: list[str] = []
         self.meanwhile: Callable[[], None] = lambda: None
 
-    def ask_aws(self, what: str, **request: Any) -> Any:
+    def on(self, cloud: str) -> Cloud:
+        self.clouds.append(cloud)
+        return self
+
+    def enable(self, *, log: Path) -> None:
+        pass
+
+    def ask(self, what: str, **request: Any) -> Any:
         if what == "account":
             return {"account": "1"}
         if what == "leftover_volumes":
@@ -287,9 +295,70 @@ def test_what_a_failed_order_left_is_ended_by_its_own_record(
     assert amazon.asked == ["stop server", "sky down", "stop server"]
 
 
+def test_where_one_cloud_has_none_to_give_the_next_is_tried_with_its_own_account(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Both(Cloud):
+        def ask(self, what: str, **request: Any) -> Any:
+            mine = {"account": f"of {self.clouds[-1]}"}
+            return {**super().ask(what, **request), **mine} if what in ("account", "list") else []
+
+    def only_google(engine: Any, rental: Rental, *given: Any) -> Rental:
+        if rental.cloud == "aws":
+            raise NoCapacity("sold out")
+        return replace(launch(engine, rental, *given), region="us-central1")
+
+    launch = cloud.launch
+    monkeypatch.setattr(cloud, "launch", only_google)
+    monkeypatch.setattr(cloud, "follow", lambda *given: Finished({}))
+    monkeypatch.setattr(Run, "_home", lambda self, rental, finished: rental)
+    google = rented_quotes(Work(1_000_000, 3.0), price_list(), gpu="T4", cloud="gcp", spot=True)
+    rental: Any = run(Both(told()), tmp_path / "model").from_start([QUOTES[0], google[0]])
+    assert (rental.cloud, rental.account, rental.machine) == ("gcp", "of gcp", "n1-standard-4")
+    assert [one.cloud for one in launched] == ["gcp"]
+
+
+def test_a_cloud_that_does_not_know_the_user_is_left_out_unless_none_does(tmp_path: Path) -> None:
+    class OnlyAmazon(Cloud):
+        def ask(self, what: str, **request: Any) -> Any:
+            if self.clouds[-1] == "gcp":
+                raise UserError("Google's cloud does not accept your credentials.", "gcloud init")
+            return super().ask(what, **request)
+
+    quotes = list(rented_quotes(Work(1_000_000, 3.0), price_list(), gpu="T4", spot=True))
+    said: list[Event] = []
+    amazon: Any = OnlyAmazon(told())
+    assert [quote.offer.cloud for quote in open_to_us(amazon, quotes, said.append)] == ["aws"]
+    assert "Google's cloud does not accept" in str(said)
+    with pytest.raises(UserError, match="Google's cloud does not accept"):
+        open_to_us(amazon, [quote for quote in quotes if quote.offer.cloud == "gcp"], silent)
+
+
+def test_the_doctor_looks_into_every_cloud_and_one_that_is_silent_keeps_none_from_being_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class NoGoogle(Cloud):
+        def ask(self, what: str, **request: Any) -> Any:
+            if self.clouds[-1] == "gcp":
+                raise CloudAway("no network")
+            return super().ask(what, **request)
+
+    monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
+    late = {
+        **instance(),
+        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
+    }
+    clouds: Any = NoGoogle(told(late), told())
+    seen = examine(clouds)
+    assert [(one.cloud, one.why_not) for one in seen.machines] == [("aws", "past its deadline")]
+    assert seen.unseen == ("all of Google (no network)",)
+    end_wrong(clouds, seen)
+    assert "terminate" in clouds.asked
+
+
 def test_without_credentials_nothing_is_noted_as_rented(tmp_path: Path) -> None:
     class Stranger(Cloud):
-        def ask_aws(self, what: str, **request: Any) -> Any:
+        def ask(self, what: str, **request: Any) -> Any:
             raise UserError("Amazon's cloud does not accept your credentials.", "aws configure")
 
     with pytest.raises(UserError, match="credentials"):

@@ -77,7 +77,7 @@ def test_folders_with_a_space_in_their_names_are_copied(tmp_path: Path) -> None:
     assert (tmp_path / "and here" / "file").read_text() == "kept"
 
 
-def test_skypilot_is_shown_amazons_keys_and_no_others(
+def test_skypilot_is_shown_the_keys_of_one_cloud_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = ("GOOGLE_APPLICATION_CREDENTIALS", "KUBECONFIG", "HF_TOKEN", "SKYPILOT_API_SERVER_ENDPOINT",
@@ -89,3 +89,23 @@ def test_skypilot_is_shown_amazons_keys_and_no_others(
     assert not set(hidden) & set(seen)
     assert set(shown) <= set(seen)
     assert seen["HOME"] == str(tmp_path / "home")
+    google = Engine(tmp_path / "engine", tmp_path / "home").on("gcp").environment()
+    assert {"GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "https_proxy"} <= set(google)
+    assert not [name for name in google if name.startswith("AWS_")]
+
+
+def test_skypilot_looks_into_another_cloud_once_and_finds_googles_files_only_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    made = Engine(tmp_path / "engine", tmp_path / "home")
+    made.home.mkdir()
+    program(made.folder / "bin", "sky", f'echo "$@" >>{tmp_path}/asked')
+    linked, log = made.home / ".config" / "gcloud", tmp_path / "log"
+    for cloud in ("aws", "gcp", "gcp"):
+        made.on(cloud).enable(log=log)
+    assert (tmp_path / "asked").read_text() == "check gcp\n"
+    assert linked.readlink() == tmp_path / "gcloud"
+    made.on("aws").enable(log=log)
+    assert (tmp_path / "asked").read_text() == "check gcp\ncheck aws\n"
+    assert not linked.is_symlink()

@@ -53,7 +53,7 @@ def progress(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_set_up_that_fails_says_so(tmp_path: Path) -> None:
     (tmp_path / "setup.sh").write_text("echo 'No \"matching\" torch'; exit 3\n")
-    shell(task_of(RENTAL, tmp_path)["setup"], tmp_path)
+    shell(task_of(RENTAL, tmp_path, 1000.0)["setup"], tmp_path)
     (line,) = progress(tmp_path)
     assert line["kind"] == "failed"
     assert line["problem"].startswith('Setting up the rented machine failed: No "matching" torch')
@@ -61,15 +61,15 @@ def test_a_set_up_that_fails_says_so(tmp_path: Path) -> None:
 
 def test_a_training_that_was_killed_says_so_after_half_a_line(tmp_path: Path) -> None:
     (tmp_path / "progress.jsonl").write_text('{"kind": "note", "mess')
-    shell(task_of(RENTAL, tmp_path)["run"].replace(RUN_COMMAND, "bash -c 'kill -9 $$'"), tmp_path)
+    shell(task_of(RENTAL, tmp_path, 1000.0)["run"].replace(RUN_COMMAND, "bash -c 'kill -9 $$'"), tmp_path)
     last = json.loads((tmp_path / "progress.jsonl").read_text().splitlines()[-1])
     assert "status 137" in last["problem"]
 
 
 def test_what_goes_well_says_nothing_of_the_kind(tmp_path: Path) -> None:
     (tmp_path / "setup.sh").write_text("echo fine\n")
-    shell(task_of(RENTAL, tmp_path)["setup"], tmp_path)
-    shell(task_of(RENTAL, tmp_path)["run"].replace(RUN_COMMAND, "true"), tmp_path)
+    shell(task_of(RENTAL, tmp_path, 1000.0)["setup"], tmp_path)
+    shell(task_of(RENTAL, tmp_path, 1000.0)["run"].replace(RUN_COMMAND, "true"), tmp_path)
     assert not (tmp_path / "progress.jsonl").exists()
 
 

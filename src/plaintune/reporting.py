@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .compute.clouds import CLOUDS
 from .compute.errand import work_of
 from .compute.prices import known_prices
-from .compute.rented import RENTABLE, rented_quotes
+from .compute.rented import rented_quotes
 from .core.blending import Blend
 from .core.events import Listener
 from .core.hardware import inspect_machine
@@ -159,7 +160,7 @@ def gpu_for(examples: Examples, manifest: Manifest) -> dict[str, Any] | None:
     """What a rented GPU would take for all that time did not allow here; None where it allowed all."""
     if not short_of_time(manifest.choices):
         return None
-    quotes = rented_quotes(work_of(examples), known_prices(), cloud=RENTABLE[0], spot=True)
+    quotes = rented_quotes(work_of(examples), known_prices(), within=CLOUDS, spot=True)
     if not quotes:
         return None
     cheapest = quotes[0]

@@ -1,10 +1,11 @@
-"""What SkyPilot's own optimiser would rent, on the price list that ships with plaintune.
+"""What SkyPilot's own optimiser would rent, on the price list that ships with plaintune, and would order.
 
-    HOME=EMPTY python optimizer.py prices.csv      # with SkyPilot's Python; needs no account
+    HOME=EMPTY python optimizer.py prices.csv                # with SkyPilot's Python; needs no account
+    HOME=EMPTY python optimizer.py prices.csv task.json      # the order that this would become at Google
 
 A dry run: the clouds are taken for enabled, nothing is asked of them. On Google SkyPilot wants hosts and
-cards priced apart; here the host is free and the card has the price of both. Google's T4 is left out: of the
-hosts that it can be put into, SkyPilot takes a larger one than our list.
+cards priced apart; here the host is free and the card has the price of both. Google's T4 is not compared: of
+the hosts that it can be put into, SkyPilot takes a larger one by itself than the one our orders name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ GCP_COLUMNS = (
     "InstanceType", "vCPUs", "MemoryGiB", "AcceleratorName", "AcceleratorCount", "GpuInfo", "Region",
     "AvailabilityZone", "Price", "SpotPrice",
 )  # fmt: skip
+
+IMAGES = ("skypilot:custom-gpu-ubuntu-2204-cuda13", "skypilot:custom-gpu-ubuntu-2204")
 
 
 def seed(home: Path, prices: Path) -> None:
@@ -44,8 +47,17 @@ def seed(home: Path, prices: Path) -> None:
         }
         for row in google
     ]
+    larger = {"InstanceType": "n1-highmem-4", "MemoryGiB": 26, "Price": 9, "SpotPrice": 9}
+    hosts += [{**row, **larger} for row in hosts if row["InstanceType"] == "n1-standard-4"]
     once = {(row["InstanceType"], row["AvailabilityZone"]): row for row in hosts}
     _write(root / "gcp" / "vms.csv", GCP_COLUMNS, [*once.values(), *cards])
+    images = [
+        {"Tag": tag, "OS": "ubuntu", "ImageId": f"projects/x/global/images/{n}"}
+        for n, tag in enumerate(IMAGES)
+    ]
+    _write(
+        root / "gcp" / "images.csv", ("Tag", "Region", "OS", "OSVersion", "ImageId", "CreationDate"), images
+    )
     _write(root / "common" / "accelerators.csv", ("AcceleratorName", "Clouds"), ())
 
 
@@ -76,8 +88,36 @@ def best(cloud: str, gpu: str, *, spot: bool) -> dict[str, Any]:
     }
 
 
+def order(described: dict[str, Any]) -> dict[str, Any]:
+    """What SkyPilot would hand to the part of it that asks Google: machine, disks, labels, files."""
+    import sky
+    import yaml
+    from sky import check, optimizer
+    from sky.backends import backend_utils, cloud_vm_ray_backend
+
+    google = sky.GCP()
+    check.get_cached_enabled_clouds_or_refresh = lambda *_, **__: [google]
+    name = described["name"]
+    task = sky.Task.from_yaml_config(described)
+    with sky.Dag() as dag:
+        dag.add(task)
+    optimizer.Optimizer.optimize(dag, quiet=True)
+    chosen = task.best_resources
+    written = backend_utils.write_cluster_config(
+        chosen, 1, cloud_vm_ray_backend._get_cluster_config_template(google), name,
+        Path("wheel"), "hash", region=sky.clouds.Region(chosen.region),
+        zones=[sky.clouds.Zone(f"{chosen.region}-a")], dryrun=True,
+        keep_launch_fields_in_existing_config=True,
+    )  # fmt: skip
+    ordered: dict[str, Any] = yaml.safe_load(Path(written["ray"]).read_text(encoding="utf-8"))
+    return ordered
+
+
 if __name__ == "__main__":
     seed(Path.home(), Path(sys.argv[1]))
+    if len(sys.argv) > 2:
+        print(json.dumps(order(json.loads(Path(sys.argv[2]).read_text(encoding="utf-8")))))
+        sys.exit()
     asked = [
         (cloud, gpu, spot)
         for cloud, gpu in (("aws", "T4"), ("aws", "L4"), ("gcp", "L4"))

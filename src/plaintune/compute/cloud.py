@@ -14,6 +14,7 @@ from ..core.events import Listener, note, stage, warn
 from ..core.files import file_sha256
 from ..model.folder import checkpoint_folder, publish, remove_checkpoint, require_free, staging_folder
 from ..model.predict import Model
+from .clouds import CLOUDS, open_to_user
 from .ending import end
 from .engine import Engine, engine, made_engine, silence_in_words
 from .errand import Errand
@@ -23,7 +24,7 @@ from .machine import NoCapacity, account_of, is_running, launch, set_timer
 from .parcel import pack
 from .prices import PriceList
 from .records import RUN, Rental, as_written, close, is_looked_after, looking_after, rentals, write_rental
-from .rented import RENTABLE, SETUP_MINUTES, RentedQuote, rented_quotes
+from .rented import SETUP_MINUTES, RentedQuote, rented_quotes
 
 DEFAULT_MAX_COST_USD = 2.0
 MARGIN_MINUTES = 10.0  # beyond what was asked for, to bring the model home
@@ -67,7 +68,7 @@ def train_on_cloud(
                 return Run(engine(listener), errand, out, wish, prices, listener).taken_up(earlier)
         quotes = affordable(errand, wish, prices)
         if (made := made_engine()) is not None:
-            account_of(made)  # who may not rent need not be asked whether to
+            quotes = open_to_us(made, quotes, listener)  # who may not rent need not be asked whether to
         _say_private(errand, listener)
         _say_prices(quotes, prices, listener)
         if not agree(question(quotes[0], wish)):
@@ -76,7 +77,7 @@ def train_on_cloud(
             run = Run(engine(listener), errand, out, wish, prices, listener)
             if earlier is not None:
                 run.clear_away(earlier)
-            return run.from_start(quotes)
+            return run.from_start(quotes if made else open_to_us(run.engine, quotes, listener))
 
 
 def unfinished(out: Path) -> Rental | None:
@@ -99,14 +100,15 @@ def unfinished(out: Path) -> Rental | None:
 
 def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuote]:
     """The quotes within --max-cost where plaintune rents, cheapest first. Raises UserError for none."""
-    cloud = wish.cloud or RENTABLE[0]
     quotes = rented_quotes(
-        errand.work, prices, gpu=wish.gpu, cloud=cloud, spot=wish.spot, machines=wish.machines
-    )
-    if cloud not in RENTABLE:
+        errand.work, prices,
+        gpu=wish.gpu, cloud=wish.cloud, spot=wish.spot, machines=wish.machines,
+        within=open_to_user() if wish.cloud is None else CLOUDS,
+    )  # fmt: skip
+    if wish.cloud is not None and wish.cloud not in CLOUDS:
         raise UserError(
-            f"plaintune does not rent from {cloud} yet: it could not make sure that the machine ends.",
-            f"Take another: --cloud {RENTABLE[0]}",
+            f"plaintune does not rent from {wish.cloud}: it could not make sure that the machine ends.",
+            f"Take another: {' or '.join(f'--cloud {name}' for name in CLOUDS)}",
         )
     within = [quote for quote in quotes if quote.most_usd <= wish.max_cost_usd]
     if within:
@@ -116,6 +118,22 @@ def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuot
     raise UserError(
         f"Nothing fits into ${wish.max_cost_usd:.2f}. {problem}", "Allow more, for example: --max-cost 5"
     )
+
+
+def open_to_us(engine: Engine, quotes: list[RentedQuote], listener: Listener) -> list[RentedQuote]:
+    """The quotes of the clouds that know the user. Raises CloudAway, and UserError where none does."""
+    refused: dict[str, UserError] = {}
+    for cloud in dict.fromkeys(quote.offer.cloud for quote in quotes):
+        try:
+            account_of(engine.on(cloud))
+        except UserError as error:
+            refused[cloud] = error
+    known = [quote for quote in quotes if quote.offer.cloud not in refused]
+    if not known:
+        raise next(iter(refused.values()))
+    for why in refused.values():
+        note(listener, f"{why.problem} {why.fix}")
+    return known
 
 
 def question(quote: RentedQuote, wish: Wish) -> str:
@@ -147,8 +165,7 @@ class Run:
 
     def from_start(self, quotes: list[RentedQuote]) -> Model:
         """Rent the first of ``quotes`` that can be had."""
-        first = replace(self._order(quotes[0]), account=account_of(self.engine))
-        rental = write_rental(first)  # before anything costs money
+        rental = write_rental(self._order(quotes[0]))  # before anything costs money
         with looking_after(rental):
             try:
                 return self._finish(self._first_to_be_had(rental, quotes))
@@ -188,12 +205,11 @@ class Run:
             str(self.out.absolute()), spent_usd=spent, nodes=quote.machines, machine=quote.offer.machine,
             asked_minutes=self.errand.settings.minutes, minutes=self._job_minutes(affordable_seconds / 60),
         )  # fmt: skip
-        if earlier is None:
-            return order
-        return replace(
-            order,
-            name=earlier.name, started=earlier.started, machines=earlier.machines, account=earlier.account,
-        )  # fmt: skip
+        if earlier is not None:
+            order = replace(order, name=earlier.name, started=earlier.started, machines=earlier.machines)
+            if order.cloud == earlier.cloud:
+                return replace(order, account=earlier.account)
+        return replace(order, account=account_of(self.engine.on(order.cloud)))
 
     def _dearest(self, quote: RentedQuote) -> float:
         """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
@@ -259,8 +275,8 @@ class Run:
 
     def _dearest_at(self, rental: Rental) -> float:
         """Dollars an hour of one machine of this kind where it is, on demand."""
-        kind = (rental.cloud, rental.machine)
-        same = [offer for offer in self.prices.offers if (offer.cloud, offer.machine) == kind]
+        kind = (rental.cloud, rental.machine, rental.gpu)  # on Google one machine takes several cards
+        same = [one for one in self.prices.offers if (one.cloud, one.machine, one.gpu) == kind]
         here = [offer.on_demand_usd for offer in same if offer.region == rental.region]
         anywhere = max((offer.on_demand_usd for offer in same), default=rental.most_usd / rental.nodes)
         return max(here) if here else UNKNOWN_PLACE * anywhere

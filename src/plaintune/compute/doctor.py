@@ -1,4 +1,5 @@
-"""What is rented at this moment, what it has cost, and what should not be there: by the cloud's own account.
+"""What is rented at this moment, what it has cost, and what should not be there: by the clouds'
+own account.
 
 It trusts tags on the machines, not SkyPilot's notes nor ours: what another computer or a lost disk has rented
 is found as well.
@@ -12,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.errors import UserError
+from .clouds import CLOUDS, open_to_user
 from .ending import LOOK_AGAIN_SECONDS, delete_disks
 from .engine import CloudAway, Engine
 from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, clock
@@ -22,6 +25,7 @@ from .records import OWN, RUN, Rental, close, cloud_folder, is_looked_after, ope
 class Found:
     """A machine under our tag that is not gone for good."""
 
+    cloud: str
     id: str
     region: str
     zone: str
@@ -49,8 +53,8 @@ class Found:
 class Examined:
     """Everything of ours in the cloud."""
 
-    machines: tuple[Found, ...]
-    disks: tuple[dict[str, Any], ...]  # that belong to no machine
+    machines: tuple[Found, ...] = ()
+    disks: tuple[dict[str, Any], ...] = ()  # that belong to no machine
     unseen: tuple[str, ...] = ()  # regions that did not say what they hold, with the reason
 
     @property
@@ -60,23 +64,38 @@ class Examined:
 
 
 def examine(engine: Engine) -> Examined:
-    """Look in every region. Raises CloudAway, UserError.
+    """Look in every region of every cloud there are credentials for. Raises CloudAway, UserError.
 
     A rental that nobody looks after may just be on order: SkyPilot's server goes on without the command that
     asked it. It is stopped first, and a record is closed only where two looks, seconds apart, find nothing.
     """
     _stop_idle_server(engine)
-    told = engine.ask_aws("list", regions=None)
-    if _missing(told):
+    clouds = tuple(dict.fromkeys((*(rental.cloud for rental in open_rentals()), *open_to_user())))
+    if len(clouds) == 1:
+        return _look_into(engine.on(clouds[0]), clouds[0])
+    seen = Examined()
+    for cloud in clouds:
+        try:
+            there = _look_into(engine.on(cloud), cloud)
+        except (CloudAway, subprocess.TimeoutExpired, UserError) as silence:
+            there = Examined(unseen=(f"all of {CLOUDS[cloud].company} ({silence})",))
+        seen = Examined(seen.machines + there.machines, seen.disks + there.disks, seen.unseen + there.unseen)
+    return seen
+
+
+def _look_into(engine: Engine, cloud: str) -> Examined:
+    told = engine.ask("list", regions=None)
+    if _missing(told, cloud):
         time.sleep(LOOK_AGAIN_SECONDS)
-        told = engine.ask_aws("list", regions=None)
-        for rental in _missing(told):
+        told = engine.ask("list", regions=None)
+        for rental in _missing(told, cloud):
             close(rental)
     known = {rental.name: rental for rental in rentals()}
     now = time.time()
-    machines = tuple(_found(one, known, now) for one in told["found"])
+    machines = tuple(_found(one, cloud, known, now) for one in told["found"])
+    disks = tuple({"cloud": cloud, **disk} for disk in engine.ask("leftover_volumes", regions=None))
     unseen = tuple(f"{region} ({why})" for region, why in {**told["closed"], **told["silent"]}.items())
-    return Examined(machines, tuple(engine.ask_aws("leftover_volumes", regions=None)), unseen)
+    return Examined(machines, disks, unseen)
 
 
 def _stop_idle_server(engine: Engine) -> None:
@@ -87,7 +106,7 @@ def _stop_idle_server(engine: Engine) -> None:
         engine.stop_server(log=cloud_folder() / "doctor.log")
 
 
-def _missing(told: dict[str, Any]) -> list[Rental]:
+def _missing(told: dict[str, Any], cloud: str) -> list[Rental]:
     """Rentals that can be closed: nobody is at work on them, and the account that rented has no machine."""
     if told["silent"]:
         return []
@@ -97,24 +116,27 @@ def _missing(told: dict[str, Any]) -> list[Rental]:
     return [
         rental
         for rental in open_ones
-        if rental.name not in running | held
+        if rental.cloud == cloud
+        and rental.name not in running | held
         and (rental.secured or not held)  # else SkyPilot's server was not stopped and may be renting it
         and rental.account in (None, told["account"])
         and rental.region not in told["closed"]
     ]
 
 
-def _found(instance: dict[str, Any], known: dict[str, Rental], now: float) -> Found:
+def _found(instance: dict[str, Any], cloud: str, known: dict[str, Rental], now: float) -> Found:
     name, written = instance["tags"][TAG], instance["tags"].get(DEADLINE_TAG, "")
     rental = known.get(name)
     own = instance["tags"].get(PURPOSE_TAG) == OWN
     hours = (now - instance["since"]) / 3600
     deadline = float(written) if written.isdigit() else None
     return Found(
-        id=instance["id"], region=instance["region"], zone=instance["zone"], state=instance["state"],
+        cloud=cloud, id=instance["id"], region=instance["region"], zone=instance["zone"],
+        state=instance["state"],
         rental=name, hours=hours,
         cost_usd=None if rental is None else hours * rental.price_usd / rental.nodes,
-        deadline=deadline, own=own, keeps_disk=own and not instance["spot"], known=rental is not None,
+        deadline=deadline, own=own, 
+        keeps_disk=own and (not instance["spot"] or CLOUDS[cloud].stops_spot), known=rental is not None,
         why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
 
@@ -135,11 +157,14 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
 
     A machine of the user's own is stopped only, where it can be: what is on its disk may be dear to them.
     """
-    for what, kept in (("terminate", False), ("stop", True)):
-        wrong = [{"id": one.id, "region": one.region} for one in examined.wrong if one.keeps_disk is kept]
-        if wrong:
-            with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
-                engine.ask_aws(what, instances=wrong)
+    wrong: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for one in examined.wrong:
+        what = "stop" if one.keeps_disk else "terminate"
+        wrong.setdefault((one.cloud, what), []).append({"id": one.id, "region": one.region})
+    with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
+        for (cloud, what), instances in wrong.items():
+            engine.on(cloud).ask(what, instances=instances)
     with suppress(CloudAway, subprocess.TimeoutExpired):
-        delete_disks(engine, None)
+        for cloud in {disk["cloud"] for disk in examined.disks}:
+            delete_disks(engine.on(cloud), None)
     return examine(engine)

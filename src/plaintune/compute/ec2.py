@@ -140,8 +140,8 @@ def stop(instances: list[dict[str, str]]) -> list[str]:
     return each_of(instances, lambda one: ec2(one["region"]).stop_instances(InstanceIds=[one["id"]]))
 
 
-def change_type(instances: list[dict[str, str]], type: str) -> list[str]:
-    """Another kind of machine for a stopped instance; the disk stays."""
+def change_type(instances: list[dict[str, str]], type: str, gpu: str) -> list[str]:
+    """Another kind of machine, which has its card in it, for a stopped instance; the disk stays."""
     for each in instances:
         changed = {"InstanceId": each["id"], "InstanceType": {"Value": type}}
         ec2(each["region"]).modify_instance_attribute(**changed)
@@ -155,7 +155,7 @@ def tag(instances: list[dict[str, str]], tags: dict[str, str]) -> list[str]:
     return [each["id"] for each in instances]
 
 
-def sold_in(region: str, zone: str, type: str) -> bool:
+def sold_in(region: str, zone: str, type: str, gpu: str) -> bool:
     """Whether a zone (by name or by number) has this kind of machine at all."""
     for kind, value in (("availability-zone", zone), ("availability-zone-id", zone)):
         wanted = [{"Name": "location", "Values": [value]}, {"Name": "instance-type", "Values": [type]}]
@@ -218,6 +218,10 @@ def gpu_quotas(region: str) -> dict[str, float | None]:
     return found
 
 
+def is_paid() -> None:
+    """Amazon does not tell programs whether an account has a way of paying."""
+
+
 QUESTIONS: dict[str, Callable[..., Any]] = {
     "list": list_instances,
     "terminate": terminate,
@@ -232,6 +236,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "spot_price": spot_price,
     "account": account,
     "gpu_quotas": gpu_quotas,
+    "is_paid": is_paid,
 }
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""End what is rented, by asking Amazon itself, and make sure that it is gone."""
+"""End what is rented, by asking the cloud itself, and make sure that it is gone."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .records import Rental, close
 
 DOWN_SECONDS = 300
 END_TRIES = 3
-LOOK_AGAIN_SECONDS = 10.0  # Amazon's list may be seconds behind an order
+LOOK_AGAIN_SECONDS = 10.0  # a cloud's list may be seconds behind an order
 
 
 def end(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     """End every machine of the rental, and make sure of it; where that fails, say what to do.
 
-    Amazon is asked first, so that a SkyPilot that fails or still launches keeps nothing alive. Nothing that
-    happens here meanwhile stops it: signals, a terminal that is gone, a full disk.
+    The cloud is asked first, so that a SkyPilot that fails or still launches keeps nothing alive. Nothing
+    that happens here meanwhile stops it: signals, a terminal that is gone, a full disk.
     """
-    listener = unbreakable(listener)
+    engine, listener = engine.on(rental.cloud), unbreakable(listener)
     with undisturbed():
         stage(listener, "Ending the rented machine")
         seen = _terminate_known(engine, rental)
@@ -52,13 +52,13 @@ def _terminate_known(engine: Engine, rental: Rental) -> int:
     with suppress(CloudAway, subprocess.TimeoutExpired, UserError, OSError):
         there = instances_of(engine, rental)
         if there:
-            engine.ask_aws("terminate", instances=there)
+            engine.ask("terminate", instances=there)
         return len(there)
     return 0
 
 
 def _terminate_all(engine: Engine, rental: Rental, *, seen: int) -> bool:
-    """Whether nothing of the rental is left anywhere, after asking Amazon to end what there is.
+    """Whether nothing of the rental is left anywhere, after asking the cloud to end what there is.
 
     A list without it counts once where all its machines have been seen and ended, else twice: what was
     ordered a moment ago may not be on the list yet.
@@ -68,7 +68,7 @@ def _terminate_all(engine: Engine, rental: Rental, *, seen: int) -> bool:
         with suppress(CloudAway, subprocess.TimeoutExpired, UserError, OSError):
             told = look(engine, replace(rental, region=None))
             if told["found"]:
-                engine.ask_aws("terminate", instances=told["found"])
+                engine.ask("terminate", instances=told["found"])
                 seen, empty = seen + len(told["found"]), 0
             elif not _may_hide(told, rental, all_seen=seen >= rental.nodes):
                 empty += 1
@@ -89,6 +89,6 @@ def _may_hide(told: dict[str, Any], rental: Rental, *, all_seen: bool) -> bool:
 
 def delete_disks(engine: Engine, rental: str | None) -> None:
     """Disks whose machine is gone; they go with it by themselves, unless something went wrong."""
-    disks = engine.ask_aws("leftover_volumes", regions=None, rental=rental)
+    disks = engine.ask("leftover_volumes", regions=None, rental=rental)
     if disks:
-        engine.ask_aws("delete_volumes", volumes=disks)
+        engine.ask("delete_volumes", volumes=disks)

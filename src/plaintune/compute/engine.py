@@ -2,7 +2,8 @@
 
 It weighs 800 MB and pins old versions of common libraries, so it is not a dependency. It gets a home folder
 of its own as well: nothing of the user's own SkyPilot or SSH settings is read or changed. Of the user's keys
-only Amazon's are shown to it: it would copy those of other clouds to the machine. Its telemetry is off.
+only those of the cloud that is rented from are shown to it: it would copy others to the machine. Its
+telemetry is off.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import time
 import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
+from .clouds import CLOUDS, Cloud
 from .records import cloud_folder
 
 VERSION = "0.14.1"
@@ -39,15 +41,21 @@ SHOWN = frozenset((  # of the user's environment: what a program needs to find i
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
     "ALL_PROXY", "NO_PROXY", "SKYPILOT_API_SERVER_LOCAL_PORT",
 ))  # fmt: skip
-SHOWN_FAMILIES = ("AWS_", "PIP_", "UV_")
+SHOWN_FAMILIES = ("PIP_", "UV_")
+ENABLED = "enabled"  # in the home folder: the cloud that SkyPilot has last been told to look into
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An environment with SkyPilot in it."""
+    """An environment with SkyPilot in it, and the cloud that it is shown."""
 
     folder: Path  # the environment
     home: Path  # what SkyPilot takes for the home folder
+    cloud: Cloud = CLOUDS["aws"]
+
+    def on(self, cloud: str) -> Engine:
+        """The same, shown another cloud."""
+        return replace(self, cloud=CLOUDS[cloud])
 
     @property
     def python(self) -> Path:
@@ -55,16 +63,13 @@ class Engine:
         return self.folder / "bin" / "python"
 
     def environment(self) -> dict[str, str]:
-        """What its programs see: the user's Amazon credentials where they are, nothing of other clouds."""
-        mine = Path.home() / ".aws"
-        given = {name: value for name, value in os.environ.items() if _is_shown(name)}
-        defaults = {
-            "AWS_SHARED_CREDENTIALS_FILE": str(mine / "credentials"),
-            "AWS_CONFIG_FILE": str(mine / "config"),
-            "SKYPILOT_API_SERVER_LOCAL_PORT": SERVER_PORT,
-        }
+        """What its programs see: the user's credentials for this cloud where they are, of no other."""
+        families = (*SHOWN_FAMILIES, *self.cloud.variables)
+        given = {name: value for name, value in os.environ.items() if _is_shown(name, families)}
+        folders = {name: str(Path.home() / path) for name, path in self.cloud.folders.items()}
         return {
-            **defaults,
+            **folders,
+            "SKYPILOT_API_SERVER_LOCAL_PORT": SERVER_PORT,
             **given,
             "HOME": str(self.home),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -95,15 +100,35 @@ class Engine:
             raise SkyFailed(said)
         return said
 
-    def ask_aws(self, what: str, **request: Any) -> Any:
-        """An answer of Amazon's own interface, by `ec2.py`. Raises CloudAway, TimeoutExpired, UserError."""
+    def enable(self, *, log: Path) -> None:
+        """Let SkyPilot look into this cloud, which it does by itself for the first one only.
+
+        Raises SkyFailed, TimeoutExpired.
+        """
+        enabled = self.home / ENABLED
+        before = enabled.read_text(encoding="utf-8") if enabled.exists() else "aws"
+        linked = self.home / ".config" / "gcloud"  # SkyPilot looks nowhere else
+        linked.unlink(missing_ok=True)
+        if self.cloud.name == "gcp":
+            linked.parent.mkdir(parents=True, exist_ok=True)
+            linked.symlink_to(self.environment()["CLOUDSDK_CONFIG"])
+        if before != self.cloud.name:
+            self.sky("check", self.cloud.name, log=log, seconds=CALL_SECONDS)
+            enabled.write_text(self.cloud.name, encoding="utf-8")
+
+    def ask(self, what: str, **request: Any) -> Any:
+        """An answer of the cloud's own interface, by `ec2.py` or `gce.py`.
+
+        Raises CloudAway, TimeoutExpired, UserError.
+        """
+        interface = Path(__file__).with_name(self.cloud.interface)
         done = subprocess.run(
-            [str(self.python), str(Path(__file__).with_name("ec2.py")), what, json.dumps(request)],
+            [str(self.python), str(interface), what, json.dumps(request)],
             env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=CALL_SECONDS, check=False, start_new_session=True,
         )  # fmt: skip
         if done.returncode == 3:
-            raise no_credentials(done.stderr)
+            raise self.cloud.no_credentials(done.stderr)
         if done.returncode != 0:
             raise CloudAway((done.stderr.strip().splitlines() or ["it said nothing"])[-1])
         return json.loads(done.stdout)
@@ -151,17 +176,8 @@ def silence_in_words() -> Iterator[None]:
         ) from away
 
 
-def _is_shown(name: str) -> bool:
-    return name.upper() in SHOWN or name.startswith(SHOWN_FAMILIES)  # proxies are set in small letters, too
-
-
-def no_credentials(said: str) -> UserError:
-    """Amazon does not know the user."""
-    return UserError(
-        f"Amazon's cloud does not accept your credentials, or there are none ({said.strip()[-200:]}).",
-        "Get an access key at https://console.aws.amazon.com/iam (Users, Security credentials), then type: "
-        "aws configure",
-    )
+def _is_shown(name: str, families: tuple[str, ...]) -> bool:
+    return name.upper() in SHOWN or name.startswith(families)  # proxies are set in small letters, too
 
 
 def made_engine() -> Engine | None:

@@ -16,8 +16,10 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
+from .clouds import CLOUDS
 from .engine import CloudAway, Engine, SkyFailed, runs_there, settings_file
 from .parcel import PROGRESS, SETUP, SETUP_SAID
+from .power import at_every_start, end_by_itself, timer
 from .records import OWN, Rental, write_rental
 
 TAG, DEADLINE_TAG, PURPOSE_TAG = "plaintune-rental", "plaintune-deadline", "plaintune-purpose"
@@ -50,6 +52,7 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
 
     Raises NoCapacity, CloudAway, UserError for what the user can mend; whatever happens, `end` must follow.
     """
+    engine = engine.on(rental.cloud)
     kind = "spot" if rental.spot else "on demand"
     stage(listener, f"Renting a machine: {rental.gpu}, {kind}, about ${rental.price_usd:.2f} an hour")
     now = time.time()
@@ -57,9 +60,10 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
     rental = write_rental(
         replace(rental, cluster=cluster, machines=rental.machines + 1, since=now, secured=False)
     )
-    task = settings_file(rental.folder / "task.yaml", task_of(rental, parcel))
+    task = settings_file(rental.folder / "task.yaml", task_of(rental, parcel, now))
     config = settings_file(rental.folder / "config.yaml", config_of(rental, now))
     try:
+        engine.enable(log=rental.log)
         engine.sky(
             "launch", "--yes", "--detach-run", "--config", str(config), "--cluster", cluster, str(task),
             log=rental.log, seconds=LAUNCH_SECONDS,
@@ -81,7 +85,7 @@ def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     if not instances:
         raise NoCapacity("the machine was taken back at once")
     if not rental.keeps_disk:
-        engine.ask_aws("die_on_shutdown", instances=instances)
+        engine.ask("die_on_shutdown", instances=instances)
     first = instances[0]
     verb = "stops" if rental.keeps_disk else "ends"
     note(
@@ -100,12 +104,12 @@ def _spot_price(engine: Engine, instance: dict[str, Any]) -> float | None:
     """Dollars an hour; None where the account may not ask, which is no reason to end a paid run."""
     with suppress(CloudAway, subprocess.TimeoutExpired, UserError):
         where = {"region": instance["region"], "zone": instance["zone"]}
-        price: float | None = engine.ask_aws("spot_price", **where, type=instance["type"])
+        price: float | None = engine.ask("spot_price", **where, type=instance["type"])
         return price
     return None
 
 
-def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
+def task_of(rental: Rental, parcel: Path, now: float) -> dict[str, Any]:
     """The machine and its work, as SkyPilot wants it told."""
     own = rental.purpose == OWN
     idle = OWN_IDLE_MINUTES if own else IDLE_MINUTES
@@ -123,12 +127,12 @@ def task_of(rental: Rental, parcel: Path) -> dict[str, Any]:
             },
             "autostop": {"idle_minutes": idle, "down": not rental.keeps_disk},
         },
-        "setup": f"bash {SETUP}",
     }  # fmt: skip
+    first = end_by_itself(rental, now) if rental.cloud == "gcp" else ""
     if own:
-        return task
+        return {**task, "setup": f"{first}bash {SETUP}"}
     said = f"\"Setting up the rented machine failed: $(tail -n 3 {SETUP_SAID} | tr '\\n' ' ')\""
-    setup = f"{TELL}bash {SETUP} >{SETUP_SAID} 2>&1 || tell {said}"
+    setup = f"{first}{TELL}bash {SETUP} >{SETUP_SAID} 2>&1 || tell {said}"
     run = f"{TELL}{RUN if rental.nodes == 1 else RUN_TOGETHER} || tell {KILLED}"
     return {**task, "num_nodes": rental.nodes, "setup": setup, "run": run}
 
@@ -141,32 +145,16 @@ def config_of(rental: Rental, now: float) -> dict[str, Any]:
     nothing = {"remote_identity": "NO_UPLOAD"}
     commands = [timer(rental.deadline, now)]
     if rental.keeps_disk:
-        line = f"@reboot root /sbin/shutdown -P +{_minutes_until(rental.deadline, now)}"
-        commands.append(f"echo '{line}' >/etc/cron.d/plaintune")
+        commands.append(at_every_start(rental.deadline, now))
     aws = {"remote_identity": "SERVICE_ACCOUNT", "post_provision_runcmd": commands}
     return {"aws": aws, "gcp": nothing, "azure": nothing, "kubernetes": nothing}
-
-
-def timer(deadline: float, now: float, shutdown: str = "shutdown") -> str:
-    """A line of shell that lets a machine switch itself off at ``deadline``, by its own clock.
-
-    It may run minutes after the order; a clock that is wrong gives no more than what was left at the order.
-    """
-    most = _minutes_until(deadline, now)
-    left = f"m=$(( ({int(deadline)} - $(date +%s)) / 60 ))"
-    return f"{left}; [ $m -ge 1 ] || m=1; [ $m -le {most} ] || m={most}; {shutdown} -P +$m"
-
-
-def _minutes_until(deadline: float, now: float) -> int:
-    return max(1, int((deadline - now) / 60))
 
 
 def set_timer(engine: Engine, rental: Rental) -> bool:
     """Move the timers and tags of a rental's running machines to its deadline; gives whether that worked."""
     now = time.time()
-    engine.ask_aws(
-        "tag", instances=instances_of(engine, rental), tags={DEADLINE_TAG: str(int(rental.deadline))}
-    )
+    there = instances_of(engine, rental)
+    engine.on(rental.cloud).ask("tag", instances=there, tags={DEADLINE_TAG: str(int(rental.deadline))})
     assert rental.cluster is not None
     shell = f"sudo shutdown -c 2>/dev/null; {timer(rental.deadline, now, 'sudo shutdown')}"
     names = [rental.cluster, *(f"{rental.cluster}-worker{number}" for number in range(1, rental.nodes))]
@@ -183,12 +171,12 @@ def _tell(engine: Engine, cluster: str, machine: str, shell: str) -> bool:
 
 
 def account_of(engine: Engine) -> str:
-    """The number of the account that rents. Raises CloudAway, UserError where Amazon knows no such user."""
-    return str(engine.ask_aws("account")["account"])
+    """The account or project that rents. Raises CloudAway, UserError where the cloud knows no such user."""
+    return str(engine.ask("account")["account"])
 
 
 def instances_of(engine: Engine, rental: Rental) -> list[dict[str, Any]]:
-    """What of the rental has not been ended, by Amazon's own account.
+    """What of the rental has not been ended, by the cloud's own account.
 
     Raises CloudAway, also where a region that might hold something of it does not answer, and UserError.
     """
@@ -200,14 +188,15 @@ def instances_of(engine: Engine, rental: Rental) -> list[dict[str, Any]]:
 
 
 def look(engine: Engine, rental: Rental) -> dict[str, Any]:
-    """Amazon's answer to `ec2.list_instances`. Raises UserError for the credentials of another account."""
+    """The answer to `ec2.list_instances`. Raises UserError for the credentials of another account."""
     regions = None if rental.region is None else [rental.region]
-    told: dict[str, Any] = engine.ask_aws("list", regions=regions, rental=rental.name)
+    told: dict[str, Any] = engine.on(rental.cloud).ask("list", regions=regions, rental=rental.name)
     if rental.account not in (None, told["account"]):
+        cloud = CLOUDS[rental.cloud]
         raise UserError(
-            f"The machine was rented by Amazon account {rental.account}; these credentials are of "
+            f"The machine was rented by {cloud.company} account {rental.account}; these credentials are of "
             f"{told['account']}.",
-            "Use the credentials it was rented with, for example: export AWS_PROFILE=NAME",
+            f"Use the credentials it was rented with, for example: {cloud.other_account}",
         )
     return told
 
@@ -224,6 +213,8 @@ def is_running(engine: Engine, rental: Rental) -> bool | None:
 NO_QUOTA = ("quota", "limitexceeded", "maxspotinstancecount")
 NO_WAY_IN = ("no cloud access", "credentials", "is not enabled")
 SOLD_OUT = (
+    "zone_resource_pool_exhausted",
+    "does not have enough resources",
     "insufficientinstancecapacity",
     "do not have sufficient",
     "insufficient capacity",
@@ -247,13 +238,12 @@ def explain_failure(said: str, rental: Rental) -> Exception:
     if has(NO_QUOTA):
         return UserError(
             f"Your {rental.cloud} account may not rent a {rental.gpu} yet: its quota is too small.",
-            "Ask for 4 of 'All G and VT Spot Instance Requests' and 4 of 'Running On-Demand G and VT "
-            "instances' at https://console.aws.amazon.com/servicequotas; it takes minutes to two days.",
+            CLOUDS[rental.cloud].quota,
         )
     if has(NO_WAY_IN):
         return UserError(
             f"SkyPilot finds no way into {rental.cloud} with these credentials.",
-            "Type: aws configure",
+            CLOUDS[rental.cloud].log_in,
         )
     if has(NOT_TO_BE_HAD):
         return NoCapacity(last_line(said))

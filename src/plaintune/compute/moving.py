@@ -19,7 +19,6 @@ MADE_BY_SETUP = (
     ".ssh", ".cache", ".local", ".ray",
 )  # fmt: skip
 COPY_SECONDS = 3600
-WHAT_IT_COSTS = "Amazon asks about $0.09 for each GB that leaves it, after the first 100 GB of a month."
 
 
 def move(engine: Engine, rental: Rental, offer: Offer, *, hours: float, listener: Listener) -> Rental:
@@ -39,7 +38,7 @@ def move(engine: Engine, rental: Rental, offer: Offer, *, hours: float, listener
         raise UserError("The home folder could not be copied.", "Nothing has changed; try again.")
     if rental.keeps_disk:
         rental = stop(engine, rental, listener)
-    zone = engine.ask_aws("zone_name", region=offer.region, zone=offer.zone)
+    zone = engine.on(offer.cloud).ask("zone_name", region=offer.region, zone=offer.zone)
     fresh = create(
         engine, offer,
         spot=rental.spot, hours=hours, region=offer.region, zone=zone, listener=listener,

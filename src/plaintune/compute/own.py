@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
+from .clouds import CLOUDS
 from .ending import end
 from .engine import CloudAway, Engine, SkyFailed, ssh_command
 from .interrupts import undisturbed
@@ -32,9 +33,7 @@ from .parcel import pack_plaintune
 from .prices import Offer, PriceList
 from .records import OWN, Rental, looking_after, open_rentals, write_rental
 
-DISK_USD_PER_GIB_MONTH = 0.08  # Amazon's general disk (gp3) in us-east-1, at its public price
 HOURS_PER_MONTH = 730
-DISK_USD_PER_HOUR = DISK_GIB * DISK_USD_PER_GIB_MONTH / HOURS_PER_MONTH
 JUPYTER_SECONDS, JUPYTER_PORT = 300, 8888  # to install it and to start; its port on the machine
 
 # Bound to the machine's own loopback and behind a token: the tunnel is the only way in.
@@ -62,6 +61,11 @@ class State:
     def is_on(self) -> bool:
         """Whether the GPU is being paid for."""
         return self.state in ("pending", "running")
+
+
+def disk_usd_per_hour(cloud: str) -> float:
+    """What a stopped machine costs."""
+    return DISK_GIB * CLOUDS[cloud].disk_usd_per_gib_month / HOURS_PER_MONTH
 
 
 def my_machine() -> Rental | None:
@@ -100,7 +104,7 @@ def create(
 ) -> Rental:
     """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
     now = time.time()
-    account = account_of(engine)
+    account = account_of(engine.on(offer.cloud))
     rental = write_rental(
         Rental(
             f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,
@@ -131,11 +135,13 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
             "plaintune cloud create without --spot",
         )
     stage(listener, "Stopping your machine")
-    with suppress(SkyFailed):  # then Amazon is asked directly
+    engine = engine.on(rental.cloud)
+    with suppress(SkyFailed):  # then the cloud is asked directly
+        engine.enable(log=rental.log)
         engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=LAUNCH_SECONDS)
     engine.stop_server(log=rental.log)
     if (machine := state_of(engine, rental)).is_on:
-        engine.ask_aws("stop", instances=[_where(machine)])
+        engine.ask("stop", instances=[_where(machine)])
     _until(engine, rental, "stopped")
     return write_rental(_off(rental))
 
@@ -156,6 +162,7 @@ def start(engine: Engine, rental: Rental, *, offer: Offer | None, hours: float, 
 
 
 def _start(engine: Engine, rental: Rental, offer: Offer | None, hours: float, listener: Listener) -> Rental:
+    engine = engine.on(rental.cloud)
     machine = state_of(engine, rental)
     if machine.is_on:
         note(listener, "Your machine is on already.")
@@ -163,17 +170,18 @@ def _start(engine: Engine, rental: Rental, offer: Offer | None, hours: float, li
     if machine.state == "stopping":
         _until(engine, rental, "stopped")
     if offer is not None:
-        engine.ask_aws("change_type", instances=[_where(machine)], type=offer.machine)
+        engine.ask("change_type", instances=[_where(machine)], type=offer.machine, gpu=offer.gpu)
     rental = write_rental(_switched_on(rental, offer, hours, now=time.time()))
     stage(listener, f"Starting your machine ({rental.gpu}, ${rental.price_usd:.2f} an hour)")
-    engine.ask_aws("tag", instances=[_where(machine)], tags={DEADLINE_TAG: str(int(rental.deadline))})
+    deadline = {DEADLINE_TAG: str(int(rental.deadline))}
+    engine.ask("tag", instances=[_where(machine)], tags=deadline)
     try:
         _boot(engine, rental)
         return _put_off(engine, rental, hours, listener)
     except BaseException:
         with undisturbed(), suppress(CloudAway, subprocess.TimeoutExpired, UserError, OSError):
             engine.stop_server(log=rental.log)
-            engine.ask_aws("stop", instances=[_where(machine)])
+            engine.ask("stop", instances=[_where(machine)])
             write_rental(_off(rental))
         raise
 
@@ -292,11 +300,15 @@ def _quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-def cheapest_offer(prices: PriceList, gpu: str, cloud: str, *, spot: bool, region: str | None) -> Offer:
-    """The cheapest place for a GPU. Raises UserError."""
-    found = [o for o, _ in prices.cheapest(gpu=gpu, cloud=cloud, spot=spot) if region in (None, o.region)]
+def cheapest_offer(
+    prices: PriceList, gpu: str, clouds: tuple[str, ...], *, spot: bool, region: str | None
+) -> Offer:
+    """The cheapest place for a GPU in one of ``clouds``. Raises UserError."""
+    sold = [offer for offer, _ in prices.cheapest(gpu=gpu, spot=spot) if offer.cloud in clouds]
+    found = [offer for offer in sold if region in (None, offer.region)]
     if not found:
         raise UserError(
-            f"The price list has no {gpu} in {region}.", f"Where there are: plaintune cloud gpus --gpu {gpu}"
+            f"The price list has no {gpu} in {region or ' or '.join(clouds)}.",
+            f"Where there are: plaintune cloud gpus --gpu {gpu}",
         )
     return found[0]

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from ..core.errors import UserError
+from .clouds import CLOUDS
 
 RUN, OWN = "run", "machine"  # what a machine is rented for: one training, or to be kept by the user
 RECORD, LOCK = "rental.json", "lock"
@@ -37,7 +38,7 @@ class Rental:
     deadline: float  # it must be gone by then
     out: str  # where the model is to go
     region: str | None = None  # known once there is a machine, or wanted
-    zone: str | None = None  # as Amazon names it in this account, where it is wanted
+    zone: str | None = None  # as the cloud names it in this account, where it is wanted
     cluster: str | None = None  # SkyPilot's name of the machine there is now
     machines: int = 0  # rented so far, one after the other
     spent_usd: float = 0.0  # for machines of this rental that are gone
@@ -58,7 +59,7 @@ class Rental:
     @property
     def keeps_disk(self) -> bool:
         """Whether switching it off leaves its disk; Amazon's spot machines cannot be stopped."""
-        return self.purpose == OWN and not self.spot
+        return self.purpose == OWN and (not self.spot or CLOUDS[self.cloud].stops_spot)
 
     @property
     def folder(self) -> Path:

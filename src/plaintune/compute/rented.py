@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .gpus import BY_NAME
 from .prices import Offer, PriceList
 
-RENTABLE = ("aws",)  # where ending a machine by its tags is tested; elsewhere only quotes
 SETUP_MINUTES = 7.0  # an estimate: two or three until the machine answers, the rest for fetching torch
 FREE = (
     "It may cost nothing: Google's Colab often lends a GPU for free (plaintune colab DATA), and new accounts "
@@ -71,15 +71,17 @@ def rented_quotes(
     cloud: str | None = None,
     spot: bool | None = None,
     machines: int = 1,
+    within: Collection[str] | None = None,
 ) -> tuple[RentedQuote, ...]:
     """A quote for the cheapest place of each GPU, as spot and on demand; cheapest run first.
 
-    Raises UserError for a ``gpu`` or ``cloud`` that the list does not have.
+    ``within`` are the clouds to choose from, where not one is named. Raises UserError for a ``gpu`` or
+    ``cloud`` that the list does not have.
     """
     quotes: dict[tuple[str, str, bool], RentedQuote] = {}
     for offer, as_spot in prices.cheapest(gpu=gpu, cloud=cloud, spot=spot):
         key = (offer.cloud, offer.gpu, as_spot)
-        if key in quotes or offer.gpu not in BY_NAME:
+        if key in quotes or offer.gpu not in BY_NAME or not (within is None or offer.cloud in within):
             continue
         minutes = minutes_on(offer.gpu, work, machines)
         price = machines * (offer.price_usd(spot=as_spot) or 0.0)

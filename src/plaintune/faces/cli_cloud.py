@@ -161,23 +161,22 @@ def train_there(
 @cloud_app.command(epilog="Example: plaintune cloud ready --cloud aws")
 def ready(
     cloud: CloudOption = None,
-    region: Annotated[str, typer.Option(metavar="NAME", help="Where to look up quotas.")] = "us-east-1",
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="Where to look up quotas.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Whether you may rent a GPU: credentials, quotas, billing; and what to click or type where not."""
+    from ..compute.clouds import CLOUDS
     from ..compute.engine import engine
-    from ..compute.ready import aws_steps, gcp_steps
+    from ..compute.ready import steps_to
     from ..core.errors import UserError
 
-    if cloud not in (None, "aws", "gcp"):
+    if cloud not in (None, *CLOUDS):
         raise UserError(f"plaintune cannot look into '{cloud}'.", "Those it can: --cloud aws, --cloud gcp")
-    steps = []
-    if cloud != "gcp":
-        with terminal(quiet) as listener:
-            steps += aws_steps(engine(listener), region)
-    if cloud != "aws":
-        steps += gcp_steps()
+    wanted = [one for name, one in CLOUDS.items() if cloud in (None, name)]
+    with terminal(quiet) as listener:
+        rented = engine(listener)
+        steps = [step for one in wanted for step in steps_to(one, rented, region)]
     if as_json:
         print_json({"steps": [asdict(step) for step in steps]})
         return
@@ -201,12 +200,13 @@ def zone_test(
     gpu: Annotated[str, typer.Argument(help="The GPU.")],
     quiet: Quiet = False,
 ) -> None:
-    """Ask Amazon whether a zone has a GPU at all; only renting shows whether one is free."""
+    """Ask the cloud whether a zone has a GPU at all; only renting shows whether one is free."""
+    from ..compute.clouds import CLOUDS
     from ..compute.engine import engine, silence_in_words
     from ..compute.prices import known_prices
     from ..core.errors import UserError, nearest
 
-    offers = [offer for offer, _ in known_prices().cheapest(cloud="aws", gpu=gpu)]
+    offers = [offer for offer, _ in known_prices().cheapest(gpu=gpu) if offer.cloud in CLOUDS]
     offer = next((offer for offer in offers if offer.zone == zone), None)
     if offer is None:
         known = {offer.zone for offer in offers}
@@ -215,13 +215,17 @@ def zone_test(
             f"Where there are: plaintune cloud zones --gpu {gpu}",
         )
     with silence_in_words(), terminal(quiet) as listener:
-        sold = engine(listener).ask_aws("sold_in", region=offer.region, zone=zone, type=offer.machine)
+        asked = engine(listener).on(offer.cloud)
+        sold = asked.ask("sold_in", region=offer.region, zone=zone, type=offer.machine, gpu=gpu)
+    company = CLOUDS[offer.cloud].company
     if not sold:
         raise UserError(
-            f"Amazon does not have the {gpu} ({offer.machine}) in {zone}.",
+            f"{company} does not have the {gpu} ({offer.machine}) in {zone}.",
             f"Where there are: plaintune cloud zones --gpu {gpu}",
         )
-    typer.echo(f"Amazon has the {gpu} ({offer.machine}) in {zone}. Whether one is free, only renting shows.")
+    typer.echo(
+        f"{company} has the {gpu} ({offer.machine}) in {zone}. Whether one is free, only renting shows."
+    )
 
 
 @app.command(epilog="Example: plaintune colab reviews.csv")

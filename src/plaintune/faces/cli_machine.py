@@ -45,12 +45,18 @@ def create(
     gpu: Gpu = "T4",
     region: Annotated[str | None, typer.Option(metavar="NAME", help="Only there.")] = None,
     hours: Hours = 4,
-    spot: Annotated[bool, typer.Option("--spot", help="Cheaper; cannot be stopped, only ended.")] = False,
+    spot: Annotated[
+        bool, typer.Option("--spot", help="Cheaper; Amazon's cannot be stopped, only ended.")
+    ] = False,
+    cloud: Annotated[
+        str | None, typer.Option("--cloud", metavar="NAME", help="aws or gcp. [default: the cheaper]")
+    ] = None,
     quiet: Quiet = False,
     yes: Yes = False,
 ) -> None:
     """Rent a machine of your own: `stop` keeps its disk, `destroy` ends it."""
     from ..compute import own
+    from ..compute.clouds import CLOUDS, open_to_user
     from .terminal import confirm
 
     if (already := own.my_machine()) is not None:
@@ -59,13 +65,18 @@ def create(
             "See: plaintune cloud status. To rent another, end it first: plaintune cloud destroy",
         )
     prices = _prices()
-    offer = own.cheapest_offer(prices, gpu, "aws", spot=spot, region=region)
+    if cloud not in (None, *CLOUDS):
+        raise UserError(f"plaintune does not rent from '{cloud}'.", f"Take one of: {', '.join(CLOUDS)}")
+    clouds = open_to_user() if cloud is None else (cloud,)
+    offer = own.cheapest_offer(prices, gpu, clouds, spot=spot, region=region)
     price = (offer.spot_usd if spot else None) or offer.on_demand_usd
-    kept = "a spot machine cannot be stopped, only ended with its disk" if spot else (
-        f"stopped, its disk costs ${own.DISK_USD_PER_HOUR:.4f} an hour"
-    )  # fmt: skip
+    kept = f"stopped, its disk costs ${own.disk_usd_per_hour(offer.cloud):.4f} an hour"
+    if spot and not CLOUDS[offer.cloud].stops_spot:
+        kept = "a spot machine cannot be stopped, only ended with its disk"
+    company = CLOUDS[offer.cloud].company
     asked = (
-        f"Rent a {gpu} for about ${price:.2f} an hour? It switches itself off after {hours:g} hours; {kept}."
+        f"Rent a {gpu} from {company} for about ${price:.2f} an hour? It switches itself off after "
+        f"{hours:g} hours; {kept}."
     )
     if not (yes or confirm(asked)):
         raise UserError("Nothing was rented.", "Add --yes to rent without being asked.")
@@ -89,7 +100,7 @@ def start(
     machine = own.require_machine()
     offer = None
     if gpu is not None:
-        offer = own.cheapest_offer(_prices(), gpu, machine.cloud, spot=False, region=machine.region)
+        offer = own.cheapest_offer(_prices(), gpu, (machine.cloud,), spot=False, region=machine.region)
         asked = f"Start it as a {gpu} for about ${offer.on_demand_usd:.2f} an hour?"
         if not (yes or confirm(asked)):
             raise UserError("Nothing was started.", "Add --yes to start it without being asked.")
@@ -109,7 +120,7 @@ def stop(quiet: Quiet = False) -> None:
         machine = own.stop(rented, machine, listener)
     typer.echo(
         f"Your machine is off; it has cost about ${machine.spent_usd:.2f}. "
-        f"Its disk costs ${own.DISK_USD_PER_HOUR:.4f} an hour until: plaintune cloud destroy"
+        f"Its disk costs ${own.disk_usd_per_hour(machine.cloud):.4f} an hour until: plaintune cloud destroy"
     )
 
 
@@ -138,6 +149,7 @@ def move(
 ) -> None:
     """Take your machine, with its home folder, to another zone."""
     from ..compute import moving, own
+    from ..compute.clouds import CLOUDS
     from .terminal import confirm
 
     machine = own.require_machine()
@@ -148,7 +160,7 @@ def move(
             f"The price list has no {machine.gpu} in '{zone}'.{nearest(zone, {one.zone for one in offers})}",
             f"Where there are: plaintune cloud zones --gpu {machine.gpu}",
         )
-    if not (yes or confirm(f"Move to {zone}? {moving.WHAT_IT_COSTS}")):
+    if not (yes or confirm(f"Move to {zone}? {CLOUDS[machine.cloud].leaving}")):
         raise UserError("Nothing was moved.", "Add --yes to move without being asked.")
     with _at_work(quiet) as (rented, listener):
         moving.move(rented, machine, offer, hours=hours, listener=listener)
@@ -165,12 +177,12 @@ def status(as_json: Json = False) -> None:
     machine = own.require_machine()
     with _at_work(quiet=True) as (rented, _):
         state = own.state_of(rented, machine)
-    cost = machine.cost_usd(time.time())
+    cost, disk = machine.cost_usd(time.time()), own.disk_usd_per_hour(machine.cloud)
     if as_json:
-        print_json({**asdict(state), "cost_usd": cost, "disk_usd_per_hour": own.DISK_USD_PER_HOUR})
+        print_json({**asdict(state), "cost_usd": cost, "disk_usd_per_hour": disk})
         return
     typer.echo(f"{machine.gpu} in {state.zone} ({state.id}): {state.state}")
-    typer.echo(f"It has cost about ${cost:.2f}; the disk costs ${own.DISK_USD_PER_HOUR:.4f} an hour.")
+    typer.echo(f"It has cost about ${cost:.2f}; the disk costs ${disk:.4f} an hour.")
     if state.is_on:
         verb = "stops" if machine.keeps_disk else "ends"
         typer.echo(

@@ -1,0 +1,111 @@
+"""What differs from cloud to cloud where machines are rented: names, credentials, what to type or click."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A cloud that machines are rented from, because it is known how to make sure that they end."""
+
+    name: str  # as in --cloud, the price list and SkyPilot
+    company: str
+    interface: str  # the program beside this one that asks the cloud itself
+    variables: tuple[str, ...]  # of the environment that its programs read, by how they begin
+    folders: dict[
+        str, str
+    ]  # within the home folder, where those programs look, and the variable that says so
+    signs: tuple[str, ...]  # that there are credentials: variables, and files within the home folder
+    log_in: str  # what to type for credentials
+    other_account: str  # what to type for those of another account
+    quota: str  # what to do where the account may not have a GPU yet
+    quota_names: dict[str, str]  # as `gpu_quotas` of the interface calls them, and as the cloud does
+    quotas: str  # the page with them
+    least_quota: int  # for the smallest machine with a GPU
+    usual_region: str
+    stops_spot: bool  # whether a spot machine can be switched off and keep its disk
+    disk_usd_per_gib_month: float  # its usual disk at the public price of the usual region
+    leaving: str  # what it asks for data that leave it
+    billing: str
+
+    def no_credentials(self, said: str) -> UserError:
+        """The cloud does not know the user."""
+        return UserError(
+            f"{self.company}'s cloud does not accept your credentials, or there are none "
+            f"({said.strip()[-200:]}).",
+            self.log_in,
+        )
+
+    def has_credentials(self) -> bool:
+        """Whether there seem to be credentials for it; only asking it shows what they are good for."""
+        return any(
+            os.environ.get(sign) or ("/" in sign and (Path.home() / sign).exists()) for sign in self.signs
+        )
+
+
+AWS = Cloud(
+    name="aws",
+    company="Amazon",
+    interface="ec2.py",
+    variables=("AWS_",),
+    folders={"AWS_SHARED_CREDENTIALS_FILE": ".aws/credentials", "AWS_CONFIG_FILE": ".aws/config"},
+    signs=(
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        ".aws/credentials",
+        ".aws/config",
+    ),
+    log_in="Get an access key at https://console.aws.amazon.com/iam (Users, Security credentials), then "
+    "type: aws configure",
+    other_account="export AWS_PROFILE=NAME",
+    quota="Ask for 4 of 'All G and VT Spot Instance Requests' and 4 of 'Running On-Demand G and VT "
+    "instances' at https://console.aws.amazon.com/servicequotas; it takes minutes to two days.",
+    quota_names={
+        "spot_cpus": "All G and VT Spot Instance Requests",
+        "on_demand_cpus": "Running On-Demand G and VT instances",
+    },
+    quotas="https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas",
+    least_quota=4,
+    usual_region="us-east-1",
+    stops_spot=False,
+    disk_usd_per_gib_month=0.08,
+    leaving="Amazon asks about $0.09 for each GB that leaves it, after the first 100 GB of a month.",
+    billing="https://console.aws.amazon.com/billing",
+)
+GCP = Cloud(
+    name="gcp",
+    company="Google",
+    interface="gce.py",
+    variables=("GOOGLE_", "CLOUDSDK_"),
+    folders={"CLOUDSDK_CONFIG": ".config/gcloud"},
+    signs=("GOOGLE_APPLICATION_CREDENTIALS", ".config/gcloud/application_default_credentials.json"),
+    log_in="Install the gcloud program (https://cloud.google.com/sdk/docs/install), then type: gcloud init "
+    "&& gcloud auth application-default login",
+    other_account="gcloud config set project NAME",
+    quota="Open https://console.cloud.google.com/iam-admin/quotas, choose GPUS_ALL_REGIONS (it is 0 in a new "
+    "account), and ask for 1; a trial account gets no GPU before you press 'Upgrade' on its page of bills.",
+    quota_names={
+        "all_regions": "GPUS_ALL_REGIONS",
+        "spot_cards": "PREEMPTIBLE_NVIDIA_T4_GPUS",
+        "on_demand_cards": "NVIDIA_T4_GPUS",
+    },
+    quotas="https://console.cloud.google.com/iam-admin/quotas",
+    least_quota=1,
+    usual_region="us-central1",
+    stops_spot=True,
+    disk_usd_per_gib_month=0.10,
+    leaving="Google asks about $0.12 for each GB that leaves it.",
+    billing="https://console.cloud.google.com/billing",
+)
+CLOUDS = {cloud.name: cloud for cloud in (AWS, GCP)}
+
+
+def open_to_user() -> tuple[str, ...]:
+    """The clouds that there seem to be credentials for; Amazon's where there are none: its errors say how."""
+    return tuple(name for name, cloud in CLOUDS.items() if cloud.has_credentials()) or (AWS.name,)
