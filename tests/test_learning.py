@@ -21,7 +21,7 @@ from plaintune.core.metrics import macro_f1, score_outputs, wilson_interval
 from plaintune.core.settings import Choice, Settings
 from plaintune.core.tasks import Task
 from plaintune.data.duplicates import text_clusters
-from plaintune.data.encode import batches, head_and_tail, shuffled_batches
+from plaintune.data.encode import batches, head_and_tail, like_lengths, shuffled_batches
 from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
 from plaintune.data.split import Splits, rows_that_belong_together, split
 from plaintune.learn import lr_finder
@@ -196,6 +196,21 @@ def test_every_text_is_in_an_epoch_once() -> None:
     epoch = shuffled_batches(lengths, rows_per_batch=16, seed=5)
     assert sorted(np.concatenate(epoch).tolist()) == list(range(500))
     assert max(map(len, epoch)) == 16
+
+
+def test_a_batch_is_parted_where_padding_would_cost_more_than_another_part() -> None:
+    lengths = np.array([10, 90, 12, 11, 95, 9])
+
+    def parted(tokens_at_once: int, part_cost: int) -> list[list[int]]:
+        return [
+            part.tolist()
+            for part in like_lengths(lengths, tokens_at_once=tokens_at_once, part_cost=part_cost)
+        ]
+
+    assert parted(10_000, 50) == [[4, 1], [2, 3, 0, 5]]
+    assert parted(10_000, 10_000) == [[4, 1, 2, 3, 0, 5]]
+    assert parted(100, 50) == [[4], [1], [2, 3, 0, 5]]
+    assert parted(5, 0) == [[4], [1], [2], [3], [0], [5]]
 
 
 def test_no_part_of_a_batch_holds_more_tokens_than_asked() -> None:

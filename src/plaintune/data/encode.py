@@ -144,6 +144,28 @@ def batches(
         first += size
 
 
+def like_lengths(
+    lengths: NDArray[np.int64], *, tokens_at_once: int, part_cost: int
+) -> list[NDArray[np.int64]]:
+    """Positions of the texts of one batch, longest first, in the parts that cost the least.
+
+    Texts of a part are padded to its longest; each part costs as much as ``part_cost`` tokens more. No part
+    of several texts is of more than ``tokens_at_once``.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    longest = [max(1, int(length)) for length in lengths[order]]
+    cost, begins = [0] + [sys.maxsize] * len(order), [0] * (len(order) + 1)
+    for first, tokens in enumerate(longest):
+        for end in range(first + 1, min(len(order), first + max(1, tokens_at_once // tokens)) + 1):
+            if (whole := cost[first] + (end - first) * tokens + part_cost) < cost[end]:
+                cost[end], begins[end] = whole, first
+    parts, end = [], len(order)
+    while end:
+        parts.append(order[begins[end] : end])
+        end = begins[end]
+    return parts[::-1]
+
+
 def shuffled_batches(
     lengths: NDArray[np.int64], *, rows_per_batch: int, seed: int
 ) -> list[NDArray[np.int64]]:

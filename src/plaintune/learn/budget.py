@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.encode import padded, windows_of
 from .network import Network
 from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, Batch, Stepper
-from .train import CONTRASTIVE_STEPS, FEWEST_TIMED, head_rows
+from .train import FEWEST_TIMED, contrastive_steps, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
@@ -99,14 +99,14 @@ def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int
     work = Work(rows, 0, seconds)
     batch_rows = steps_for(rows, work.wanted_passes) * rows_per_batch(rows)
     one = batch_rows * measured.mean_tokens(length) / measured.tokens_per_second
-    one += turn_seconds(measured, length)
+    one += turn_seconds(measured, rows, length)
     return next((folds for folds in (4, 3, 2) if folds * one <= FOLDS_SHARE * seconds), 0)
 
 
-def turn_seconds(measured: Probe, length: int) -> float:
+def turn_seconds(measured: Probe, rows: int, length: int) -> float:
     """For trying one part of the examples, beside fine-tuning on the others."""
     tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
-    contrasted = CONTRASTIVE_STEPS * CONTRASTED_ROWS * tokens
+    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * tokens
     return 2 * OVERHEAD_SECONDS + contrasted / measured.tokens_per_second
 
 
@@ -151,7 +151,7 @@ class Work:
         head_seconds = head_rows(self.rows, tokens) * tokens / (measured.tokens_per_second * 2)
         runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
         left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
-        left -= self.folds * turn_seconds(measured, length)
+        left -= self.folds * turn_seconds(measured, self.rows, length)
         return max(0.0, left * measured.tokens_per_second / (runs * self.rows * tokens))
 
     @property

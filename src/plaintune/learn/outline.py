@@ -137,7 +137,7 @@ class Outline:
         """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
         measured, work, length = self.measured, self.work, self.length[0]
         counting = self.counting_seconds * max(1, work.folds)
-        turns = work.folds * turn_seconds(measured, length)
+        turns = work.folds * turn_seconds(measured, work.rows, length)
         guessed = self.guessed_rows
         second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
         training = self._training_seconds() + second

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..core.tasks import Task
-from ..data.encode import Tokens, batches, padded, shuffled_batches
+from ..data.encode import Tokens, like_lengths, padded, shuffled_batches
 from .crew import ALONE, Crew
 from .network import Device, Network, to_torch
 
@@ -26,6 +26,7 @@ MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss besid
 CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 32, 128  # of a batch, all at once
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
+PART_COST, GPU_PART_COST = 112, 16_384  # tokens that take as long as one part more
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -61,9 +62,11 @@ class Stepper:
         half = self.device.number_format is torch.float16
         return torch.amp.GradScaler("cuda", enabled=half)
 
-    @property
-    def _tokens_at_once(self) -> int:
-        return TOKENS_AT_ONCE if self.device.torch_device.type == "cpu" else GPU_TOKENS_AT_ONCE
+    def _parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """The texts of a batch as they go through the network together, as positions."""
+        if self.device.torch_device.type == "cpu":
+            return like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)
+        return like_lengths(lengths, tokens_at_once=GPU_TOKENS_AT_ONCE, part_cost=GPU_PART_COST)
 
     def epoch(self, *, rows_per_batch: int, seed: int) -> Iterator[Batch]:
         """The batches of one pass over the texts, a window of each."""
@@ -112,7 +115,7 @@ class Stepper:
         total, right, rows = 0.0, 0.0, len(batch.labels)
         mine = np.arange(rows)[crew.share(rows)]
         lengths = batch.tokens.lengths[mine]
-        for chosen in batches(lengths, rows_per_batch=rows, tokens_per_batch=self._tokens_at_once):
+        for chosen in self._parts(lengths):
             part = mine[chosen]
             logits, truth = self._logits(network, batch, part)
             loss = self._loss(logits, truth) / rows
@@ -131,11 +134,10 @@ class Stepper:
         The cosine of every pair in the batch is drawn to 1 or 0, as in SetFit (Tunstall et al. 2022), whose
         batches hold single pairs: n texts here give n² of them for the cost of n.
         """
-        ids, mask = to_torch(*padded(self.tokens, chosen, pad_id=self.pad_id), self.device)
-        with self.device.autocast():
-            features = network.features(ids, mask)
-        cosines = features.float() @ features.float().T
-        labels = torch.from_numpy(self.labels[chosen]).to(self.device.torch_device)
+        parts = [chosen[part] for part in self._parts(self.tokens.lengths[chosen])]
+        features = torch.cat([self._features(network, part) for part in parts])
+        cosines = features @ features.T
+        labels = torch.from_numpy(self.labels[np.concatenate(parts)]).to(self.device.torch_device)
         same = (labels[:, None] == labels[None, :]).float()
         alike = same - torch.eye(len(chosen), device=same.device)
         error = (cosines - same) ** 2
@@ -144,6 +146,11 @@ class Stepper:
         self._scaler.scale(loss).backward()
         self._apply(network, optimizer, rate)
         return float(loss.detach())
+
+    def _features(self, network: Network, part: NDArray[np.int64]) -> torch.Tensor:
+        ids, mask = to_torch(*padded(self.tokens, part, pad_id=self.pad_id), self.device)
+        with self.device.autocast():
+            return network.features(ids, mask).float()
 
     def balanced_batches(self, *, seed: int) -> Iterator[NDArray[np.int64]]:
         """Without end: a few texts of each of a few classes, for `contrast`."""

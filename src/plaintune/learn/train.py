@@ -29,7 +29,7 @@ HEAD_STRENGTH = 0.05  # of a logistic regression on standardised features
 FROZEN_STRENGTH = 10.0  # on features of length one
 RIDGE_ALPHAS = np.geomspace(0.01, 1000, 11)
 UNSEEN_BIAS = -5.0  # of an answer that is not among the rows the head is fitted on
-CONTRASTIVE_STEPS, CONTRASTIVE_RATE = 60, 1e-4
+CONTRASTIVE_STEPS, CONTRASTIVE_RATE = (30, 60), 1e-4
 CHECKPOINT_SECONDS = 40.0
 FEWEST_TIMED = 5  # steps that tell how fast this machine is
 LATELY_SHARE = 0.25  # of the training time: as fast as it was lately the machine will go on being
@@ -150,11 +150,17 @@ def fit_linear(
     return weights, bias
 
 
+def contrastive_steps(rows: int) -> int:
+    """How often texts are contrasted: a handful has been learned in half as many steps as hundreds."""
+    fewest, most = CONTRASTIVE_STEPS
+    return min(most, max(fewest, rows // 2))
+
+
 def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:
     """Teach the encoder which texts belong together."""
     stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
     optimizer = stepper.optimizer(network)
-    schedule = Schedule(CONTRASTIVE_STEPS, 0, CONTRASTIVE_RATE, seed)
+    schedule = Schedule(contrastive_steps(len(stepper.labels)), 0, CONTRASTIVE_RATE, seed)
     for step, chosen in zip(range(schedule.steps), stepper.balanced_batches(seed=seed), strict=False):
         stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, schedule.steps))
         if time.monotonic() > deadline:
