@@ -354,6 +354,27 @@ def test_the_doctor_looks_into_every_cloud_and_one_that_is_silent_keeps_none_fro
     assert seen.unseen == ("all of Google (no network)",)
     end_wrong(clouds, seen)
     assert "terminate" in clouds.asked
+    with pytest.raises(CloudAway, match="no network"):
+        examine(NoGoogle(CloudAway("no network")))  # type: ignore[arg-type]
+
+
+def test_a_cloud_that_does_not_end_a_machine_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stubborn(Cloud):
+        def ask(self, what: str, **request: Any) -> Any:
+            if what == "terminate" and self.clouds[-1] == "aws":
+                raise CloudAway("not now")
+            if what == "terminate":
+                self.asked.append(f"terminate on {self.clouds[-1]}")
+            return super().ask(what, **request)
+
+    monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
+    late = {
+        **instance(),
+        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
+    }
+    clouds: Any = Stubborn(told(late))
+    end_wrong(clouds, examine(clouds))
+    assert "terminate on gcp" in clouds.asked
 
 
 def test_without_credentials_nothing_is_noted_as_rented(tmp_path: Path) -> None:

@@ -17,9 +17,7 @@ class Cloud:
     company: str
     interface: str  # the program beside this one that asks the cloud itself
     variables: tuple[str, ...]  # of the environment that its programs read, by how they begin
-    folders: dict[
-        str, str
-    ]  # within the home folder, where those programs look, and the variable that says so
+    folders: dict[str, str]  # where those look, within the home folder, by the variable that says so
     signs: tuple[str, ...]  # that there are credentials: variables, and files within the home folder
     log_in: str  # what to type for credentials
     other_account: str  # what to type for those of another account

@@ -1,5 +1,4 @@
-"""What is rented at this moment, what it has cost, and what should not be there: by the clouds'
-own account.
+"""What is rented at this moment, what it cost, and what should not be there: by the clouds' own account.
 
 It trusts tags on the machines, not SkyPilot's notes nor ours: what another computer or a lost disk has rented
 is found as well.
@@ -71,15 +70,16 @@ def examine(engine: Engine) -> Examined:
     """
     _stop_idle_server(engine)
     clouds = tuple(dict.fromkeys((*(rental.cloud for rental in open_rentals()), *open_to_user())))
-    if len(clouds) == 1:
-        return _look_into(engine.on(clouds[0]), clouds[0])
-    seen = Examined()
+    seen, silent = Examined(), []
     for cloud in clouds:
         try:
             there = _look_into(engine.on(cloud), cloud)
         except (CloudAway, subprocess.TimeoutExpired, UserError) as silence:
+            silent.append(silence)
             there = Examined(unseen=(f"all of {CLOUDS[cloud].company} ({silence})",))
         seen = Examined(seen.machines + there.machines, seen.disks + there.disks, seen.unseen + there.unseen)
+    if len(silent) == len(clouds):
+        raise silent[0]
     return seen
 
 
@@ -135,7 +135,7 @@ def _found(instance: dict[str, Any], cloud: str, known: dict[str, Rental], now: 
         state=instance["state"],
         rental=name, hours=hours,
         cost_usd=None if rental is None else hours * rental.price_usd / rental.nodes,
-        deadline=deadline, own=own, 
+        deadline=deadline, own=own,
         keeps_disk=own and (not instance["spot"] or CLOUDS[cloud].stops_spot), known=rental is not None,
         why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
@@ -161,10 +161,10 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
     for one in examined.wrong:
         what = "stop" if one.keeps_disk else "terminate"
         wrong.setdefault((one.cloud, what), []).append({"id": one.id, "region": one.region})
-    with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
-        for (cloud, what), instances in wrong.items():
+    for (cloud, what), instances in wrong.items():
+        with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
             engine.on(cloud).ask(what, instances=instances)
-    with suppress(CloudAway, subprocess.TimeoutExpired):
-        for cloud in {disk["cloud"] for disk in examined.disks}:
+    for cloud in {disk["cloud"] for disk in examined.disks}:
+        with suppress(CloudAway, subprocess.TimeoutExpired):
             delete_disks(engine.on(cloud), None)
     return examine(engine)

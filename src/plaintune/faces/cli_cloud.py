@@ -120,7 +120,7 @@ def _told(examined: Examined, *, ended: bool) -> list[str]:
     lines = [str(machine) for machine in examined.machines]
     lines += [f"{disk['id']} in {disk['region']}: a disk without a machine" for disk in examined.disks]
     if not lines:
-        lines = ["Nothing is rented."]
+        lines = ["Nothing is seen that is rented." if examined.unseen else "Nothing is rented."]
     if examined.unseen:
         lines.append(f"These regions did not say what they hold: {', '.join(examined.unseen)}.")
     if not ended and (examined.wrong or examined.disks):
