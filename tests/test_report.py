@@ -21,6 +21,7 @@ from plaintune.core.tasks import Task
 from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
 from plaintune.data.finding import DataCheck, Finding, Severity
 from plaintune.data.read import read_examples
+from plaintune.report import charts
 from plaintune.report.contents import Doubt, Told, contents
 from plaintune.report.figures import HeldBack, by_class, by_confidence, confusion
 from plaintune.report.outcome import outcome
@@ -315,6 +316,22 @@ def test_numbers_are_corrected_as_they_were_shown(tmp_path: Path) -> None:
     fix = Correction(int(examples.rows[0]), None, shown, "7")
     assert corrected(examples, [fix], tmp_path).labels[0] == 7
     assert [plain_number(value) for value in prices[:4]] == ["1,235,000", "12,500", "3.5", "8.125"]
+
+
+def test_a_correction_to_none_of_several_answers_is_taken(tmp_path: Path) -> None:
+    texts, labels = [f"letter {at}" for at in range(12)], [["a"], ["b"], ["a", "b"]] * 4
+    examples = read_examples(texts, labels, task=Task.MULTI)
+    (tmp_path / "fixes.csv").write_text(f"line,key,was,answer\n{examples.rows[2]},,a; b,\n")
+    mended = corrected(examples, read_corrections(tmp_path / "fixes.csv"), tmp_path)
+    assert mended.labels[:3].tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+def test_thousands_of_mix_ups_are_a_picture_of_less_than_a_megabyte() -> None:
+    draw = np.random.default_rng(0)
+    truth, given = draw.integers(0, 150, (2, 12_000))
+    cells = [[int(t), int(g), 1] for t, g in {*zip(truth, given, strict=True)}]
+    assert len(cells) > 9_000
+    assert len(charts.confusion({"cells": cells}, [f"class {n}" for n in range(150)])) < 1_000_000
 
 
 def test_merged_answers_are_one_and_the_others_keep_their_names() -> None:

@@ -13,7 +13,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as OutlinePath
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 # Colours that no one would choose stand for the page's variables, and are replaced by them in the SVG.
@@ -27,6 +28,8 @@ COLOURS = {
 INK, SOFT, LINE, ACCENT, SECOND = COLOURS
 WIDTH, HEIGHT = 5.0, 2.9  # inches; a figure is shown at about 460 pixels, so 9 points are easily read
 MOST_NAMED = 20  # answers whose names fit beside a confusion matrix
+SHADES = 20  # of the cells of a confusion matrix
+SQUARE = 0.48 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
 MOST_BARS = 24
 NOTABLY_MORE = 1.5  # times as many examples as were tried
 STYLE = {
@@ -108,8 +111,8 @@ def confusion(told: Mapping[str, Any], classes: Sequence[str]) -> str:
     figure = Figure(figsize=(max(WIDTH, inches), inches))
     axes = figure.add_subplot()
     axes.grid(False)
+    _draw_cells(axes, share)
     for truth, given in np.argwhere(counts > 0):
-        axes.add_patch(_cell(given, truth, float(share[truth, given]), diagonal=truth == given))
         if size <= MOST_NAMED and (size <= 10 or truth != given):
             axes.text(
                 given, truth, f"{counts[truth, given]:.0f}", ha="center", va="center", color=INK,
@@ -241,9 +244,17 @@ def _axes(height: float = HEIGHT) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _cell(x: int, y: int, share: float, *, diagonal: bool) -> Rectangle:
-    colour = ACCENT if diagonal else SECOND
-    return Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=colour, alpha=0.08 + 0.62 * share, linewidth=0)
+def _draw_cells(axes: Axes, share: np.ndarray[Any, Any]) -> None:
+    """A square for each share above nothing; one path for each shade, as thousands of paths fill a page."""
+    shades = np.ceil(share * SHADES).astype(int)
+    diagonal = np.eye(len(share), dtype=bool)
+    for colour, where in ((ACCENT, diagonal), (SECOND, ~diagonal)):
+        for shade in np.unique(shades[where & (share > 0)]):
+            places = np.argwhere(where & (shades == shade))[:, ::-1]
+            squares = [OutlinePath(place + SQUARE, closed=True) for place in places]
+            outline = OutlinePath.make_compound_path(*squares)
+            alpha = 0.08 + 0.62 * float(shade) / SHADES
+            axes.add_patch(PathPatch(outline, color=colour, alpha=alpha, linewidth=0))
 
 
 def _with_intervals(axes: Axes, places: Any, bins: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ const form = document.getElementById("corrections");
 const rows = Array.from(form.querySelectorAll("tr[data-line]"));
 const saved = document.getElementById("saved");
 const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-const changed = () => rows.filter((row) => row.querySelector("select").value !== "");
+const changed = () => rows.filter((row) => row.querySelector("select").selectedIndex > 0);  // "" is none of them
 
 document.getElementById("take-all").addEventListener("click", () => {
   for (const row of rows) row.querySelector("select").selectedIndex = 1;
