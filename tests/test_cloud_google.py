@@ -133,6 +133,7 @@ def test_a_run_is_ended_and_a_zone_that_does_not_answer_is_no_proof_of_it(cloud:
     assert books.machines == {}
     books.silent.clear()
     assert end(engine, write_rental(rented()), silent).ended is not None
+    engine.stop_server(log=engine.home / "log")
 
 
 def test_deadline_and_gpu_of_a_kept_machine_are_changed(cloud: Playing) -> None:

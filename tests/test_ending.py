@@ -57,6 +57,7 @@ class Cloud:
         self.lists = list(lists)
         self.asked: list[str] = []
         self.clouds: list[str] = []
+        self.disk_left = False
         self.meanwhile: Callable[[], None] = lambda: None
 
     def on(self, cloud: str) -> Cloud:
@@ -70,7 +71,7 @@ class Cloud:
         if what == "account":
             return {"account": "1"}
         if what == "leftover_volumes":
-            return []
+            return [{"id": "vol-1", "region": "us-east-1", "size_gib": 50}] if self.disk_left else []
         if what != "list":
             self.asked.append(what)
             return []
@@ -356,6 +357,18 @@ def test_the_doctor_looks_into_every_cloud_and_one_that_is_silent_keeps_none_fro
     assert "terminate" in clouds.asked
     with pytest.raises(CloudAway, match="no network"):
         examine(NoGoogle(CloudAway("no network")))  # type: ignore[arg-type]
+
+
+def test_a_disk_that_is_left_by_a_machine_the_doctor_ends_is_deleted_with_it() -> None:
+    late = {
+        **instance(),
+        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
+    }
+    amazon: Any = Cloud(told(late), told())
+    seen = examine(amazon)
+    amazon.disk_left = True
+    end_wrong(amazon, seen)
+    assert amazon.asked == ["terminate", "delete_volumes"]
 
 
 def test_a_cloud_that_does_not_end_a_machine_keeps_no_other_from_it(monkeypatch: pytest.MonkeyPatch) -> None:

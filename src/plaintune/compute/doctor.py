@@ -164,7 +164,8 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
     for (cloud, what), instances in wrong.items():
         with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
             engine.on(cloud).ask(what, instances=instances)
-    for cloud in {disk["cloud"] for disk in examined.disks}:
+    touched = (*(cloud for cloud, _ in wrong), *(disk["cloud"] for disk in examined.disks))
+    for cloud in dict.fromkeys(touched):  # a disk may outlive the machine that has just been ended
         with suppress(CloudAway, subprocess.TimeoutExpired):
             delete_disks(engine.on(cloud), None)
     return examine(engine)
