@@ -102,6 +102,7 @@ def test_skypilot_looks_into_another_cloud_once_and_finds_googles_files_only_the
     made.home.mkdir()
     program(made.folder / "bin", "sky", f'echo "$@" >>{tmp_path}/asked')
     linked, log = made.home / ".config" / "gcloud", tmp_path / "log"
+    linked.mkdir(parents=True)  # as SkyPilot does
     for cloud in ("aws", "gcp", "gcp"):
         made.on(cloud).enable(log=log)
     assert (tmp_path / "asked").read_text() == "check gcp\n"

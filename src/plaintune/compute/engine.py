@@ -108,8 +108,10 @@ class Engine:
         enabled = self.home / ENABLED
         before = enabled.read_text(encoding="utf-8") if enabled.exists() else "aws"
         linked = self.home / ".config" / "gcloud"  # SkyPilot looks nowhere else
-        linked.unlink(missing_ok=True)
+        if linked.is_symlink():
+            linked.unlink()
         if self.cloud.name == "gcp":
+            shutil.rmtree(linked, ignore_errors=True)  # SkyPilot makes an empty one
             linked.parent.mkdir(parents=True, exist_ok=True)
             linked.symlink_to(self.environment()["CLOUDSDK_CONFIG"])
         if before != self.cloud.name:
