@@ -19,7 +19,7 @@ from cloud.lab import ENVIRONMENT
 from plaintune.compute.clouds import GCP, open_to_user
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import end
-from plaintune.compute.engine import CloudAway, Engine
+from plaintune.compute.engine import VERSION, CloudAway, Engine
 from plaintune.compute.machine import account_of, config_of, task_of
 from plaintune.compute.power import end_by_itself
 from plaintune.compute.ready import steps_to
@@ -169,7 +169,7 @@ def test_refusals_say_what_to_do(cloud: Playing, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_zone_is_asked_for_its_gpus_by_the_command_line(cloud: Playing) -> None:
-    folder = Path(os.environ["PLAINTUNE_HOME"]) / "cloud" / "skypilot-0.14.1"
+    folder = Path(os.environ["PLAINTUNE_HOME"]) / "cloud" / f"skypilot-{VERSION}"
     (ENVIRONMENT / "ready").touch()
     folder.symlink_to(ENVIRONMENT)
 

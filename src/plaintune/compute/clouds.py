@@ -25,6 +25,7 @@ class Cloud:
     quota_names: dict[str, str]  # as `gpu_quotas` of the interface calls them, and as the cloud does
     quotas: str  # the page with them
     least_quota: int  # for the smallest machine with a GPU
+    quota_unit: str
     usual_region: str
     stops_spot: bool  # whether a spot machine can be switched off and keep its disk
     disk_usd_per_gib_month: float  # its usual disk at the public price of the usual region
@@ -70,6 +71,7 @@ AWS = Cloud(
     },
     quotas="https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas",
     least_quota=4,
+    quota_unit="vCPUs",
     usual_region="us-east-1",
     stops_spot=False,
     disk_usd_per_gib_month=0.08,
@@ -95,6 +97,7 @@ GCP = Cloud(
     },
     quotas="https://console.cloud.google.com/iam-admin/quotas",
     least_quota=1,
+    quota_unit="GPU",
     usual_region="us-central1",
     stops_spot=True,
     disk_usd_per_gib_month=0.10,

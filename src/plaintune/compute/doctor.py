@@ -69,7 +69,7 @@ def examine(engine: Engine) -> Examined:
     asked it. It is stopped first, and a record is closed only where two looks, seconds apart, find nothing.
     """
     _stop_idle_server(engine)
-    clouds = tuple(dict.fromkeys((*(rental.cloud for rental in open_rentals()), *open_to_user())))
+    clouds = _clouds()
     seen, silent = Examined(), []
     for cloud in clouds:
         try:
@@ -81,6 +81,11 @@ def examine(engine: Engine) -> Examined:
     if len(silent) == len(clouds):
         raise silent[0]
     return seen
+
+
+def _clouds() -> tuple[str, ...]:
+    """Those that something is on record at, and those that there are credentials for."""
+    return tuple(dict.fromkeys((*(rental.cloud for rental in open_rentals()), *open_to_user())))
 
 
 def _look_into(engine: Engine, cloud: str) -> Examined:
@@ -164,8 +169,7 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
     for (cloud, what), instances in wrong.items():
         with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
             engine.on(cloud).ask(what, instances=instances)
-    touched = (*(cloud for cloud, _ in wrong), *(disk["cloud"] for disk in examined.disks))
-    for cloud in dict.fromkeys(touched):  # a disk may outlive the machine that has just been ended
+    for cloud in _clouds():  # a disk may outlive the machine that has just been ended
         with suppress(CloudAway, subprocess.TimeoutExpired):
             delete_disks(engine.on(cloud), None)
     return examine(engine)

@@ -176,7 +176,7 @@ def terminate(instances: list[dict[str, str]]) -> list[str]:
 
 
 def die_on_shutdown(instances: list[dict[str, str]]) -> list[str]:
-    """The machine deletes itself when it powers off (`machine.END_WITH_POWER`); its disks must go with it."""
+    """The machine deletes itself when it powers off (`end_with_power.sh`); its disks must go with it."""
 
     def disks_too(machine: str) -> None:
         for disk in instance(machine)["disks"]:

@@ -136,14 +136,18 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
         )
     stage(listener, "Stopping your machine")
     engine = engine.on(rental.cloud)
-    with suppress(SkyFailed):  # then the cloud is asked directly
-        engine.enable(log=rental.log)
-        engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=LAUNCH_SECONDS)
+    _tell_sky_to_stop(engine, rental)  # where that fails, the cloud is asked directly
     engine.stop_server(log=rental.log)
     if (machine := state_of(engine, rental)).is_on:
         engine.ask("stop", instances=[_where(machine)])
     _until(engine, rental, "stopped")
     return write_rental(_off(rental))
+
+
+def _tell_sky_to_stop(engine: Engine, rental: Rental) -> None:
+    with suppress(SkyFailed):
+        engine.enable(log=rental.log)
+        engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=LAUNCH_SECONDS)
 
 
 def _off(rental: Rental) -> Rental:
@@ -198,8 +202,7 @@ def _switched_on(rental: Rental, offer: Offer | None, hours: float, *, now: floa
 
 def _boot(engine: Engine, rental: Rental) -> None:
     name, idle = _name(rental), str(OWN_IDLE_MINUTES)
-    with suppress(SkyFailed):  # it may have switched itself off, which SkyPilot learns by this
-        engine.sky("stop", "--yes", name, log=rental.log, seconds=LAUNCH_SECONDS)
+    _tell_sky_to_stop(engine, rental)  # it may have switched itself off, which SkyPilot learns by this
     try:
         engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
     except SkyFailed as failed:

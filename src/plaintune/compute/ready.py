@@ -10,7 +10,7 @@ from .clouds import AWS, GCP, Cloud
 from .engine import CloudAway, Engine
 from .machine import account_of
 
-WORDS = "I train small text models, one machine at a time, for minutes. Please allow {number}."
+WORDS = "I train small text models, one machine at a time, for minutes. Please allow {number} {unit}."
 TRIAL = {
     AWS.name: "New accounts may have a trial credit",
     GCP.name: "A trial account gets no GPU until you press 'Upgrade' there",
@@ -57,7 +57,7 @@ def steps_to(cloud: Cloud, engine: Engine, region: str | None) -> list[Step]:
 def _quota_step(cloud: Cloud, region: str, name: str, there: float | None) -> Step:
     fix = (
         f"Open {cloud.quotas}, choose {region} and '{name}', ask for {cloud.least_quota}, and write: "
-        f"'{WORDS.format(number=cloud.least_quota)}'"
+        f"'{WORDS.format(number=cloud.least_quota, unit=cloud.quota_unit)}'"
     )
     if there is None:
         return Step(cloud.name, f"quota '{name}' in {region}", None, fix)
