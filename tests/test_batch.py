@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,27 @@ def test_rows_keep_their_order_and_their_columns_beside_the_answers(
     assert answers == {model.predict(GOOD[1])[0].answer}
     assert rows[96]["answer (2)"] == rows[96]["confidence"] == ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_a_text_that_comes_back_is_worked_out_once_as_far_as_there_is_room(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Counting(plaintune.Model):
+        def predict(self, texts: str | Sequence[str]) -> list[Any]:
+            asked.extend(texts)
+            return super().predict(texts)
+
+    counting = Counting.load(model.folder)
+    monkeypatch.setattr(batch, "BLOCK_ROWS", 50)
+    answer_file(counting, str(write_rows(tmp_path / "a.csv", 300)), tmp_path / "b.csv", listener=silent)
+    assert sorted(asked) == sorted(TEXTS)
+    asked.clear()
+    monkeypatch.setattr(batch, "REMEMBERED_NUMBERS", 100)  # ten texts with their two answers
+    answer_file(counting, str(tmp_path / "a.csv"), tmp_path / "c.csv", listener=silent)
+    assert len(TEXTS) + 5 * 10 <= len(asked) < 6 * len(TEXTS)
+    assert (tmp_path / "b.csv").read_text() == (tmp_path / "c.csv").read_text()
 
 
 def test_a_first_row_that_names_the_column_of_training_is_no_row(

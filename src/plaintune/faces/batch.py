@@ -29,6 +29,8 @@ from ..model.predict import Model, Prediction
 from .summary import told
 
 BLOCK_ROWS = 2048
+REMEMBERED_CHARACTERS = 200  # of a text, at most, whose answer is kept for when it comes back
+REMEMBERED_NUMBERS = 200_000  # kept in all: a probability for each answer to each text
 PARQUET = ".parquet"
 NO_ANSWER = {"answer": None, "confidence": None, "probabilities": None}
 FORM_OF = {"JSON lines": ".jsonl", "TSV": ".tsv"}  # what goes to stdout looks like what came in
@@ -200,12 +202,21 @@ def _answer_rest(
 
 
 def _blocks(model: Model, rows: Iterator[Row], columns: list[int]) -> Iterator[Block]:
-    """Rows with their predictions, None where there is no text; a text that comes back is worked out once."""
+    """Rows with their predictions, None where there is no text; a text that comes back is worked out once.
+
+    In a block any text, from block to block short ones: the latest, so that memory has a bound.
+    """
+    most = REMEMBERED_NUMBERS // max(10, len(model.classes))
+    remembered: dict[str, Prediction] = {}
     while block := list(islice(rows, BLOCK_ROWS)):
         texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
-        asked = list(dict.fromkeys(text for text in texts if text.strip()))
-        answers = dict(zip(asked, model.predict(asked), strict=True))
+        answers = {text: remembered.pop(text, None) for text in dict.fromkeys(texts) if text.strip()}
+        asked = [text for text, answer in answers.items() if answer is None]
+        answers |= zip(asked, model.predict(asked), strict=True)
         yield [(row, answers.get(text)) for row, text in zip(block, texts, strict=True)]
+        remembered |= {text: answer for text, answer in answers.items() if len(text) <= REMEMBERED_CHARACTERS}
+        for text in list(islice(remembered, max(0, len(remembered) - most))):
+            del remembered[text]
 
 
 def _writer(
