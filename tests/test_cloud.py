@@ -312,7 +312,7 @@ def test_skypilots_own_optimiser_settles_on_the_machines_that_are_quoted(tmp_pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     chosen = json.loads(done.stdout.splitlines()[-1])
-    assert {cloud for cloud, *_ in chosen} == {"aws", "gcp"}
+    assert {cloud for cloud, *_ in chosen} == {"aws", "gcp", "azure"}
     for cloud, gpu, spot, theirs in chosen:
         offer, _ = price_list().cheapest(gpu=gpu, cloud=cloud, spot=spot)[0]
         assert (offer.machine, offer.price_usd(spot=spot)) == (theirs["machine"], theirs["usd"]), theirs

@@ -53,6 +53,8 @@ def told(*instances: dict[str, Any], account: str = "1", **regions: dict[str, st
 class Cloud:
     """Amazon and SkyPilot: gives the lists it was made with, the last one for ever; notes what is asked."""
 
+    lacks = ""  # nothing of SkyPilot has to be installed
+
     def __init__(self, *lists: dict[str, Any] | Exception) -> None:
         self.lists = list(lists)
         self.asked: list[str] = []

@@ -36,10 +36,18 @@ m6i.large,,,2.0,8.0,,0.096,0.03,us-east-1,use1-az1,x86_64
 """
 
 
+AZURE = """\
+InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,GpuInfo,Price,SpotPrice,Region,Generation
+Standard_NC4as_T4_v3,T4,1.0,4.0,28,T4,0.526,0.06,eastus,"V1,V2"
+Standard_NC8as_T4_v3,T4,1.0,8.0,56,T4,0.752,0.08,eastus,"V1,V2"
+Standard_NC40ads_H100_v5,H100,1.0,40.0,320,H100,0.0,0.0,eastus,V2
+"""
+
+
 def test_the_shipped_list_names_gpus_whose_speed_is_known() -> None:
     prices = price_list()
     assert {offer.gpu for offer in prices.offers} <= set(BY_NAME)
-    assert {"aws", "gcp"} <= {offer.cloud for offer in prices.offers}
+    assert {"aws", "gcp", "azure"} <= {offer.cloud for offer in prices.offers}
     assert all(0.05 < (offer.spot_usd or 1) <= offer.on_demand_usd < 10 for offer in prices.offers)
 
 
@@ -75,13 +83,18 @@ def test_of_machines_with_the_same_card_the_smallest_is_offered() -> None:
     assert [o.machine for o in offers_of_catalogue("aws", AWS)] == ["g4dn.xlarge"]
 
 
+def test_azure_has_no_zones_and_a_price_of_nothing_is_no_price() -> None:
+    (offer,) = offers_of_catalogue("azure", AZURE)
+    assert (offer.machine, offer.place, offer.on_demand_usd) == ("Standard_NC4as_T4_v3", "eastus", 0.526)
+
+
 def test_fetched_prices_replace_the_shipped_ones_and_carry_their_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogues = {"aws": AWS, "gcp": GCP, "lambda": AWS_COLUMNS}
+    catalogues = {"aws": AWS, "gcp": GCP, "azure": AZURE, "lambda": AWS_COLUMNS}
     monkeypatch.setattr("plaintune.compute.prices._download", catalogues.__getitem__)
     fetched = fetch_prices(tmp_path / "prices.csv", today=date(2027, 1, 2))
-    assert (fetched.taken, len(fetched.offers), fetched.fetched) == ("2027-01-02", 2, True)
+    assert (fetched.taken, len(fetched.offers), fetched.fetched) == ("2027-01-02", 3, True)
     assert price_list(tmp_path / "prices.csv") == fetched
 
 

@@ -1,7 +1,7 @@
 """What SkyPilot's own optimiser would rent, on the price list that ships with plaintune, and would order.
 
     HOME=EMPTY python optimizer.py prices.csv                # with SkyPilot's Python; needs no account
-    HOME=EMPTY python optimizer.py prices.csv task.json      # the order that this would become at Google
+    HOME=EMPTY python optimizer.py prices.csv task.json      # the order that this would become
 
 A dry run: the clouds are taken for enabled, nothing is asked of them. On Google SkyPilot wants hosts and
 cards priced apart; here the host is free and the card has the price of both. Google's T4 is not compared: of
@@ -25,6 +25,8 @@ GCP_COLUMNS = (
 )  # fmt: skip
 
 IMAGES = ("skypilot:custom-gpu-ubuntu-2204-cuda13", "skypilot:custom-gpu-ubuntu-2204")
+AZURE_COLUMNS = (*COLUMNS[:9], "Generation")
+AZURE_IMAGES = ("skypilot:custom-gpu-ubuntu-v2", "skypilot:custom-cpu-ubuntu-v2", "skypilot:gpu-ubuntu-2204")
 
 
 def seed(home: Path, prices: Path) -> None:
@@ -58,6 +60,13 @@ def seed(home: Path, prices: Path) -> None:
     _write(
         root / "gcp" / "images.csv", ("Tag", "Region", "OS", "OSVersion", "ImageId", "CreationDate"), images
     )
+    machines = [{**row, "Generation": "V2"} for row in rows if row["Cloud"] == "azure"]
+    _write(root / "azure" / "vms.csv", AZURE_COLUMNS, machines)
+    images = [
+        {"Tag": tag, "OS": "ubuntu", "ImageId": f"/CommunityGalleries/x/Images/{n}"}
+        for n, tag in enumerate(AZURE_IMAGES)
+    ]
+    _write(root / "azure" / "images.csv", ("Tag", "Region", "OS", "OSVersion", "ImageId"), images)
     _write(root / "common" / "accelerators.csv", ("AcceleratorName", "Clouds"), ())
 
 
@@ -74,7 +83,7 @@ def best(cloud: str, gpu: str, *, spot: bool) -> dict[str, Any]:
     import sky
     from sky import check, optimizer
 
-    one = {"aws": sky.AWS, "gcp": sky.GCP}[cloud]()
+    one = {"aws": sky.AWS, "gcp": sky.GCP, "azure": sky.Azure}[cloud]()
     check.get_cached_enabled_clouds_or_refresh = lambda *_, **__: [one]
     with sky.Dag() as dag:
         task = sky.Task(run="true")
@@ -89,14 +98,15 @@ def best(cloud: str, gpu: str, *, spot: bool) -> dict[str, Any]:
 
 
 def order(described: dict[str, Any]) -> dict[str, Any]:
-    """What SkyPilot would hand to the part of it that asks Google: machine, disks, labels, files."""
+    """What SkyPilot would hand to the part of it that asks the cloud: machine, disks, labels, files."""
     import sky
     import yaml
     from sky import check, optimizer
     from sky.backends import backend_utils, cloud_vm_ray_backend
 
-    google = sky.GCP()
-    check.get_cached_enabled_clouds_or_refresh = lambda *_, **__: [google]
+    asked = described["resources"]["infra"].partition("/")[0]
+    cloud = {"gcp": sky.GCP, "azure": sky.Azure}[asked]()
+    check.get_cached_enabled_clouds_or_refresh = lambda *_, **__: [cloud]
     name = described["name"]
     task = sky.Task.from_yaml_config(described)
     with sky.Dag() as dag:
@@ -104,9 +114,9 @@ def order(described: dict[str, Any]) -> dict[str, Any]:
     optimizer.Optimizer.optimize(dag, quiet=True)
     chosen = task.best_resources
     written = backend_utils.write_cluster_config(
-        chosen, 1, cloud_vm_ray_backend._get_cluster_config_template(google), name,
+        chosen, 1, cloud_vm_ray_backend._get_cluster_config_template(cloud), name,
         Path("wheel"), "hash", region=sky.clouds.Region(chosen.region),
-        zones=[sky.clouds.Zone(f"{chosen.region}-a")], dryrun=True,
+        zones=None if asked == "azure" else [sky.clouds.Zone(f"{chosen.region}-a")], dryrun=True,
         keep_launch_fields_in_existing_config=True,
     )  # fmt: skip
     ordered: dict[str, Any] = yaml.safe_load(Path(written["ray"]).read_text(encoding="utf-8"))
@@ -120,7 +130,7 @@ if __name__ == "__main__":
         sys.exit()
     asked = [
         (cloud, gpu, spot)
-        for cloud, gpu in (("aws", "T4"), ("aws", "L4"), ("gcp", "L4"))
+        for cloud, gpu in (("aws", "T4"), ("aws", "L4"), ("gcp", "L4"), ("azure", "T4"))
         for spot in (True, False)
     ]
     print(json.dumps([[*one, best(one[0], one[1], spot=one[2])] for one in asked]))

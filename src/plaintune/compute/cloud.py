@@ -16,7 +16,7 @@ from ..model.folder import checkpoint_folder, publish, remove_checkpoint, requir
 from ..model.predict import Model
 from .clouds import CLOUDS, open_to_user
 from .ending import end
-from .engine import Engine, engine, made_engine, silence_in_words
+from .engine import Engine, complete, engine, made_engine, silence_in_words
 from .errand import Errand
 from .follow import HOME_MARGIN, STATE, Finished, OutOfTime, Preempted, bring_checkpoint, bring_model, follow
 from .interrupts import signals_as_interrupts, unbreakable, undisturbed
@@ -194,6 +194,7 @@ class Run:
 
     def _order(self, quote: RentedQuote, *, earlier: Rental | None = None) -> Rental:
         """The record of a machine to be rented; its deadline is what time and money allow at worst."""
+        complete(self.engine.on(quote.offer.cloud), self.listener)
         now = time.time()
         most_usd = self._dearest(quote)
         spent = 0.0 if earlier is None else earlier.spent_usd

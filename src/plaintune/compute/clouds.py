@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..core.errors import UserError
 
+PAID_THOUGH_OFF = "off but paid for"  # the state of a machine of Azure's that powered off and no more
+
 
 @dataclass(frozen=True)
 class Cloud:
@@ -31,6 +33,15 @@ class Cloud:
     disk_usd_per_gib_month: float  # its usual disk at the public price of the usual region
     leaving: str  # what it asks for data that leave it
     billing: str
+    trial: str  # what a new account has to know about paying
+    apart: str = ""  # the part of SkyPilot that is installed where it is rented from, and not before
+    ends_in_setup: str = (
+        ""  # how a machine ends itself, where SkyPilot has no place for that before its set-up
+    )
+    off_is_paid: bool = (
+        False  # a machine that only powers off is paid for until the cloud is asked to stop it
+    )
+    services: str = ""  # what to type for parts of it that an account may not have opened: {names}
 
     def no_credentials(self, said: str) -> UserError:
         """The cloud does not know the user."""
@@ -77,6 +88,7 @@ AWS = Cloud(
     disk_usd_per_gib_month=0.08,
     leaving="Amazon asks about $0.09 for each GB that leaves it, after the first 100 GB of a month.",
     billing="https://console.aws.amazon.com/billing",
+    trial="New accounts may have a trial credit",
 )
 GCP = Cloud(
     name="gcp",
@@ -103,8 +115,41 @@ GCP = Cloud(
     disk_usd_per_gib_month=0.10,
     leaving="Google asks about $0.12 for each GB that leaves it.",
     billing="https://console.cloud.google.com/billing",
+    trial="A trial account gets no GPU until you press 'Upgrade' there",
+    ends_in_setup="end_at_google.sh",
 )
-CLOUDS = {cloud.name: cloud for cloud in (AWS, GCP)}
+AZURE = Cloud(
+    name="azure",
+    company="Microsoft",
+    interface="azure_vm.py",
+    variables=("AZURE_",),
+    folders={"AZURE_CONFIG_DIR": ".azure"},
+    signs=("AZURE_CONFIG_DIR", ".azure/msal_token_cache.json"),
+    log_in="Type: az login. Where that program is missing: https://aka.ms/azure-cli",
+    other_account="az account set --subscription NAME",
+    quota="Open https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas, choose "
+    "Compute, and ask for 4 of 'Standard NCASv3_T4 Family vCPUs' (0 in a new subscription), and for 4 of "
+    "'Total Regional Spot vCPUs'; a free trial gets neither before it is upgraded.",
+    quota_names={
+        "spot_cpus": "Total Regional Spot vCPUs",
+        "on_demand_cpus": "Standard NCASv3_T4 Family vCPUs",
+        "all_cpus": "Total Regional vCPUs",
+    },
+    quotas="https://portal.azure.com/#view/Microsoft_Azure_Capacity/QuotaMenuBlade/~/myQuotas",
+    least_quota=4,
+    quota_unit="vCPUs",
+    usual_region="eastus",
+    stops_spot=False,  # Azure could; SkyPilot does not
+    disk_usd_per_gib_month=0.28,  # an estimate: 64 GiB of premium disk and an address, shared out on 50 GiB
+    leaving="Microsoft asks about $0.09 for each GB that leaves it, after the first 100 GB of a month.",
+    billing="https://portal.azure.com/#view/Microsoft_Azure_Billing/SubscriptionsBlade",
+    trial="A free trial gets no GPU until you press 'Upgrade' there",
+    apart="azure",
+    ends_in_setup="end_at_azure.sh",
+    off_is_paid=True,
+    services="for s in {names}; do az provider register --namespace $s; done",
+)
+CLOUDS = {cloud.name: cloud for cloud in (AWS, GCP, AZURE)}
 
 
 def open_to_user() -> tuple[str, ...]:

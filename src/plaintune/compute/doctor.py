@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import UserError
-from .clouds import CLOUDS, open_to_user
+from .clouds import CLOUDS, PAID_THOUGH_OFF, open_to_user
 from .ending import LOOK_AGAIN_SECONDS, delete_disks
 from .engine import CloudAway, Engine
 from .machine import DEADLINE_TAG, PURPOSE_TAG, TAG, clock
@@ -150,6 +150,8 @@ def _why_not(rental: Rental | None, own: bool, state: str, deadline: float | Non
     stopped_by_choice = own and state in ("stopping", "stopped")
     if deadline is not None and now > deadline and not stopped_by_choice:
         return "past its deadline"
+    if state == PAID_THOUGH_OFF:
+        return "it powered off and does not end by that"
     if rental is None or own:
         return ""
     if rental.ended is not None:

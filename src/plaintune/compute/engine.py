@@ -30,7 +30,7 @@ from .clouds import CLOUDS, Cloud
 from .records import cloud_folder
 
 VERSION = "0.14.1"
-PACKAGES = (f"skypilot[aws,gcp]=={VERSION}",)
+PACKAGE = f"skypilot[aws,gcp]=={VERSION}"
 SERVER_PORT = "46590"  # not SkyPilot's own: a server of the user's goes on undisturbed
 NEEDED_PROGRAMS = ("ssh", "rsync")
 CALL_SECONDS = 120
@@ -42,6 +42,10 @@ SHOWN = frozenset((  # of the user's environment: what a program needs to find i
     "ALL_PROXY", "NO_PROXY", "SKYPILOT_API_SERVER_LOCAL_PORT",
 ))  # fmt: skip
 SHOWN_FAMILIES = ("PIP_", "UV_")
+LINKED = {  # where SkyPilot looks for a cloud's credentials, and nowhere else, within its home folder
+    "gcp": ("CLOUDSDK_CONFIG", ".config/gcloud"),
+    "azure": ("AZURE_CONFIG_DIR", ".azure"),
+}
 ENABLED = "enabled"  # in the home folder: the cloud that SkyPilot has last been told to look into
 
 
@@ -74,6 +78,7 @@ class Engine:
             "HOME": str(self.home),
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
+            "AZURE_CORE_COLLECT_TELEMETRY": "0",
             "NO_COLOR": "1",
         }
 
@@ -100,6 +105,12 @@ class Engine:
             raise SkyFailed(said)
         return said
 
+    @property
+    def lacks(self) -> str:
+        """The part of SkyPilot that ordering from this cloud needs and that is not installed; or empty."""
+        apart = self.cloud.apart
+        return apart if apart and not (self.folder / f"ready-{apart}").exists() else ""
+
     def enable(self, *, log: Path) -> None:
         """Let SkyPilot look into this cloud, which it does by itself for the first one only.
 
@@ -107,19 +118,20 @@ class Engine:
         """
         enabled = self.home / ENABLED
         before = enabled.read_text(encoding="utf-8") if enabled.exists() else "aws"
-        linked = self.home / ".config" / "gcloud"  # SkyPilot looks nowhere else
-        if linked.is_symlink():
-            linked.unlink()
-        if self.cloud.name == "gcp":
-            shutil.rmtree(linked, ignore_errors=True)  # SkyPilot makes an empty one
-            linked.parent.mkdir(parents=True, exist_ok=True)
-            linked.symlink_to(self.environment()["CLOUDSDK_CONFIG"])
+        for cloud, (variable, path) in LINKED.items():
+            linked = self.home / path
+            if linked.is_symlink():
+                linked.unlink()
+            if self.cloud.name == cloud:
+                shutil.rmtree(linked, ignore_errors=True)  # SkyPilot makes an empty one
+                linked.parent.mkdir(parents=True, exist_ok=True)
+                linked.symlink_to(self.environment()[variable])
         if before != self.cloud.name:
             self.sky("check", self.cloud.name, log=log, seconds=CALL_SECONDS)
             enabled.write_text(self.cloud.name, encoding="utf-8")
 
     def ask(self, what: str, **request: Any) -> Any:
-        """An answer of the cloud's own interface, by `ec2.py` or `gce.py`.
+        """An answer of the cloud's own interface, by `ec2.py`, `gce.py` or `azure_vm.py`.
 
         Raises CloudAway, TimeoutExpired, UserError.
         """
@@ -229,19 +241,34 @@ def _make(new: Engine, listener: Listener) -> Engine:
                 f"This Python cannot make an environment in {new.folder} ({error}).",
                 "On Debian or Ubuntu type: sudo apt install python3-venv. Then try again.",
             ) from error
+    _install(new, PACKAGE)
+    (new.folder / "ready").touch()
+    note(listener, f"SkyPilot {VERSION} is in {new.folder}; deleting that folder removes it.")
+    return new
+
+
+def complete(there: Engine, listener: Listener) -> Engine:
+    """The environment, with what ordering from its cloud needs beside the rest. Raises UserError."""
+    if there.lacks:
+        with _alone(listener):
+            if there.lacks:
+                stage(listener, f"Installing SkyPilot's part for {there.cloud.company} (1.1 GB, once)")
+                _install(there, f"skypilot[{there.lacks}]=={VERSION}")
+                (there.folder / f"ready-{there.lacks}").touch()
+    return there
+
+
+def _install(into: Engine, package: str) -> None:
     done = subprocess.run(
-        [str(new.python), "-m", "pip", "install", "--quiet", *PACKAGES],
+        [str(into.python), "-m", "pip", "install", "--quiet", package],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
         raise UserError(
             f"SkyPilot could not be installed: {''.join(done.stderr.strip().splitlines()[-1:])}",
             f"Look whether the network is there, then try again; or do it by hand: "
-            f"{shlex.quote(str(new.python))} -m pip install '{PACKAGES[0]}'",
+            f"{shlex.quote(str(into.python))} -m pip install '{package}'",
         )
-    (new.folder / "ready").touch()
-    note(listener, f"SkyPilot {VERSION} is in {new.folder}; deleting that folder removes it.")
-    return new
 
 
 def _require_programs() -> None:

@@ -12,19 +12,22 @@ anything else.
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import google.auth
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import AuthorizedSession
 from requests import RequestException
+
+if TYPE_CHECKING:
+    from .asking import Refused, answer, each_of
+else:  # run as a file, it finds its neighbours so
+    from asking import Refused, answer, each_of
 
 LABEL = "plaintune-rental"
 NAMES = "plaintune-"  # of machines, and of their disks, which have no labels
@@ -45,14 +48,6 @@ STATES = {
 SECONDS = 30  # for one answer
 WORK_SECONDS = 90  # for what Google does after it has answered
 LOOK_SECONDS = 2.0
-
-
-class Refused(Exception):
-    """Google said no; ``status`` is HTTP's."""
-
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
 
 
 class NoProject(Exception):
@@ -155,20 +150,6 @@ def list_instances(regions: list[str] | None, rental: str | None = None) -> dict
 def last(address: str) -> str:
     """The name at the end of one of Google's addresses."""
     return address.rpartition("/")[2]
-
-
-def each_of(instances: list[dict[str, str]], do: Callable[[str], Any]) -> list[str]:
-    """Do it to every one, whatever the others say; raises the first refusal after the last."""
-    refused: list[Refused] = []
-    for one in instances:
-        try:
-            do(one["id"])
-        except Refused as error:
-            if error.status != 404:  # gone already
-                refused.append(error)
-    if refused:
-        raise refused[0]
-    return [one["id"] for one in instances]
 
 
 def terminate(instances: list[dict[str, str]]) -> list[str]:
@@ -301,12 +282,4 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    try:
-        account()
-        print(json.dumps(QUESTIONS[sys.argv[1]](**json.loads(sys.argv[2]))))
-    except (GoogleAuthError, NoProject) as error:
-        print(error, file=sys.stderr)
-        sys.exit(3)
-    except (Refused, RequestException) as error:
-        print(error, file=sys.stderr)
-        sys.exit(3 if getattr(error, "status", 0) == 401 else 1)
+    answer(QUESTIONS, no_credentials=(GoogleAuthError, NoProject), away=RequestException)

@@ -19,13 +19,14 @@ from ..core.events import Listener, note, stage
 from .clouds import CLOUDS
 from .engine import CloudAway, Engine, SkyFailed, runs_there, settings_file
 from .parcel import PROGRESS, SETUP, SETUP_SAID
-from .power import at_every_start, end_by_itself, timer
+from .power import ENDS_ITSELF, at_every_start, end_by_itself, timer
 from .records import OWN, Rental, write_rental
 
 TAG, DEADLINE_TAG, PURPOSE_TAG = "plaintune-rental", "plaintune-deadline", "plaintune-purpose"
 IDLE_MINUTES, OWN_IDLE_MINUTES = 10, 60  # SkyPilot's own timer, beside ours
 LAUNCH_SECONDS = 1500
 SECURE_TRIES, SECURE_WAIT_SECONDS = 3, 5.0
+SETUP_TRIES = 36  # the first lines of the set-up run some time after SkyPilot has given the machine back
 DISK_GIB = 50
 
 RUN = "~/plaintune-env/bin/python -m plaintune.compute.worker"
@@ -80,12 +81,21 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
 
 
 def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
-    """Make powering off mean the end of the machine, and note where it stands. Raises CloudAway."""
+    """Make powering off mean the end of the machine, and note where it stands.
+
+    Raises CloudAway, and UserError where a machine that is paid for when it is off would not end itself.
+    """
     instances = instances_of(engine, rental)
     if not instances:
         raise NoCapacity("the machine was taken back at once")
-    if not rental.keeps_disk:
+    off_is_paid = CLOUDS[rental.cloud].off_is_paid
+    if off_is_paid or not rental.keeps_disk:
         engine.ask("die_on_shutdown", instances=instances)
+    if off_is_paid and not _all_told(engine, rental, ENDS_ITSELF, tries=SETUP_TRIES):
+        raise UserError(
+            "The machine did not get the service that ends it, so it is ended now.",
+            f"What SkyPilot said is in {rental.log}; type the same again.",
+        )
     first = instances[0]
     verb = "stops" if rental.keeps_disk else "ends"
     note(
@@ -112,7 +122,7 @@ def _spot_price(engine: Engine, instance: dict[str, Any]) -> float | None:
 def task_of(rental: Rental, parcel: Path, now: float) -> dict[str, Any]:
     """The machine and its work, as SkyPilot wants it told."""
     own = rental.purpose == OWN
-    idle = OWN_IDLE_MINUTES if own else IDLE_MINUTES
+    cloud, idle = CLOUDS[rental.cloud], OWN_IDLE_MINUTES if own else IDLE_MINUTES
     task: dict[str, Any] = {
         "name": rental.name,
         "workdir": str(parcel),
@@ -128,7 +138,11 @@ def task_of(rental: Rental, parcel: Path, now: float) -> dict[str, Any]:
             "autostop": {"idle_minutes": idle, "down": not rental.keeps_disk},
         },
     }  # fmt: skip
-    first = end_by_itself(rental, now) if rental.cloud == "gcp" else ""
+    if (
+        cloud.off_is_paid
+    ):  # SkyPilot's own end of the idle has no credentials there; powering off has the machine's
+        task["config"] = {"hooks": [{"run": "sudo shutdown -P now", "events": ["stop", "down"]}]}
+    first = end_by_itself(rental, now) if cloud.ends_in_setup else ""
     if own:
         return {**task, "setup": f"{first}bash {SETUP}"}
     said = f"\"Setting up the rented machine failed: $(tail -n 3 {SETUP_SAID} | tr '\\n' ' ')\""
@@ -155,15 +169,20 @@ def set_timer(engine: Engine, rental: Rental) -> bool:
     now = time.time()
     there = instances_of(engine, rental)
     engine.on(rental.cloud).ask("tag", instances=there, tags={DEADLINE_TAG: str(int(rental.deadline))})
-    assert rental.cluster is not None
     shell = f"sudo shutdown -c 2>/dev/null; {timer(rental.deadline, now, 'sudo shutdown')}"
+    return _all_told(engine, rental, shell, tries=SECURE_TRIES)
+
+
+def _all_told(engine: Engine, rental: Rental, shell: str, *, tries: int) -> bool:
+    """Whether a line of shell succeeds on each machine of a rental."""
+    assert rental.cluster is not None
     names = [rental.cluster, *(f"{rental.cluster}-worker{number}" for number in range(1, rental.nodes))]
-    return all(_tell(engine, rental.cluster, name, shell) for name in names)
+    return all(_tell(engine, rental.cluster, name, shell, tries) for name in names)
 
 
-def _tell(engine: Engine, cluster: str, machine: str, shell: str) -> bool:
+def _tell(engine: Engine, cluster: str, machine: str, shell: str, tries: int) -> bool:
     """`runs_there`, of a machine that may just be starting its sshd."""
-    for _ in range(SECURE_TRIES):
+    for _ in range(tries):
         if runs_there(engine, cluster, shell, machine=machine, seconds=60):
             return True
         time.sleep(SECURE_WAIT_SECONDS)
@@ -219,6 +238,9 @@ SOLD_OUT = (
     "do not have sufficient",
     "insufficient capacity",
     "no spot capacity",
+    "skunotavailable",
+    "allocationfailed",
+    "overconstrained",
 )
 NOT_TO_BE_HAD = ("resourcesunavailable", "capacity", "failed to acquire", "failed to prov")
 

@@ -50,5 +50,5 @@ def move(engine: Engine, rental: Rental, offer: Offer, *, hours: float, listener
             f"They are in {kept}; the old machine is kept, too. See: plaintune cloud doctor",
         )
     destroy(engine, replace(rental, region=None), listener)
-    note(listener, f"Your machine is in {zone} now. A copy of your files is in {kept}.")
+    note(listener, f"Your machine is in {zone or offer.region} now. A copy of your files is in {kept}.")
     return require_machine()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
-from .clouds import CLOUDS
+from .clouds import CLOUDS, PAID_THOUGH_OFF
 from .ending import end
-from .engine import CloudAway, Engine, SkyFailed, ssh_command
+from .engine import CloudAway, Engine, SkyFailed, complete, ssh_command
 from .interrupts import undisturbed
 from .machine import (
     DEADLINE_TAG,
@@ -59,8 +59,13 @@ class State:
 
     @property
     def is_on(self) -> bool:
-        """Whether the GPU is being paid for."""
+        """Whether it can be used, or soon."""
         return self.state in ("pending", "running")
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the GPU is being paid for."""
+        return self.is_on or self.state == PAID_THOUGH_OFF
 
 
 def disk_usd_per_hour(cloud: str) -> float:
@@ -103,8 +108,9 @@ def create(
     listener: Listener,
 ) -> Rental:
     """Rent it and set plaintune up on it. Raises UserError; nothing is left behind then."""
+    engine = complete(engine.on(offer.cloud), listener)
     now = time.time()
-    account = account_of(engine.on(offer.cloud))
+    account = account_of(engine)
     rental = write_rental(
         Rental(
             f"plaintune-{secrets.token_hex(4)}", OWN, offer.cloud, offer.gpu, spot,
@@ -130,7 +136,7 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     """Switch it off and keep its disk. Raises UserError for a spot machine, which cannot be stopped."""
     if not rental.keeps_disk:
         raise UserError(
-            "Amazon's spot machines cannot be stopped, only ended with their disk.",
+            f"{CLOUDS[rental.cloud].company}'s spot machines cannot be stopped, only ended with their disk.",
             "Bring home what you need, then: plaintune cloud destroy. One that can be stopped is rented by "
             "plaintune cloud create without --spot",
         )
@@ -138,7 +144,7 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     engine = engine.on(rental.cloud)
     _tell_sky_to_stop(engine, rental)  # where that fails, the cloud is asked directly
     engine.stop_server(log=rental.log)
-    if (machine := state_of(engine, rental)).is_on:
+    if (machine := state_of(engine, rental)).is_paid:
         engine.ask("stop", instances=[_where(machine)])
     _until(engine, rental, "stopped")
     return write_rental(_off(rental))
@@ -201,10 +207,11 @@ def _switched_on(rental: Rental, offer: Offer | None, hours: float, *, now: floa
 
 
 def _boot(engine: Engine, rental: Rental) -> None:
-    name, idle = _name(rental), str(OWN_IDLE_MINUTES)
+    name = _name(rental)
+    idle = [] if CLOUDS[rental.cloud].off_is_paid else ["-i", str(OWN_IDLE_MINUTES)]
     _tell_sky_to_stop(engine, rental)  # it may have switched itself off, which SkyPilot learns by this
     try:
-        engine.sky("start", "--yes", "-i", idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
+        engine.sky("start", "--yes", *idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
     except SkyFailed as failed:
         raise _as_user_error(explain_failure(str(failed), rental)) from failed
 

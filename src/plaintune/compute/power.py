@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from importlib import resources
 
+from .clouds import CLOUDS
 from .records import Rental
+
+# Whether a machine will end itself: the service is there, and a time is set.
+ENDS_ITSELF = "systemctl -q is-active plaintune-end && test -e /run/systemd/shutdown/scheduled"
 
 
 def timer(deadline: float, now: float, shutdown: str = "shutdown") -> str:
@@ -24,16 +28,23 @@ def at_every_start(deadline: float, now: float, root: str = "") -> str:
 
 
 def end_by_itself(rental: Rental, now: float) -> str:
-    """The first lines of the set-up of Google's machines: SkyPilot has no earlier place for them there.
+    """The first lines of the set-up at Google and Microsoft, where SkyPilot has no earlier place for them.
 
-    Powering off only stops such a machine: one that is to end asks Google, in its own name, to delete it.
+    Powering off only stops such a machine: one that is to end asks the cloud, in its own name, to delete
+    it. At Microsoft even one that is kept asks, to be given back: it is paid for as long as it is only off.
     """
+    cloud = CLOUDS[rental.cloud]
     lines = [timer(rental.deadline, now, "sudo shutdown")]
     if rental.keeps_disk:
         lines.append(at_every_start(rental.deadline, now, "sudo "))
-    else:
-        lines.append(resources.files(__package__).joinpath("end_with_power.sh").read_text(encoding="utf-8"))
+    if cloud.off_is_paid or not rental.keeps_disk:
+        asking = f"keep={'yes' if rental.keeps_disk else 'no'}\n{_shell(cloud.ends_in_setup)}"
+        lines.append(_shell("end_with_power.sh").replace("@ASK@\n", asking))
     return "\n".join(lines) + "\n"
+
+
+def _shell(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _minutes_until(deadline: float, now: float) -> int:

@@ -2,7 +2,8 @@
 
 Both have the columns of SkyPilot's public catalogue. The shipped one was copied from it (version 8, commits
 00148f2 for AWS, 006059e for Google, 0f40703 for Lambda; the copies do not record their own day), some of the
-regions only. On Google a card and its host are one row here.
+regions only. Azure's part is renewed by hand and seldom: its rows here are of version 6, commit 098741e, and
+leave out the V100, which Azure has given up since. On Google a card and its host are one row here.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ SHIPPED_DATE = "2026-11-24"
 CATALOGUE = (
     "https://raw.githubusercontent.com/skypilot-org/skypilot-catalog/master/catalogs/v8/{cloud}/vms.csv"
 )
-CLOUDS = {"aws": "Amazon (AWS)", "gcp": "Google Cloud", "lambda": "Lambda"}
+CLOUDS = {"aws": "Amazon (AWS)", "gcp": "Google Cloud", "azure": "Microsoft Azure", "lambda": "Lambda"}
 GCP_HOSTS = {"T4": "n1-standard-4", "V100": "n1-standard-4", "L4": "g2-standard-4"}
 COLUMNS = (
     "Cloud", "InstanceType", "AcceleratorName", "AcceleratorCount", "vCPUs", "MemoryGiB",
@@ -175,7 +176,7 @@ def _smallest(offers: Iterable[Offer]) -> list[Offer]:
 
 def _offers(rows: Iterable[dict[str, str]]) -> Iterator[Offer]:
     for row in rows:
-        if row["Price"]:
+        if float(row["Price"] or 0) > 0:  # nothing is free: the catalogue does not know the price
             yield Offer(
                 cloud=row["Cloud"],
                 machine=row["InstanceType"],

@@ -6,15 +6,11 @@ import subprocess
 from dataclasses import dataclass, replace
 
 from ..core.errors import UserError
-from .clouds import AWS, GCP, Cloud
+from .clouds import Cloud
 from .engine import CloudAway, Engine
 from .machine import account_of
 
 WORDS = "I train small text models, one machine at a time, for minutes. Please allow {number} {unit}."
-TRIAL = {
-    AWS.name: "New accounts may have a trial credit",
-    GCP.name: "A trial account gets no GPU until you press 'Upgrade' there",
-}
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,7 @@ class Step:
 def steps_to(cloud: Cloud, engine: Engine, region: str | None) -> list[Step]:
     """Credentials, GPU quotas, and whether there is a way of paying."""
     engine, region = engine.on(cloud.name), region or cloud.usual_region
-    paying = Step(cloud.name, "a way of paying", None, f"{TRIAL[cloud.name]}: {cloud.billing}")
+    paying = Step(cloud.name, "a way of paying", None, f"{cloud.trial}: {cloud.billing}")
     try:
         account = account_of(engine)
     except UserError as refused:
@@ -49,9 +45,22 @@ def steps_to(cloud: Cloud, engine: Engine, region: str | None) -> list[Step]:
         quotas = {}
     return [
         Step(cloud.name, f"credentials (account {account})", True),
+        *_services_step(cloud, engine),
         *(_quota_step(cloud, region, name, quotas.get(key)) for key, name in cloud.quota_names.items()),
         replace(paying, good=_is_paid(engine)),
     ]
+
+
+def _services_step(cloud: Cloud, engine: Engine) -> list[Step]:
+    """Whether the account has opened the parts of the cloud that a machine needs, where it has to."""
+    if not cloud.services:
+        return []
+    what = "the services that a machine needs"
+    try:
+        off = engine.ask("services_off")
+    except (CloudAway, subprocess.TimeoutExpired):
+        return [Step(cloud.name, what, None)]
+    return [Step(cloud.name, what, not off, f"Type: {cloud.services.format(names=' '.join(off))}")]
 
 
 def _quota_step(cloud: Cloud, region: str, name: str, there: float | None) -> Step:

@@ -58,7 +58,7 @@ class Rental:
 
     @property
     def keeps_disk(self) -> bool:
-        """Whether switching it off leaves its disk; Amazon's spot machines cannot be stopped."""
+        """Whether switching it off leaves its disk; most clouds' spot machines cannot be stopped."""
         return self.purpose == OWN and (not self.spot or CLOUDS[self.cloud].stops_spot)
 
     @property

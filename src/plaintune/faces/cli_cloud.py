@@ -43,7 +43,7 @@ app.add_typer(cloud_app)
 
 GpuOption = Annotated[str | None, typer.Option("--gpu", metavar="NAME", help="Only this GPU, e.g. T4.")]
 CloudOption = Annotated[
-    str | None, typer.Option("--cloud", metavar="NAME", help="Only this cloud: aws, gcp…")
+    str | None, typer.Option("--cloud", metavar="NAME", help="Only this cloud: aws, gcp, azure…")
 ]
 
 
@@ -118,7 +118,10 @@ def doctor(
 
 def _told(examined: Examined, *, ended: bool) -> list[str]:
     lines = [str(machine) for machine in examined.machines]
-    lines += [f"{disk['id']} in {disk['region']}: a disk without a machine" for disk in examined.disks]
+    lines += [
+        f"{disk['id']} in {disk['region']}: {disk.get('what', 'a disk')} without a machine"
+        for disk in examined.disks
+    ]
     if not lines:
         lines = ["Nothing is seen that is rented." if examined.unseen else "Nothing is rented."]
     if examined.unseen:
@@ -172,7 +175,7 @@ def ready(
     from ..core.errors import UserError
 
     if cloud not in (None, *CLOUDS):
-        raise UserError(f"plaintune cannot look into '{cloud}'.", "Those it can: --cloud aws, --cloud gcp")
+        raise UserError(f"plaintune cannot look into '{cloud}'.", f"Take one of: {', '.join(CLOUDS)}")
     wanted = [one for name, one in CLOUDS.items() if cloud in (None, name)]
     with terminal(quiet) as listener:
         rented = engine(listener)
@@ -207,9 +210,9 @@ def zone_test(
     from ..core.errors import UserError, nearest
 
     offers = [offer for offer, _ in known_prices().cheapest(gpu=gpu) if offer.cloud in CLOUDS]
-    offer = next((offer for offer in offers if offer.zone == zone), None)
+    offer = next((offer for offer in offers if offer.place == zone), None)
     if offer is None:
-        known = {offer.zone for offer in offers}
+        known = {offer.place for offer in offers}
         raise UserError(
             f"The price list has no {gpu} in a zone called '{zone}'.{nearest(zone, known)}",
             f"Where there are: plaintune cloud zones --gpu {gpu}",

@@ -46,10 +46,10 @@ def create(
     region: Annotated[str | None, typer.Option(metavar="NAME", help="Only there.")] = None,
     hours: Hours = 4,
     spot: Annotated[
-        bool, typer.Option("--spot", help="Cheaper; Amazon's cannot be stopped, only ended.")
+        bool, typer.Option("--spot", help="Cheaper; it can only be ended, not stopped, but for Google's.")
     ] = False,
     cloud: Annotated[
-        str | None, typer.Option("--cloud", metavar="NAME", help="aws or gcp. [default: the cheaper]")
+        str | None, typer.Option("--cloud", metavar="NAME", help="aws, gcp or azure. [default: the cheapest]")
     ] = None,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -154,10 +154,10 @@ def move(
 
     machine = own.require_machine()
     offers = [one for one, _ in _prices().cheapest(gpu=machine.gpu, cloud=machine.cloud)]
-    offer = next((one for one in offers if one.zone == zone), None)
+    offer = next((one for one in offers if one.place == zone), None)
     if offer is None:
         raise UserError(
-            f"The price list has no {machine.gpu} in '{zone}'.{nearest(zone, {one.zone for one in offers})}",
+            f"The price list has no {machine.gpu} in '{zone}'.{nearest(zone, {one.place for one in offers})}",
             f"Where there are: plaintune cloud zones --gpu {machine.gpu}",
         )
     if not (yes or confirm(f"Move to {zone}? {CLOUDS[machine.cloud].leaving}")):
