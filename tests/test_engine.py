@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plaintune.compute import engine
-from plaintune.compute.engine import Engine, copy_back
+from plaintune.compute.engine import Engine, complete, copy_back
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
 
@@ -110,3 +110,33 @@ def test_skypilot_looks_into_another_cloud_once_and_finds_googles_files_only_the
     made.on("aws").enable(log=log)
     assert (tmp_path / "asked").read_text() == "check gcp\ncheck aws\n"
     assert not linked.is_symlink()
+
+
+def test_what_only_azure_needs_is_installed_with_the_first_order_there_and_once(tmp_path: Path) -> None:
+    made = Engine(tmp_path / "engine", tmp_path / "home")
+    program(made.folder / "bin", "python", f'echo "$@" >>{tmp_path}/asked')
+    for cloud in ("aws", "gcp", "azure", "azure"):
+        complete(made.on(cloud), silent)
+    assert (tmp_path / "asked").read_text() == f"-m pip install --quiet skypilot[azure]=={engine.VERSION}\n"
+
+
+def test_an_order_at_azure_stops_where_what_it_needs_cannot_be_installed(tmp_path: Path) -> None:
+    made = Engine(tmp_path / "engine", tmp_path / "home").on("azure")
+    program(made.folder / "bin", "python", "echo no network >&2; exit 1")
+    with pytest.raises(UserError, match=r"could not be installed: no network") as refused:
+        complete(made, silent)
+    assert f"pip install 'skypilot[azure]=={engine.VERSION}'" in refused.value.fix
+    assert made.lacks == "azure"
+
+
+def test_skypilot_finds_azures_files_where_they_are_and_az_reports_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path / "azure"))
+    made = Engine(tmp_path / "engine", tmp_path / "home").on("azure")
+    made.home.mkdir()
+    program(made.folder / "bin", "sky", "exit 0")
+    made.enable(log=tmp_path / "log")
+    assert (made.home / ".azure").readlink() == tmp_path / "azure"
+    assert made.environment()["AZURE_CORE_COLLECT_TELEMETRY"] == "0"
+    assert "AZURE_CONFIG_DIR" not in made.on("aws").environment()

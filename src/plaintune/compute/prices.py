@@ -144,7 +144,7 @@ def fetch_prices(kept: Path, *, today: date) -> PriceList:
 def offers_of_catalogue(cloud: str, text: str) -> list[Offer]:
     """The machines with one GPU of a SkyPilot catalogue; on Google each card with the host it goes on."""
     rows = list(csv.DictReader(io.StringIO(text)))
-    hosts = {(row["InstanceType"], row["AvailabilityZone"]): row for row in rows if row["InstanceType"]}
+    hosts = {(row["InstanceType"], row.get("AvailabilityZone")): row for row in rows if row["InstanceType"]}
     merged = []
     for row in rows:
         if row["AcceleratorName"] not in BY_NAME or float(row["AcceleratorCount"] or 0) != 1:
