@@ -19,7 +19,7 @@ import pytest
 import plaintune
 from cloud.azure_manager import SUBSCRIPTION, TOKEN, Azure, azure
 from cloud.lab import ENVIRONMENT
-from plaintune.compute import machine
+from plaintune.compute import machine, own
 from plaintune.compute.clouds import AZURE, CLOUDS, open_to_user
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import delete_disks, end
@@ -100,9 +100,11 @@ def powering_off(rental: Rental, books: Azure, until: Callable[[], bool]) -> Non
         stdout=subprocess.DEVNULL,
     ) as service:
         deadline = time.monotonic() + 30
-        while not until() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        service.kill()
+        try:
+            while not until() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            service.kill()
     assert until(), books.asked
 
 
@@ -137,6 +139,17 @@ def test_a_machine_that_only_powered_off_is_not_taken_for_one_that_costs_nothing
     assert State(rented(OWN, spot=False), off, "eastus", seen.state).is_paid
     assert is_running(engine, rented(OWN, spot=False)) is False
     end_wrong(engine, examine(engine))
+    assert books.machines[off]["power"] == "deallocated"
+
+
+def test_stop_gives_back_a_machine_that_only_powered_off(
+    cloud: Playing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books, engine = cloud
+    off = books.rent(NAME, spot=False, power="stopped", **tags(OWN))
+    monkeypatch.setattr(own, "_tell_sky_to_stop", lambda *_: None)
+    monkeypatch.setattr(Engine, "stop_server", lambda *_, **__: None)
+    assert own.stop(engine, write_rental(rented(OWN, spot=False)), silent).since is None
     assert books.machines[off]["power"] == "deallocated"
 
 
@@ -255,6 +268,8 @@ def test_refusals_say_what_to_do(cloud: Playing) -> None:
     assert "az login" in refused.value.fix
     said = "(OperationNotAllowed) exceeding approved standardNCASv3_T4Family Cores quota."
     assert "portal.azure.com" in getattr(explain_failure(said, rented()), "fix", "")
+    said = "(AuthorizationFailed) no authorization for 'Microsoft.Authorization/roleAssignments/write'"
+    assert "'Owner'" in getattr(explain_failure(said, rented()), "fix", "")
     sold_out = explain_failure("(SkuNotAvailable) The requested size is not available", rented())
     assert isinstance(sold_out, machine.NoCapacity)
 
@@ -316,4 +331,5 @@ def test_skypilot_would_order_a_tagged_machine_in_a_group_of_its_own_without_key
     assert (node["tags"]["plaintune-rental"], node["tags"]["plaintune-purpose"]) == (RENTAL, purpose)
     assert provider["resource_group"].startswith(RENTAL)
     assert provider["use_external_resource_group"] is False
+    assert order["hooks"][0]["run"] == "sudo shutdown -P now"  # how SkyPilot ends a machine without use
     assert not [path for path in order["file_mounts"] if "azure" in path.lower()]

@@ -120,7 +120,7 @@ def order(described: dict[str, Any]) -> dict[str, Any]:
         keep_launch_fields_in_existing_config=True,
     )  # fmt: skip
     ordered: dict[str, Any] = yaml.safe_load(Path(written["ray"]).read_text(encoding="utf-8"))
-    return ordered
+    return {**ordered, "hooks": chosen.hooks}
 
 
 if __name__ == "__main__":

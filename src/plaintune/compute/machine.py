@@ -230,6 +230,7 @@ def is_running(engine: Engine, rental: Rental) -> bool | None:
 
 
 NO_QUOTA = ("quota", "limitexceeded", "maxspotinstancecount")
+NO_RIGHTS = ("roleassignments/write",)
 NO_WAY_IN = ("no cloud access", "credentials", "is not enabled")
 SOLD_OUT = (
     "zone_resource_pool_exhausted",
@@ -261,6 +262,11 @@ def explain_failure(said: str, rental: Rental) -> Exception:
         return UserError(
             f"Your {rental.cloud} account may not rent a {rental.gpu} yet: its quota is too small.",
             CLOUDS[rental.cloud].quota,
+        )
+    if has(NO_RIGHTS):
+        return UserError(
+            f"Your {rental.cloud} account may not give a machine the right to end itself.",
+            "Ask the owner of the subscription for the role 'Owner', or 'User Access Administrator' besides.",
         )
     if has(NO_WAY_IN):
         return UserError(
