@@ -84,13 +84,13 @@ def _one_each(prices: PriceList, gpu: str | None, cloud: str | None, *, every_zo
 def _table(offers: list[Offer]) -> list[str]:
     from ..compute.gpus import BY_NAME
 
-    lines = [f"{'GPU':<6} {'memory':>7}  {'cloud':<7} {'zone':<16} {'spot':>9} {'on demand':>11}"]
+    lines = [f"{'GPU':<9} {'memory':>7}  {'cloud':<7} {'zone':<16} {'spot':>9} {'on demand':>11}"]
     for offer in offers:
         card = BY_NAME.get(offer.gpu)
         memory = "" if card is None else f"{card.memory_gib} GB"
         spot = "—" if offer.spot_usd is None else f"${offer.spot_usd:.3f}/h"
         price = f"${offer.on_demand_usd:.3f}/h"
-        lines.append(f"{offer.gpu:<6} {memory:>7}  {offer.cloud:<7} {offer.place:<16} {spot:>9} {price:>11}")
+        lines.append(f"{offer.gpu:<9} {memory:>7}  {offer.cloud:<7} {offer.place:<16} {spot:>9} {price:>11}")
     return lines
 
 
