@@ -48,7 +48,9 @@ def test_the_shipped_list_names_gpus_whose_speed_is_known() -> None:
     prices = price_list()
     assert {offer.gpu for offer in prices.offers} <= set(BY_NAME)
     assert {"aws", "gcp", "azure"} <= {offer.cloud for offer in prices.offers}
-    assert all(0.05 < (offer.spot_usd or 1) <= offer.on_demand_usd < 10 for offer in prices.offers)
+    assert all(
+        0.05 < (offer.spot_usd or offer.on_demand_usd) <= offer.on_demand_usd < 10 for offer in prices.offers
+    )
 
 
 def test_the_date_of_the_prices_is_always_shown(cli: Cli, tmp_path: Path) -> None:

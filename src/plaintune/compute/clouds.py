@@ -36,11 +36,9 @@ class Cloud:
     trial: str  # what a new account has to know about paying
     apart: str = ""  # the part of SkyPilot that is installed where it is rented from, and not before
     ends_in_setup: str = (
-        ""  # how a machine ends itself, where SkyPilot has no place for that before its set-up
+        ""  # the script that ends a machine, where SkyPilot has no place for it before set-up
     )
-    off_is_paid: bool = (
-        False  # a machine that only powers off is paid for until the cloud is asked to stop it
-    )
+    off_is_paid: bool = False  # one that only powers off is paid for until the cloud is asked to stop it
     services: str = ""  # what to type for parts of it that an account may not have opened: {names}
 
     def no_credentials(self, said: str) -> UserError:

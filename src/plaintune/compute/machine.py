@@ -138,9 +138,7 @@ def task_of(rental: Rental, parcel: Path, now: float) -> dict[str, Any]:
             "autostop": {"idle_minutes": idle, "down": not rental.keeps_disk},
         },
     }  # fmt: skip
-    if (
-        cloud.off_is_paid
-    ):  # SkyPilot's own end of the idle has no credentials there; powering off has the machine's
+    if cloud.off_is_paid:  # SkyPilot's end of the idle has no credentials there, powering off the machine's
         task["config"] = {"hooks": [{"run": "sudo shutdown -P now", "events": ["stop", "down"]}]}
     first = end_by_itself(rental, now) if cloud.ends_in_setup else ""
     if own:
