@@ -2,8 +2,9 @@
 
 Both have the columns of SkyPilot's public catalogue. The shipped one was copied from it (version 8, commits
 00148f2 for AWS, 006059e for Google, 0f40703 for Lambda; the copies do not record their own day), some of the
-regions only. Azure's part is renewed by hand and seldom: its rows here are of version 6, commit 098741e, without
-the V100, which Azure has given up since, and without spot prices, which would be years old. On Google a card and its host are one row here.
+regions only. Azure's part is renewed by hand and seldom: its rows here are of version 6, commit 098741e,
+without the V100, which Azure has given up since, and without spot prices, which would be years old. On Google
+a card and its host are one row here.
 """
 
 from __future__ import annotations

@@ -210,9 +210,9 @@ def _blocks(model: Model, rows: Iterator[Row], columns: list[int]) -> Iterator[B
     remembered: dict[str, Prediction] = {}
     while block := list(islice(rows, BLOCK_ROWS)):
         texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
-        answers = {text: remembered.pop(text, None) for text in dict.fromkeys(texts) if text.strip()}
-        asked = [text for text, answer in answers.items() if answer is None]
-        answers |= zip(asked, model.predict(asked), strict=True)
+        known = {text: remembered.pop(text) for text in dict.fromkeys(texts) if text in remembered}
+        asked = list(dict.fromkeys(text for text in texts if text.strip() and text not in known))
+        answers = known | dict(zip(asked, model.predict(asked), strict=True))
         yield [(row, answers.get(text)) for row, text in zip(block, texts, strict=True)]
         remembered |= {text: answer for text, answer in answers.items() if len(text) <= REMEMBERED_CHARACTERS}
         for text in list(islice(remembered, max(0, len(remembered) - most))):
