@@ -29,6 +29,7 @@ test: install
 
 test-all: install
 	$(BIN)/pytest -m slow
+	$(MAKE) test-cloud
 
 # Where the offline cloud cannot be (not root, not Linux, a container without mounts), nothing is fetched for it, and
 # its tests are skipped with the reason.
