@@ -15,6 +15,7 @@ import pytest
 
 from browser import accessibility_faults, axe_script, browser, browser_page, complaints  # noqa: F401  fixtures
 
+MEASURE = Path(__file__).parents[1] / "benchmarks" / "measure.py"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -43,6 +44,11 @@ BAD = [
     "poor direction and a silly script",
 ]
 PLACES = ["at the cinema", "on a plane", "last night", "with friends", "again today", "in the rain"]
+
+
+def measured(cost: Path, command: list[str]) -> list[str]:
+    """``command``, begun by a small process: else its peak of memory would be told as that of the tests."""
+    return [sys.executable, "-S", str(MEASURE), str(cost), "--", *command]
 
 
 def review_rows() -> list[tuple[str, str]]:

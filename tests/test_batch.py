@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import plaintune
-from conftest import BAD, GOOD
+from conftest import BAD, GOOD, measured
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
 from plaintune.data.write import PartFile, _lock
@@ -263,9 +263,12 @@ def test_stdin_is_answered_on_stdout_in_the_form_it_came_in(trained: Trained) ->
     assert [row["answer"] for row in json.loads(whole)["predictions"]] == ["positive", "negative"]
 
 
+def predict_a(model: Path) -> list[str]:
+    return [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
+
+
 def background(folder: Path, model: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
-    return subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ})
+    return subprocess.Popen(predict_a(model), cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ})
 
 
 def test_half_a_character_and_a_terminal_of_another_age_do_not_stop_an_answer(trained: Trained) -> None:
@@ -300,25 +303,16 @@ def test_killed_again_and_again_no_row_is_lost_or_repeated(trained: Trained, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
 
 
-def peak_mib(run: subprocess.Popen[Any]) -> float:
-    """The most memory of a program until it ends; `wait4` would tell that of the tests, which it began as."""
-    status, most = Path(f"/proc/{run.pid}/status"), 0.0
-    while run.poll() is None:
-        for line in status.read_text().splitlines() if status.exists() else ():
-            if line.startswith("VmHWM"):
-                most = int(line.split()[1]) / 1024
-        time.sleep(0.2)
-    return most
-
-
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(trained: Trained, tmp_path: Path) -> None:
     peaks = []
     for rows in (50_000, 1_000_000, 3_000_000):
         write_rows(tmp_path / "a.csv", rows)
-        run = background(tmp_path, trained[0])
-        peaks.append(peak_mib(run))
-        assert run.returncode == 0
+        command = measured(tmp_path / "cost.json", predict_a(trained[0]))
+        subprocess.run(command, cwd=tmp_path, stderr=subprocess.DEVNULL, check=True)
+        cost = json.loads((tmp_path / "cost.json").read_text())
+        assert cost["exit_code"] == 0
+        peaks.append(1024 * cost["peak_gib"])
         with (tmp_path / "b.csv").open() as out:
             assert sum(1 for _ in out) == rows + 1
         (tmp_path / "b.csv").unlink()

@@ -18,6 +18,7 @@ import pytest
 
 import plaintune
 from cloud.lab import ENVIRONMENT, Lab, why_not
+from cloud.skypilot import SHIPPED_PRICES, optimizer
 from conftest import review_rows, write_csv
 from plaintune.compute.prices import price_list
 
@@ -304,14 +305,7 @@ def test_a_zone_without_the_gpu_is_refused_with_the_nearest_name(lab: Lab, here:
 
 
 def test_skypilots_own_optimiser_settles_on_the_machines_that_are_quoted(tmp_path: Path) -> None:
-    prices = Path(plaintune.__file__).parent / "compute" / "prices.csv"
-    done = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", Path(__file__).parent / "cloud" / "optimizer.py", prices],
-        env={**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1"},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    chosen = json.loads(done.stdout.splitlines()[-1])
+    chosen = optimizer(tmp_path, SHIPPED_PRICES)
     assert {cloud for cloud, *_ in chosen} == {"aws", "gcp", "azure"}
     for cloud, gpu, spot, theirs in chosen:
         offer, _ = price_list().cheapest(gpu=gpu, cloud=cloud, spot=spot)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -19,12 +18,13 @@ import pytest
 import plaintune
 from cloud.azure_manager import SUBSCRIPTION, TOKEN, Azure, azure
 from cloud.lab import ENVIRONMENT
+from cloud.skypilot import NEEDS_SKYPILOT, SHIPPED_PRICES, order_of
 from plaintune.compute import machine, own
 from plaintune.compute.clouds import AZURE, CLOUDS, open_to_user
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import delete_disks, end
 from plaintune.compute.engine import VERSION, CloudAway, Engine
-from plaintune.compute.machine import account_of, config_of, explain_failure, is_running, secure, task_of
+from plaintune.compute.machine import account_of, explain_failure, is_running, secure
 from plaintune.compute.own import State
 from plaintune.compute.power import end_by_itself
 from plaintune.compute.ready import steps_to
@@ -32,13 +32,7 @@ from plaintune.compute.records import OWN, RUN, Rental, write_rental
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
 
-pytestmark = [
-    pytest.mark.cloud,
-    pytest.mark.skipif(
-        not (ENVIRONMENT / "bin" / "sky").exists(),
-        reason=f"needs SkyPilot in {ENVIRONMENT}: make test-cloud installs it",
-    ),
-]
+pytestmark = [pytest.mark.cloud, NEEDS_SKYPILOT]
 RENTAL = "plaintune-12345678"
 NAME = f"{RENTAL}-0-ab12cd34"  # as SkyPilot makes it, for a group and a machine
 AZ = """#!/bin/sh
@@ -313,20 +307,9 @@ def test_skypilot_would_order_a_tagged_machine_in_a_group_of_its_own_without_key
     (tmp_path / ".azure").mkdir()
     for name in ("azureProfile.json", "clouds.config", "config", "msal_token_cache.json"):
         (tmp_path / ".azure" / name).write_text("{}")
-    (tmp_path / "task.json").write_text(json.dumps(task_of(rental, tmp_path, 1000.0)))
-    (tmp_path / "config.json").write_text(json.dumps(config_of(rental, 1000.0)))
-    shipped = Path(plaintune.__file__).parent / "compute" / "prices.csv"
     prices = tmp_path / "prices.csv"  # the shipped list has no spot prices of Azure's
-    prices.write_text(shipped.read_text().replace(",28,0.526,,", ",28,0.526,0.2,"))
-    done = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", Path(__file__).parent / "cloud" / "optimizer.py", prices,
-         tmp_path / "task.json"],
-        env={**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
-             "SKYPILOT_GLOBAL_CONFIG": str(tmp_path / "config.json")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    order = json.loads(done.stdout.splitlines()[-1])
+    prices.write_text(SHIPPED_PRICES.read_text().replace(",28,0.526,,", ",28,0.526,0.2,"))
+    order = order_of(rental, tmp_path, prices)
     node = order["available_node_types"]["ray.head.default"]["node_config"]
     asked, provider = node["azure_arm_parameters"], order["provider"]
     assert (asked["vmSize"], asked.get("priority")) == (kind, "Spot" if spot else None)

@@ -13,27 +13,21 @@ from typing import Any
 
 import pytest
 
-import plaintune
 from cloud.google import PROJECT, TOKEN, Google, google
 from cloud.lab import ENVIRONMENT
+from cloud.skypilot import NEEDS_SKYPILOT, order_of
 from plaintune.compute.clouds import GCP, open_to_user
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import end
 from plaintune.compute.engine import VERSION, CloudAway, Engine
-from plaintune.compute.machine import account_of, config_of, task_of
+from plaintune.compute.machine import account_of
 from plaintune.compute.power import end_by_itself
 from plaintune.compute.ready import steps_to
 from plaintune.compute.records import OWN, RUN, Rental, write_rental
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
 
-pytestmark = [
-    pytest.mark.cloud,
-    pytest.mark.skipif(
-        not (ENVIRONMENT / "bin" / "sky").exists(),
-        reason=f"needs SkyPilot in {ENVIRONMENT}: make test-cloud installs it",
-    ),
-]
+pytestmark = [pytest.mark.cloud, NEEDS_SKYPILOT]
 NAME = "plaintune-12345678"
 Playing = tuple[Google, Engine]
 
@@ -191,18 +185,7 @@ def test_skypilot_would_order_a_machine_that_is_labelled_and_goes_with_its_disk_
     for name in ("credentials.db", "access_tokens.db", "application_default_credentials.json"):
         (tmp_path / ".config" / "gcloud").mkdir(parents=True, exist_ok=True)
         (tmp_path / ".config" / "gcloud" / name).write_text("{}")
-    (tmp_path / "task.json").write_text(json.dumps(task_of(rental, tmp_path, 1000.0)))
-    (tmp_path / "config.json").write_text(json.dumps(config_of(rental, 1000.0)))
-    prices = Path(plaintune.__file__).parent / "compute" / "prices.csv"
-    done = subprocess.run(
-        [ENVIRONMENT / "bin" / "python", Path(__file__).parent / "cloud" / "optimizer.py", prices,
-         tmp_path / "task.json"],
-        env={**os.environ, "HOME": str(tmp_path), "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
-             "SKYPILOT_GLOBAL_CONFIG": str(tmp_path / "config.json")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    order = json.loads(done.stdout.splitlines()[-1])
+    order = order_of(rental, tmp_path)
     node = order["available_node_types"]["ray_head_default"]["node_config"]
     assert (node["machineType"], node["labels"]["plaintune-rental"]) == (machine, NAME)
     assert (node["disks"][0]["autoDelete"], node["scheduling"]["instanceTerminationAction"]) == (

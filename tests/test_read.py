@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import measured
 from plaintune.core.errors import UserError
 from plaintune.core.events import Event
 from plaintune.data.read import describe, read_examples
@@ -410,7 +411,7 @@ def test_a_million_rows_take_at_most_about_twice_their_size_in_memory(tmp_path: 
         "before = peak(); n = len(read_examples(sys.argv[1])); print(n, peak() - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(path)],
+        measured(tmp_path / "cost.json", [sys.executable, "-c", code, str(path)]),
         capture_output=True,
         text=True,
         check=True,

@@ -88,10 +88,9 @@ def secure(engine: Engine, rental: Rental, listener: Listener) -> Rental:
     instances = instances_of(engine, rental)
     if not instances:
         raise NoCapacity("the machine was taken back at once")
-    off_is_paid = CLOUDS[rental.cloud].off_is_paid
-    if off_is_paid or not rental.keeps_disk:
+    if rental.must_see_to_its_end:
         engine.ask("die_on_shutdown", instances=instances)
-    if off_is_paid and not _all_told(engine, rental, ENDS_ITSELF, tries=SETUP_TRIES):
+    if CLOUDS[rental.cloud].off_is_paid and not _all_told(engine, rental, ENDS_ITSELF, tries=SETUP_TRIES):
         raise UserError(
             "The machine did not get the service that ends it, so it is ended now.",
             f"What SkyPilot said is in {rental.log}; type the same again.",

@@ -33,12 +33,11 @@ def end_by_itself(rental: Rental, now: float) -> str:
     Powering off only stops such a machine: one that is to end asks the cloud, in its own name, to delete
     it. At Microsoft even one that is kept asks, to be given back: it is paid for as long as it is only off.
     """
-    cloud = CLOUDS[rental.cloud]
     lines = [timer(rental.deadline, now, "sudo shutdown")]
     if rental.keeps_disk:
         lines.append(at_every_start(rental.deadline, now, "sudo "))
-    if cloud.off_is_paid or not rental.keeps_disk:
-        asking = f"keep={'yes' if rental.keeps_disk else 'no'}\n{_shell(cloud.ends_in_setup)}"
+    if rental.must_see_to_its_end:
+        asking = f"keep={'yes' if rental.keeps_disk else 'no'}\n{_shell(CLOUDS[rental.cloud].ends_in_setup)}"
         lines.append(_shell("end_with_power.sh").replace("@ASK@\n", asking))
     return "\n".join(lines) + "\n"
 

@@ -62,6 +62,11 @@ class Rental:
         return self.purpose == OWN and (not self.spot or CLOUDS[self.cloud].stops_spot)
 
     @property
+    def must_see_to_its_end(self) -> bool:
+        """Whether powering off alone would leave more of it to pay for than a disk that is to be kept."""
+        return not self.keeps_disk or CLOUDS[self.cloud].off_is_paid
+
+    @property
     def folder(self) -> Path:
         """Where its record, its log and what was sent lie."""
         return rentals_folder() / self.name
