@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 # Of the offline cloud; sshd and the rest play the rented machine, SkyPilot and moto live apart from plaintune.
 CLOUD ?= .venv-cloud
-CLOUD_DEBIAN := rsync openssh-client openssh-server netcat-openbsd lsof fuse3 procps util-linux sudo
+CLOUD_DEBIAN := rsync openssh-client openssh-server slirp4netns iproute2 lsof fuse3 procps util-linux sudo
 CLOUD_PACKAGES := 'skypilot[aws,gcp]==0.14.1' 'moto[server]==5.2.5' uv==0.13.9
 
 .PHONY: demo test test-all test-cloud install clean
@@ -37,7 +37,7 @@ test-cloud: install
 	if PYTHONPATH=tests $(BIN)/python -m cloud.lab; then $(MAKE) $(CLOUD)/.installed; fi
 	PLAINTUNE_LAB=$(abspath $(CLOUD)) $(BIN)/pytest -m cloud -rs
 
-$(CLOUD)/.installed:
+$(CLOUD)/.installed: Makefile
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CLOUD_DEBIAN); fi
 	$(PYTHON) -m venv $(CLOUD)

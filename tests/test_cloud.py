@@ -115,6 +115,15 @@ def test_a_model_is_trained_on_a_rented_machine_and_the_machine_is_gone(
     assert lab.states() == ["terminated"]
 
 
+def test_two_rented_machines_train_one_model_together(lab: Lab, here: Path, tiny_backbone: Path) -> None:
+    status, said, errors = Command(lab, here, *train(tiny_backbone), "--machines", 2).finish(600)
+    assert status == 0, errors
+    assert "2 × " in errors
+    assert "processes: 2 — each learns from its share of every batch" in errors
+    assert "The model is in reviews-model" in said
+    assert lab.states() == ["terminated", "terminated"]
+
+
 def test_nothing_is_rented_without_a_yes_and_private_data_are_pointed_out_first(lab: Lab, here: Path) -> None:
     rows = [(f"{text}, write to me{n}@example.org", label) for n, (text, label) in enumerate(review_rows())]
     write_csv(here / "reviews.csv", ["review", "sentiment"], rows)

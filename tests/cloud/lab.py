@@ -25,8 +25,11 @@ from plaintune.compute.parcel import WITHOUT_GPU, setup_key
 
 HERE = Path(__file__).parent
 ENVIRONMENT = Path(os.environ.get("PLAINTUNE_LAB", HERE.parents[1] / ".venv-cloud"))
-PROGRAMS = ("rsync", "ssh", "nc", "lsof", "unshare", "setpriv", "sudo", "/usr/sbin/sshd")
-ADDRESS, SSH_PORT, METADATA_PORT, MOTO_PORT, SKY_PORT = "127.0.0.2", 18722, 18769, 18700, 18780
+PROGRAMS = ("rsync", "ssh", "lsof", "unshare", "setpriv", "sudo", "ip", "slirp4netns", "/usr/sbin/sshd")
+LINK, HERE_ON_LINK, CLOUD_ON_LINK = "plaintune-lab", "10.199.0.1", "10.199.0.2"  # between us and the cloud
+PUBLIC_ADDRESSES = "54.214.0.0/16"  # of machines, as moto makes them up
+STREET = "172.31.0.0/16"  # where machines stand: moto's network in every region
+MOTO_PORT, SKY_PORT = 18700, 18780
 SECONDS_TO_START = 90
 PROBE = 'mount -t overlay overlay -o "lowerdir=/,upperdir=$0/upper,workdir=$0/work" "$0/root"'
 
@@ -41,13 +44,15 @@ def forbidden() -> str | None:
     """Why no package that could be installed would help, or None: tried out, as a container may be root."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "needs root on Linux, for namespaces and an overlay mount"
+    if not Path("/dev/net/tun").exists():
+        return "needs /dev/net/tun, for the way of its machines into the internet"
     with tempfile.TemporaryDirectory() as folder:
         for name in ("upper", "work", "root"):
             Path(folder, name).mkdir()
         try:
             os.setxattr(Path(folder, "upper"), "trusted.overlay.opaque", b"y")
             subprocess.run(
-                ["unshare", "--mount", "--pid", "--fork", "--uts", "bash", "-c", PROBE, folder],
+                ["unshare", "--mount", "--pid", "--net", "--fork", "--uts", "bash", "-c", PROBE, folder],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=30,
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
@@ -87,6 +92,7 @@ class Lab:
         self.user, self.home = root / "user", root / "plaintune"
         self.settings = self._settings(metadata, minute_seconds)
         self.processes: subprocess.Popen[bytes] | None = None
+        self.internet: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Lab:
         """Moto and the rack, with the engine's environment in place; bakes the machine's image if need be."""
@@ -94,11 +100,13 @@ class Lab:
         self._bake()
         with (self.root / "rack.log").open("ab") as log:
             self.processes = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "bash", "-c",
-                 '"$@"; exit $?', "lab", self.settings["LAB_PYTHON"], str(HERE / "rack.py"), str(self.root)],
+                ["unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child", "bash",
+                 "-c", '"$@"; exit $?', "lab", self.settings["LAB_PYTHON"], str(HERE / "rack.py"),
+                 str(self.root)],
                 env={**os.environ, **self.environment, **self.settings}, start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+        self._connect(self.processes.pid)
         self.wait((self.root / "ready").exists, SECONDS_TO_START, "the cloud does not start")
         return self
 
@@ -112,6 +120,29 @@ class Lab:
             for child in children.read_text().split() if children.exists() else ():
                 os.kill(int(child), 9)  # the first of its PID namespace: every other process follows
             self.processes.wait(timeout=30)
+        if self.internet is not None:
+            self.internet.kill()
+            self.internet.wait()
+
+    def _connect(self, rack: int) -> None:
+        """From here a link into the network of the process ``rack``, from there a way into the internet.
+
+        Nothing else of this machine's network is changed, and the link goes with the process.
+        """
+        ours = os.readlink("/proc/self/ns/net")
+        self.wait(lambda: os.readlink(f"/proc/{rack}/ns/net") != ours, 10, "the cloud has no network")
+        for command in (
+            f"ip link add {LINK} type veth peer name here netns {rack}",
+            f"ip address add {HERE_ON_LINK}/30 dev {LINK}",
+            f"ip link set {LINK} up",
+            f"ip route add {PUBLIC_ADDRESSES} via {CLOUD_ON_LINK}",
+        ):
+            subprocess.run(command.split(), check=True)
+        with (self.root / "internet.log").open("wb") as log:
+            self.internet = subprocess.Popen(
+                ["slirp4netns", "--disable-host-loopback", f"--cidr={STREET}", str(rack), "internet"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
 
     @property
     def environment(self) -> dict[str, str]:
@@ -119,7 +150,7 @@ class Lab:
         return {
             "HOME": str(self.user),
             "PLAINTUNE_HOME": str(self.home),
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO_PORT}",
+            "AWS_ENDPOINT_URL": f"http://{CLOUD_ON_LINK}:{MOTO_PORT}",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_SHARED_CREDENTIALS_FILE": str(self.user / ".aws" / "credentials"),
             "AWS_CONFIG_FILE": str(self.user / ".aws" / "config"),
@@ -179,9 +210,7 @@ class Lab:
             "LAB_PYTHON": str(ENVIRONMENT / "bin" / "python"),
             "LAB_UV": str(ENVIRONMENT / "bin" / "uv"),
             "LAB_MACHINE_PYTHON": old,
-            "LAB_MACHINE_ADDRESS": ADDRESS,
-            "LAB_SSH_PORT": str(SSH_PORT),
-            "LAB_METADATA_PORT": str(METADATA_PORT),
+            "LAB_LINK": f"{HERE_ON_LINK} {CLOUD_ON_LINK} {PUBLIC_ADDRESSES}",
             "LAB_MOTO_PORT": str(MOTO_PORT),
             "LAB_METADATA": metadata,
             "LAB_MINUTE_SECONDS": str(minute_seconds),
@@ -192,14 +221,11 @@ class Lab:
 
     def _write_homes(self) -> None:
         engine = self.home / "cloud"
-        sky = engine / "home" / ".sky"
-        for folder in (self.user / ".aws", sky, self.root / "machines"):
+        for folder in (self.user / ".aws", engine / "home", self.root / "machines"):
             folder.mkdir(parents=True)
         (ENVIRONMENT / "ready").touch()
         (engine / f"skypilot-{VERSION}").symlink_to(ENVIRONMENT)
         seed_catalogue(engine / "home")
-        # moto makes addresses up: every connection goes to the one machine there is
-        (sky / "config.yaml").write_text(f"aws:\n  ssh_proxy_command: nc {ADDRESS} {SSH_PORT}\n")
         (self.user / ".aws" / "config").write_text("[default]\nregion = us-east-1\n")
         key = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = lab\n"
         (self.user / ".aws" / "credentials").write_text(key)

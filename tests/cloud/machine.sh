@@ -5,7 +5,7 @@
 #   machine.sh image DIR                              bake what SkyPilot's own images carry
 #   machine.sh boot DIR INSTANCE_ID REGION [ROLE]     start a machine; DIR/disk keeps what it writes
 #
-# Settings (LAB_*) come from lab.py.
+# Settings (LAB_*) come from lab.py and rack.py.
 set -euo pipefail
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 
@@ -80,6 +80,15 @@ boot() {
     mount -t overlay overlay -o "ro,lowerdir=/,upperdir=$LAB_IMAGE/disk,workdir=$LAB_IMAGE/work" "$machine/image"
     assemble "$machine" "$machine/image"
     hostname "$instance_id"
+    until ip link show eth0 >/dev/null 2>&1; do sleep 0.1; done
+    ip link set lo up
+    ip address add 169.254.169.254/32 dev lo # where EC2's metadata service is
+    local address
+    for address in $LAB_ADDRESSES; do ip address add "$address" dev eth0; done
+    ip link set eth0 up
+    ip route add default via "$LAB_OUTSIDE"
+    ip route add "${LAB_LINK%% *}" via "$LAB_INSIDE"
+    echo nameserver 172.31.0.3 >"$root/etc/resolv.conf"
     # What cloud-init does: the key this instance was launched with, and the commands of the first start.
     install -o "$(chroot "$root" id -u ubuntu)" -m 600 "$machine/authorized_keys" "$root/home/ubuntu/.ssh/"
     if [ ! -e "$root$ssh.key" ]; then
@@ -88,8 +97,6 @@ boot() {
             LAB_MINUTE_SECONDS="$LAB_MINUTE_SECONDS" /bin/bash <"$machine/first-commands"
     fi
     cat >"$root$ssh.conf" <<-CONF
-	ListenAddress $LAB_MACHINE_ADDRESS
-	Port $LAB_SSH_PORT
 	HostKey $ssh.key
 	PidFile none
 	UsePAM no
@@ -97,10 +104,10 @@ boot() {
 	MaxSessions 100
 	MaxStartups 100
 	Subsystem sftp internal-sftp
-	SetEnv AWS_ENDPOINT_URL=http://127.0.0.1:$LAB_MOTO_PORT AWS_EC2_METADATA_SERVICE_ENDPOINT=http://$LAB_MACHINE_ADDRESS:$LAB_METADATA_PORT $LAB_MACHINE_ENV
+	SetEnv AWS_ENDPOINT_URL=http://$LAB_INSIDE:$LAB_MOTO_PORT $LAB_MACHINE_ENV
 	CONF
     if [ "$LAB_METADATA" = works ]; then
-        "$LAB_PYTHON" "$here/metadata.py" "$LAB_MACHINE_ADDRESS" "$LAB_METADATA_PORT" "$instance_id" "$region" "$role" &
+        "$LAB_PYTHON" "$here/metadata.py" "$instance_id" "$region" "$role" &
     fi
     exec chroot "$root" /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         /usr/sbin/sshd -D -e -f "$ssh.conf"

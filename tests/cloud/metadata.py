@@ -1,6 +1,6 @@
 """The metadata service of one rented machine: SkyPilot's own timer asks it for the role's credentials.
 
-python metadata.py ADDRESS PORT INSTANCE_ID REGION [ROLE]
+python metadata.py INSTANCE_ID REGION [ROLE]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def answers(instance_id: str, region: str, role: str) -> dict[str, str]:
     return pages
 
 
-def serve(address: str, port: int, pages: dict[str, str]) -> None:
+def serve(pages: dict[str, str]) -> None:
     """Answer until killed."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -47,9 +47,9 @@ def serve(address: str, port: int, pages: dict[str, str]) -> None:
             body = pages.get(self.path.rstrip("/"))
             self._reply(200 if body is not None else 404, body or "")
 
-    ThreadingHTTPServer((address, port), Handler).serve_forever()
+    ThreadingHTTPServer(("169.254.169.254", 80), Handler).serve_forever()
 
 
 if __name__ == "__main__":
-    place, number, instance, where, *given = sys.argv[1:]
-    serve(place, int(number), answers(instance, where, given[0] if given else ""))
+    instance, where, *given = sys.argv[1:]
+    serve(answers(instance, where, given[0] if given else ""))

@@ -1,10 +1,10 @@
 """Machines for moto's books: an instance that is running has power, a stopped one only its disk.
 
-    python rack.py DIR      # in a PID and a mount namespace of its own: ending it ends every machine
+    python rack.py DIR      # in PID, mount and network namespaces of its own: ending it ends every machine
 
 moto_server keeps the books of EC2; this looks at them once a second. A machine that powers itself off is
-stopped or terminated as its instance's shutdown behaviour says, as on EC2. There is one slot, as machines
-share the host's network; an instance that finds it taken waits without power.
+stopped or terminated as its instance's shutdown behaviour says, as on EC2. Each machine has the two addresses
+that moto made up for it, on a network of theirs, which slirp4netns joins to the internet.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from catalogue import ZONES
 
 HERE = Path(__file__).resolve().parent
 SECONDS_TO_START = 60
+OUTSIDE, INSIDE = "172.31.0.2", "172.31.0.100"  # the way into the internet; where machines find moto
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class Instance:
     region: str
     state: str  # EC2's word
     role: str  # the instance profile's name, or ""
+    private: str  # address
+    public: str
 
 
 def say(*words: object) -> None:
@@ -52,6 +55,8 @@ def books(clients: dict[str, Any]) -> list[Instance]:
             region,
             found["State"]["Name"],
             found.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            found.get("PrivateIpAddress", ""),
+            found.get("PublicIpAddress", ""),
         )
         for region, ec2 in clients.items()
         for page in ec2.get_paginator("describe_instances").paginate()
@@ -72,16 +77,32 @@ def first_commands(data: str) -> str:
     return "\n".join(yaml.safe_load(found.group())["runcmd"]) + "\n" if found else ""
 
 
+def ip(words: str) -> None:
+    subprocess.run(["ip", *words.split()], check=True)
+
+
+def open_street() -> None:
+    """The network that machines stand at, with the two links that were put into this namespace."""
+    _, cloud, public = os.environ["LAB_LINK"].split()
+    while subprocess.run(["ip", "link", "show", "internet"], capture_output=True, check=False).returncode:
+        time.sleep(0.1)
+    for words in (
+        "link set lo up", f"address add {cloud}/30 dev here", "link set here up",
+        "link add street type bridge", "link set internet master street", "link set internet up",
+        "link set street up", f"address add {INSIDE}/16 dev street", f"route add {public} dev street",
+    ):  # fmt: skip
+        ip(words)
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")  # of this namespace
+
+
 class Rack:
-    """The slot, and the disks of machines that are off."""
+    """The machines that have power, and the disks of those that are off."""
 
     def __init__(self, root: Path, clients: dict[str, Any]) -> None:
         self.root, self.clients = root, clients
         self.powered: dict[str, subprocess.Popen[bytes]] = {}
 
     def power_on(self, instance: Instance) -> None:
-        if self.powered:
-            return
         folder = self.root / instance.id
         folder.mkdir(parents=True, exist_ok=True)
         data = user_data(self.clients[instance.region], instance.id)
@@ -89,11 +110,18 @@ class Rack:
         (folder / "authorized_keys").write_text("\n".join(keys) + "\n", encoding="utf-8")
         (folder / "first-commands").write_text(first_commands(data), encoding="utf-8")
         with (folder / "console.log").open("ab") as log:
-            self.powered[instance.id] = subprocess.Popen(
-                ["unshare", "--mount", "--pid", "--fork", "--uts", "--kill-child", str(HERE / "machine.sh"),
-                 "boot", str(folder), instance.id, instance.region, instance.role],
+            machine = self.powered[instance.id] = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--net", "--fork", "--uts", "--kill-child",
+                 str(HERE / "machine.sh"), "boot", str(folder), instance.id, instance.region, instance.role],
+                env={**os.environ, "LAB_ADDRESSES": f"{instance.private}/16 {instance.public}/32",
+                     "LAB_OUTSIDE": OUTSIDE, "LAB_INSIDE": INSIDE},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+        while os.readlink(f"/proc/{machine.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+            time.sleep(0.01)
+        plug = f"m{machine.pid}"
+        ip(f"link add {plug} type veth peer name eth0 netns {machine.pid}")
+        ip(f"link set {plug} master street up")
         say(instance.id, "on")
 
     def watch(self, instance: Instance) -> None:
@@ -126,8 +154,8 @@ class Rack:
             say(instance_id, "scrapped")
 
     def obey(self) -> None:
-        """Bring every machine to its instance's state; the running ones last, as the slot must be free."""
-        for instance in sorted(books(self.clients), key=lambda each: each.state == "running"):
+        """Bring every machine to its instance's state."""
+        for instance in books(self.clients):
             if instance.state == "terminated":
                 self.scrap(instance.id)
             elif instance.state != "running":
@@ -141,7 +169,7 @@ class Rack:
 def start_moto(log: Path, port: int) -> subprocess.Popen[bytes]:
     with log.open("ab") as file:
         moto = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-m", "moto.server", "-H", "0.0.0.0", "-p", str(port)],
             stdin=subprocess.DEVNULL, stdout=file, stderr=file,
         )  # fmt: skip
     for _ in range(SECONDS_TO_START * 5):
@@ -153,6 +181,7 @@ def start_moto(log: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def main(root: Path) -> None:
+    open_street()
     moto = start_moto(root / "moto.log", int(os.environ["LAB_MOTO_PORT"]))
     open_account(list(ZONES))
     rack = Rack(root / "machines", {region: boto3.client("ec2", region_name=region) for region in ZONES})

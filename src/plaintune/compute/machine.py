@@ -31,7 +31,9 @@ DISK_GIB = 50
 
 RUN = "~/plaintune-env/bin/python -m plaintune.compute.worker"
 CREW_PORT = 29555
+THE_NETWORK = "$(awk '$2 ~ /^0+$/ { print $1; exit }' /proc/net/route)"  # that the default route takes
 RUN_TOGETHER = (  # the first machine works, the others help it: `learn/crew.py`
+    f"export GLOO_SOCKET_IFNAME={THE_NETWORK}; "  # by the machine's name it might only find itself
     "~/plaintune-env/bin/python -m torch.distributed.run --nnodes $SKYPILOT_NUM_NODES --nproc-per-node 1 "
     '--node-rank $SKYPILOT_NODE_RANK --master-addr $(echo "$SKYPILOT_NODE_IPS" | head -n1) '
     f"--master-port {CREW_PORT} -m plaintune.compute.worker"
