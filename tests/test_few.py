@@ -72,11 +72,43 @@ def test_the_techniques_that_were_tried_are_told_with_their_scores(
         assert f"{technique} " in choice.reason
 
 
+def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Technique] = []
+
+    def turn(
+        lesson: Examples, tokens: Any, part: Any, learner: Learner, technique: Technique, *_: Any
+    ) -> Any:
+        tried.append(technique)
+        sure = 4.0 if technique is Technique.CONTRASTIVE else -4.0
+        return np.where(np.eye(2)[lesson.labels[part]] == 1, sure, 0.0).astype(np.float32)
+
+    monkeypatch.setattr(crossval, "_turn", turn)
+    best, checked, choice = in_turns(reviews, learner, tmp_path)
+    assert best is Technique.CONTRASTIVE
+    assert tried == [*Technique, best, best]
+    assert "fine-tuning was clearly more surprised after 1" in choice.reason
+    assert (checked.network_logits.argmax(axis=1) == reviews.labels).all()
+
+
+def test_a_handful_of_rows_is_learned_at_the_usual_rate_without_a_sweep(
+    cli: Cli, tmp_path: Path, tiny_backbone: Path
+) -> None:
+    write_csv(tmp_path / "few.csv", ["review", "sentiment"], review_rows()[::3])
+    done = cli("train", "few.csv", "--backbone", tiny_backbone, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    choices = json.loads(done.stdout)["choices"]
+    rate = next(choice for choice in choices if choice["name"] == "learning rate")
+    assert rate["value"] == "1.0e-04"
+    assert json.loads((tmp_path / "few-model" / "report.json").read_text())["sweep"] is None
+
+
 def test_a_part_that_was_killed_goes_on_where_it_was(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
-    (tmp_path / "folds-fine_tuned-2.npy").unlink()
+    (tmp_path / "folds-fine_tuned-1.npy").unlink()
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", -1.0)
     learned: list[float] = []
     step = Stepper.step
@@ -102,7 +134,7 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
-    (tmp_path / "folds-fine_tuned-2.npy").write_bytes(b"half a file")
+    (tmp_path / "folds-fine_tuned-1.npy").write_bytes(b"half a file")
     turns: list[Technique] = []
     teach = crossval.teach
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,13 +67,20 @@ def fit_blend(
 
 def loss_of(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float) -> float:
     """How surprised one is by the truth, summed over rows; ``spread`` is the unit of numbers."""
+    return float(losses_of(task, labels, outputs, spread).sum())
+
+
+def losses_of(
+    task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float
+) -> NDArray[np.floating[Any]]:
+    """`loss_of` row by row, (rows,)."""
     if task is Task.SINGLE:
         given = outputs[np.arange(len(labels)), labels.astype(np.int64)]
-        return float(-np.log(np.clip(given, 1e-9, 1.0)).sum())
+        return -np.log(np.clip(given, 1e-9, 1.0))
     if task is Task.MULTI:
         given = np.clip(np.where(labels == 1, outputs, 1 - outputs), 1e-9, 1.0)
-        return float(-np.log(given).sum())
-    return float((((labels - outputs[:, 0]) / spread) ** 2).sum() / 2)
+        return np.asarray(-np.log(given).sum(axis=1))
+    return np.asarray(((labels - outputs[:, 0]) / spread) ** 2 / 2)
 
 
 def _threshold(labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..data.encode import padded, windows_of
 from .network import Network
-from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, Batch, Stepper
+from .steps import CONTRASTED_TOKENS, HANDFUL, Batch, Stepper, contrasted_rows
 from .train import FEWEST_TIMED, contrastive_steps, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
@@ -26,7 +26,7 @@ SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
 FOLDS_SHARE = 0.25
-OVERHEAD_SECONDS = 3.0  # for opening the pre-trained model and fitting the last layer once more
+OVERHEAD_SECONDS = 1.0  # for opening the pre-trained model and fitting the last layer once more
 PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
 ENOUGH_PASSES = 1.5  # below, texts are cut shorter
@@ -106,13 +106,13 @@ def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int
 def turn_seconds(measured: Probe, rows: int, length: int) -> float:
     """For trying one part of the examples, beside fine-tuning on the others."""
     tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
-    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * tokens
+    contrasted = contrastive_steps(rows) * contrasted_rows(rows) * tokens
     return 2 * OVERHEAD_SECONDS + contrasted / measured.tokens_per_second
 
 
 def rows_per_batch(rows: int) -> int:
-    """Small batches for little data, so that there are enough steps to learn from."""
-    return 16 if rows < 3000 else 32
+    """Small batches for little data, so that there are enough steps to learn from, and these are quick."""
+    return 8 if rows < HANDFUL else 16 if rows < 3000 else 32
 
 
 def test_rows_affordable(measured: Probe, *, max_length: int, seconds: float) -> int:
@@ -161,7 +161,12 @@ class Work:
 
 
 def sweep_seconds(work: Work) -> float:
-    """The time for the learning-rate sweep: a twentieth or 10 s, but never a fifth of what there is."""
+    """The time for the learning-rate sweep: a twentieth or 10 s, but never a fifth of what there is.
+
+    A handful of rows has none: it would only tell how fast they are learned by heart.
+    """
+    if work.rows < HANDFUL:
+        return 0.0
     return min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * work.seconds)
 
 

@@ -23,11 +23,13 @@ from ..data.encode import Tokens
 from ..data.examples import Examples
 from ..data.split import strata
 from .baseline import fit_baseline
-from .blend import fit_blend, loss_of, say_score
+from .blend import fit_blend, losses_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
 from .train import NO_PACE, Pace, Schedule, Trained, begin_with_contrast, begin_with_head, train
+
+CLEARLY, FEWEST_TO_TELL = 2.0, 8  # standard errors; rows
 
 
 class Technique(StrEnum):
@@ -94,39 +96,63 @@ def cross_validate(
 ) -> tuple[Technique, Checked, Choice]:
     """The technique whose blend with counted words is the least surprised by rows it has not learned from.
 
-    Turns are cut short to end before ``deadline``, in `time.monotonic` seconds, should the machine be slow.
-    Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``.
+    One that is clearly behind after some parts is left. Turns are cut short to end before ``deadline``, in
+    `time.monotonic` seconds, should the machine be slow. Rows that share a number in ``clusters`` (rows,) are
+    in one fold. What is done is put by in ``kept``.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
     counted = kept_array(
         kept / "folds-ngrams.npy", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
     )
-    prior = prior_of(lesson)
-    surprise: dict[Technique, float] = {}
-    score: dict[Technique, str] = {}
-    checked: dict[Technique, Checked] = {}
-    techniques = _techniques(lesson)
-    turns_left = len(techniques) * len(parts)
-    for technique in techniques:
-        logits = np.zeros_like(counted)
-        for number, part in enumerate(parts, start=1):
+    running = {technique: np.zeros_like(counted) for technique in _techniques(lesson)}
+    left = ""
+    for number, part in enumerate(parts, start=1):
+        for at, (technique, logits) in enumerate(running.items()):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
             file = kept / f"folds-{technique.name.lower()}-{number}.npy"
+            turns_left = len(running) * (len(parts) - number + 1) - at
             until = time.monotonic() + (deadline - time.monotonic()) / turns_left
             halfway = Checkpoint(file.with_suffix(""), listener, when_done=False)
             turn = partial(_turn, lesson, tokens, part, learner, technique, schedule, until, halfway)
             logits[part] = kept_array(file, turn)
             halfway.remove()
-            turns_left -= 1
-        blend = fit_blend(lesson.task, logits, counted, lesson.labels, prior=prior)
-        outputs = blend.outputs(logits, counted)
-        surprise[technique] = loss_of(lesson.task, lesson.labels, outputs, blend.spread)
-        score[technique] = say_score(lesson.task, lesson.labels, outputs, prior, blend)
-        checked[technique] = Checked(logits, counted, lesson.labels)
-    best = min(surprise, key=lambda technique: surprise[technique])
-    told = ", ".join(f"{technique} {score[technique]}" for technique in score)
-    reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}"
-    return best, checked[best], choose(listener, "technique", str(best), reason)
+        rows = np.concatenate(parts[:number])
+        tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
+        best = min(tried, key=lambda technique: float(tried[technique].losses.sum()))
+        if number < len(parts):
+            for technique in [each for each in tried if tried[each].is_behind(tried[best])]:
+                del running[technique]
+                left += f"; {technique} was clearly more surprised after {number} ({tried[technique].score})"
+    told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
+    reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
+    checked = Checked(running[best], counted, lesson.labels)
+    return best, checked, choose(listener, "technique", str(best), reason)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """How good a technique was on the rows it has been checked on so far."""
+
+    losses: NDArray[np.floating[Any]]  # (rows,)
+    score: str
+
+    def is_behind(self, best: _Tried) -> bool:
+        """Whether chance alone would hardly explain that the other is ahead."""
+        worse = self.losses - best.losses
+        enough = len(worse) >= FEWEST_TO_TELL
+        return enough and bool(worse.mean() > CLEARLY * worse.std(ddof=1) / math.sqrt(len(worse)))
+
+
+def _try(
+    lesson: Examples, rows: NDArray[np.int64], logits: NDArray[np.float32], counted: NDArray[np.float32]
+) -> _Tried:
+    """The blend with counted words, on ``rows``."""
+    task, labels, prior = lesson.task, lesson.labels[rows], prior_of(lesson)
+    blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior)
+    outputs = blend.outputs(logits[rows], counted[rows])
+    return _Tried(
+        losses_of(task, labels, outputs, blend.spread), say_score(task, labels, outputs, prior, blend)
+    )
 
 
 def _turn(

@@ -28,6 +28,7 @@ from .train import Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
+RATE_OF_A_HANDFUL = 1e-4
 PASSES = "passes over the data"
 ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
@@ -174,18 +175,26 @@ def make_plan(
         trial = try_out(
             examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
         )
-    curve = _learning_rate(
-        network, learner, examples, first.splits,
-        length=first.length[0], seconds=sweep_seconds(first.work), listener=listener,
-    )  # fmt: skip
-    rate_choice = choose(listener, "learning rate", f"{curve.pick:.1e}", curve.reason)
-    faster = max(measured.tokens_per_second, curve.tokens_per_second)  # a short probe may meet a busy moment
-    final = first.later(seconds_left(), faster)
+    curve, rate, reason = (
+        None,
+        RATE_OF_A_HANDFUL,
+        "so few examples do well at it; a sweep could not tell more",
+    )
+    fastest = measured.tokens_per_second
+    if sweep := sweep_seconds(first.work):
+        curve = _learning_rate(
+            network, learner, examples, first.splits,
+            length=first.length[0], seconds=sweep, listener=listener,
+        )  # fmt: skip
+        rate, reason = curve.pick, curve.reason
+        fastest = max(fastest, curve.tokens_per_second)  # a short probe may meet a busy moment
+    rate_choice = choose(listener, "learning rate", f"{rate:.1e}", reason)
+    final = first.later(seconds_left(), fastest)
     length, reason = final.length
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
     passes, reason = final.passes
     passes_choice = choose(listener, PASSES, f"{passes:.1f}", reason)
-    spent = 60 * settings.minutes - seconds_left() - sweep_seconds(first.work)
+    spent = 60 * settings.minutes - seconds_left() - sweep
     judged_rows = len(final.splits.test) if test is None else len(test)
     forecast = foresee(final, trial, spent=spent, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
@@ -193,7 +202,7 @@ def make_plan(
     most = None if guessed else final.most_steps  # else the others wait for their share of the time
     schedule = Schedule(
         final.steps if guessed else planned_steps(final.steps, final.most_steps),
-        rows_per_batch(len(final.splits.train)), curve.pick, settings.seed, most,
+        rows_per_batch(len(final.splits.train)), rate, settings.seed, most,
     )  # fmt: skip
     return Plan(
         final.max_test_rows,
