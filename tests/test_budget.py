@@ -14,7 +14,7 @@ from conftest import BAD, GOOD, Cli, write_csv
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("rows", "minutes"), [(600, 1.0), (6000, 1.5)])
+@pytest.mark.parametrize(("rows", "minutes"), [(600, 1.0), (6000, 1.5), (100_000, 1.0)])
 def test_the_command_ends_within_its_minutes(cli: Cli, tmp_path: Path, rows: int, minutes: float) -> None:
     rng = np.random.default_rng(0)
     data = []

@@ -23,6 +23,8 @@ from plaintune.core.tasks import Task
 from plaintune.data.duplicates import text_clusters
 from plaintune.data.encode import batches, head_and_tail, like_lengths, shuffled_batches
 from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
+from plaintune.data.read import read_examples
+from plaintune.data.sample import drawn_for
 from plaintune.data.split import Splits, rows_that_belong_together, split
 from plaintune.learn import lr_finder
 from plaintune.learn import train as training
@@ -503,3 +505,17 @@ def test_training_after_a_damaged_checkpoint_starts_from_a_fitted_last_layer(
     train(network, stepper, nothing_to_learn, deadline=math.inf, checkpoint=checkpoint, listener=silent)
     assert float(network.head.weight.detach().abs().sum()) > 0
     assert (tmp_path / "damaged" / "step-00000001.safetensors").exists()
+
+
+def test_more_examples_than_time_to_look_at_them_are_drawn_and_rare_answers_keep_theirs() -> None:
+    rows = 40_000
+    texts, labels = (
+        [f"text {n}" for n in range(rows)],
+        ["rare" if n % 1000 == 0 else "usual" for n in range(rows)],
+    )
+    examples = read_examples(texts, labels)
+    drawn = drawn_for(examples, 0.05, seed=0)
+    assert 1_000 < len(drawn) < rows / 2
+    assert (drawn.labels == examples.classes.index("rare")).sum() == rows / 1000
+    assert np.array_equal(drawn.rows, drawn_for(examples, 0.05, seed=0).rows)
+    assert drawn_for(examples, 60.0, seed=0) is examples

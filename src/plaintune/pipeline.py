@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from .core.energy import EnergyMeter
 from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
-from .core.features import text_hashes
 from .core.files import write_text
 from .core.settings import PLAN, Settings, command_line
 from .data.check import check_examples
@@ -31,6 +30,7 @@ from .data.finding import DataCheck, Severity
 from .data.fix import require_fixable, write_fixed
 from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
+from .data.sample import drawn_for, say_drawn
 from .data.split import rows_that_belong_together
 from .model.card import model_card
 from .model.evaluate import evaluate
@@ -90,7 +90,10 @@ def fit(
     require_free(out, replace_existing=replace_existing)
     checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
-        examples, test_examples = read(source, labels, test, settings, listener)
+        whole, test_examples = read(source, labels, test, settings, listener)
+        examples = drawn_for(whole, settings.minutes, seed=settings.seed)
+        drawn = say_drawn(len(examples), len(whole), listener)
+        del whole
         repeats = find_repeats(examples, test_examples, listener=listener)
         checked_data = short_check(examples, test_examples, repeats, settings, listener)
         from .deploying import finished_graph
@@ -129,11 +132,11 @@ def fit(
             prior=learned.prior, listener=listener,
         )  # fmt: skip
 
-        manifest = describe_model(examples, learned, settings)
+        manifest = describe_model(examples, learned, settings, hashes=repeats.hashes)
         manifest = replace(
             manifest,
             blend=asdict(blend),
-            choices=(*manifest.choices, asdict(numbers), asdict(choice)),
+            choices=(*map(asdict, drawn), *manifest.choices, asdict(numbers), asdict(choice)),
             parity={"largest_difference": parity.largest_difference},
         )
         write_manifest(staged, manifest)
@@ -322,8 +325,10 @@ def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray
     return found.texts
 
 
-def describe_model(examples: Examples, learned: Learned, settings: Settings) -> Manifest:
-    """The manifest, but for blend and scores."""
+def describe_model(
+    examples: Examples, learned: Learned, settings: Settings, *, hashes: NDArray[np.uint64]
+) -> Manifest:
+    """The manifest, but for blend and scores; ``hashes`` (rows,) are of the texts."""
     splits, backbone = learned.splits, learned.learner.backbone
     counts = np.round(learned.prior * len(splits.train)).astype(int)
     understood = examples.understood
@@ -349,9 +354,7 @@ def describe_model(examples: Examples, learned: Learned, settings: Settings) -> 
             "valid_rows": len(splits.valid),
             "train_rows_by_class": dict(zip(examples.classes, map(int, counts), strict=False)),
         },
-        training_hashes=packed_hashes(
-            text_hashes(examples.texts[np.concatenate([splits.train, splits.valid])])
-        ),
+        training_hashes=packed_hashes(hashes[np.concatenate([splits.train, splits.valid])]),
         scores={},
         versions={"python": platform.python_version()} | {name: _version(name) for name in VERSIONED},
         seconds=0.0,

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..core.errors import UserError, one_line
 from ..core.events import Listener, note, stage
-from ..core.features import text_hashes
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits
@@ -144,7 +143,7 @@ def _given_plan(path: Path, data: str, learner: Learner) -> Plan:
         ) from error
     if not same_data:
         raise UserError(
-            f"The plan in {file} was made for other data, or other --group or --time.",
+            f"The plan in {file} was made for other data, or other --group, --time or --minutes.",
             "Leave --plan out, or give the same data.",
         )
     if not same_backbone:
@@ -256,11 +255,16 @@ def _run_key(data: str, learner: Learner, settings: Settings) -> str:
 def _data_key(examples: Examples, test: Examples | None) -> str:
     """What must be the same for a plan to be of use."""
     digest = hashlib.sha256()
+
+    def add(texts: NDArray[Any]) -> None:
+        for text in texts:
+            digest.update(text.encode() + b"\0")
+
     if examples.unlabeled is not None:
-        digest.update(text_hashes(examples.unlabeled).tobytes())
+        add(examples.unlabeled)
     for part in (examples, test):
         if part is not None:
-            digest.update(text_hashes(part.texts).tobytes())
+            add(part.texts)
             for known in (part.labels, part.groups, part.times):
                 digest.update(b"-" if known is None else known.tobytes())
             digest.update("\0".join(part.classes).encode())

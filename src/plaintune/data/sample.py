@@ -1,0 +1,40 @@
+"""As many examples as can be looked through in the time there is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.events import Listener
+from ..core.settings import Choice, choose
+from .examples import Examples
+from .split import strata
+
+LOOKING_SHARE = 0.15  # of the time, at most, goes into comparing all texts and cutting them into tokens
+ROW_SECONDS, CHARACTER_SECONDS = 25e-6, 0.45e-6  # what that takes: measured, docs/experiments.md
+FEWEST_OF_A_KIND = 50  # examples that a rare answer keeps, where it has them
+
+
+def drawn_for(examples: Examples, minutes: float, *, seed: int) -> Examples:
+    """All of the examples, or some at random where time is short; rare answers keep theirs.
+
+    How many depends on nothing but the data and ``minutes``, so that a run that was killed draws the same.
+    """
+    seconds = ROW_SECONDS + CHARACTER_SECONDS * sum(map(len, examples.texts)) / max(1, len(examples))
+    rows = int(LOOKING_SHARE * 60 * minutes / seconds)
+    if rows >= len(examples):
+        return examples
+    drawn = np.random.default_rng(seed).permutation(len(examples))
+    kinds = strata(examples)[drawn]
+    by_kind = np.argsort(kinds, kind="stable")
+    first_of_kind = np.searchsorted(kinds[by_kind], kinds[by_kind])
+    number_of_kind = np.empty(len(drawn), dtype=np.int64)
+    number_of_kind[by_kind] = np.arange(len(drawn)) - first_of_kind
+    return examples.take(np.sort(drawn[(np.arange(len(drawn)) < rows) | (number_of_kind < FEWEST_OF_A_KIND)]))
+
+
+def say_drawn(drawn: int, of: int, listener: Listener) -> list[Choice]:
+    """The choice, where not all examples were drawn."""
+    if drawn == of:
+        return []
+    why = "drawn at random, as many as the time allows to look through; --minutes gives more"
+    return [choose(listener, "examples used", f"{drawn:,} of {of:,}", why)]
