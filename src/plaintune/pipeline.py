@@ -21,7 +21,7 @@ from .core.energy import EnergyMeter
 from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
-from .core.settings import PLAN, Settings, command_line
+from .core.settings import PLAN, Choice, Settings, command_line
 from .data.check import check_examples
 from .data.corrections import corrected, merged, read_corrections
 from .data.describe import describe
@@ -90,10 +90,8 @@ def fit(
     require_free(out, replace_existing=replace_existing)
     checkpoint = checkpoint_folder(out)
     with staging_folder(out) as staged:
-        whole, test_examples = read(source, labels, test, settings, listener)
-        examples = drawn_for(whole, settings.minutes, seed=settings.seed)
-        drawn = say_drawn(len(examples), len(whole), listener)
-        del whole
+        examples, test_examples = read(source, labels, test, settings, listener)
+        examples, test_examples, drawn = _drawn(examples, test_examples, settings, listener)
         repeats = find_repeats(examples, test_examples, listener=listener)
         checked_data = short_check(examples, test_examples, repeats, settings, listener)
         from .deploying import finished_graph
@@ -302,6 +300,18 @@ def read(
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return _mended(examples, wanted, listener), merged(test_examples, wanted.merge)
+
+
+def _drawn(
+    examples: Examples, test: Examples | None, settings: Settings, listener: Listener
+) -> tuple[Examples, Examples | None, list[Choice]]:
+    """As many of both as can be looked through in the time, and what that means."""
+    kept = drawn_for(examples, settings.minutes, seed=settings.seed)
+    choices = say_drawn("examples used", kept, examples, listener)
+    if test is None:
+        return kept, None, choices
+    kept_test = drawn_for(test, settings.minutes, seed=settings.seed)
+    return kept, kept_test, [*choices, *say_drawn("test examples used", kept_test, test, listener)]
 
 
 def _mended(examples: Examples, wanted: Settings, listener: Listener) -> Examples:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..core.events import Listener, note, silent
 from ..core.hardware import inspect_machine
@@ -14,6 +17,7 @@ from ..core.metrics import METRICS
 from ..core.settings import Settings, command_line
 from ..core.tasks import Task
 from ..data.repeats import find_repeats
+from ..data.sample import positions_for
 from ..data.split import rows_that_belong_together
 from ..pipeline import CHECK_SHARE, CHECKED_CHARACTERS_PER_SECOND, read
 from .errand import work_of
@@ -27,6 +31,7 @@ MINUTES = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 90, 120, 15
 PARTS = {"quick": 8, "standard": 3, "thorough": 1}  # of the time that the data need
 START_SECONDS = 3.0  # for Python to load
 RENTED_SHOWN = 3
+LOOKED_AT_MINUTES = 1.0  # as many examples are compared with one another as in a run of so many
 TRIAL_SECONDS = 12.0  # more than training gives it: all of a quote should take some 20
 
 
@@ -70,7 +75,10 @@ def quote(
     """Read the data, time this machine, let cheap models learn a part: some 20 s. Raises UserError."""
     started = time.monotonic()
     examples, test_examples = read(source, labels, test, settings, listener)
-    repeats = find_repeats(examples, test_examples, listener=listener)
+    looked_at = positions_for(examples, LOOKED_AT_MINUTES, seed=settings.seed)
+    clusters = len(examples) + np.arange(len(examples))
+    clusters[looked_at] = find_repeats(examples.take(looked_at), listener=listener).clusters
+    clusters = rows_that_belong_together(examples, clusters)
     from ..learn.learner import prepare  # torch takes seconds to load
     from ..learn.outline import look_at, outline
     from ..learn.trial import foresee, trial_time, try_out
@@ -79,10 +87,10 @@ def quote(
     network, measured, longest = look_at(examples, learner, settings)
     del network
     spent = time.monotonic() - started + START_SECONDS
-    clusters = rows_that_belong_together(examples, repeats.clusters)
     trial = try_out(
-        examples, clusters, learner, measured, seconds=TRIAL_SECONDS, seed=settings.seed, listener=listener
-    )
+        examples.take(looked_at), clusters[looked_at], learner, measured,
+        seconds=TRIAL_SECONDS, seed=settings.seed, listener=listener,
+    )  # fmt: skip
     characters = sum(map(len, examples.texts))
 
     @cache
@@ -110,7 +118,8 @@ def quote(
             _command(source, settings, test, minutes),
         )  # fmt: skip
 
-    whole = next((m for m in MINUTES if share_of_passes(m) >= 1), MINUTES[-1])
+    enough = bisect_left(MINUTES[:-1], True, key=lambda minutes: share_of_passes(minutes) >= 1)
+    whole = MINUTES[enough]
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
     ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
     if trial is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..core.events import Listener
 from ..core.settings import Choice, choose
@@ -15,26 +16,32 @@ FEWEST_OF_A_KIND = 50  # examples that a rare answer keeps, where it has them
 
 
 def drawn_for(examples: Examples, minutes: float, *, seed: int) -> Examples:
-    """All of the examples, or some at random where time is short; rare answers keep theirs.
+    """The examples at `positions_for`."""
+    chosen = positions_for(examples, minutes, seed=seed)
+    return examples if len(chosen) == len(examples) else examples.take(chosen)
+
+
+def positions_for(examples: Examples, minutes: float, *, seed: int) -> NDArray[np.int64]:
+    """All positions in the examples, or some at random where time is short; rare answers keep theirs.
 
     How many depends on nothing but the data and ``minutes``, so that a run that was killed draws the same.
     """
     seconds = ROW_SECONDS + CHARACTER_SECONDS * sum(map(len, examples.texts)) / max(1, len(examples))
     rows = int(LOOKING_SHARE * 60 * minutes / seconds)
     if rows >= len(examples):
-        return examples
+        return np.arange(len(examples))
     drawn = np.random.default_rng(seed).permutation(len(examples))
     kinds = strata(examples)[drawn]
     by_kind = np.argsort(kinds, kind="stable")
     first_of_kind = np.searchsorted(kinds[by_kind], kinds[by_kind])
     number_of_kind = np.empty(len(drawn), dtype=np.int64)
     number_of_kind[by_kind] = np.arange(len(drawn)) - first_of_kind
-    return examples.take(np.sort(drawn[(np.arange(len(drawn)) < rows) | (number_of_kind < FEWEST_OF_A_KIND)]))
+    return np.sort(drawn[(np.arange(len(drawn)) < rows) | (number_of_kind < FEWEST_OF_A_KIND)])
 
 
-def say_drawn(drawn: int, of: int, listener: Listener) -> list[Choice]:
+def say_drawn(name: str, drawn: Examples, of: Examples, listener: Listener) -> list[Choice]:
     """The choice, where not all examples were drawn."""
-    if drawn == of:
+    if drawn is of:
         return []
     why = "drawn at random, as many as the time allows to look through; --minutes gives more"
-    return [choose(listener, "examples used", f"{drawn:,} of {of:,}", why)]
+    return [choose(listener, name, f"{len(drawn):,} of {len(of):,}", why)]
