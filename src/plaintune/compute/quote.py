@@ -76,8 +76,9 @@ def quote(
     started = time.monotonic()
     examples, test_examples = read(source, labels, test, settings, listener)
     looked_at = positions_for(examples, LOOKED_AT_MINUTES, seed=settings.seed)
-    clusters = len(examples) + np.arange(len(examples))
-    clusters[looked_at] = find_repeats(examples.take(looked_at), listener=listener).clusters
+    compared = examples.take(looked_at)
+    clusters = len(examples) + np.arange(len(examples))  # the others are taken to be one of a kind
+    clusters[looked_at] = find_repeats(compared, listener=listener).clusters
     clusters = rows_that_belong_together(examples, clusters)
     from ..learn.learner import prepare  # torch takes seconds to load
     from ..learn.outline import look_at, outline
@@ -88,7 +89,7 @@ def quote(
     del network
     spent = time.monotonic() - started + START_SECONDS
     trial = try_out(
-        examples.take(looked_at), clusters[looked_at], learner, measured,
+        compared, clusters[looked_at], learner, measured,
         seconds=TRIAL_SECONDS, seed=settings.seed, listener=listener,
     )  # fmt: skip
     characters = sum(map(len, examples.texts))

@@ -33,10 +33,8 @@ def positions_for(examples: Examples, minutes: float, *, seed: int) -> NDArray[n
     drawn = np.random.default_rng(seed).permutation(len(examples))
     kinds = strata(examples)[drawn]
     by_kind = np.argsort(kinds, kind="stable")
-    first_of_kind = np.searchsorted(kinds[by_kind], kinds[by_kind])
-    number_of_kind = np.empty(len(drawn), dtype=np.int64)
-    number_of_kind[by_kind] = np.arange(len(drawn)) - first_of_kind
-    return np.sort(drawn[(np.arange(len(drawn)) < rows) | (number_of_kind < FEWEST_OF_A_KIND)])
+    each_kind = np.split(drawn[by_kind], np.flatnonzero(np.diff(kinds[by_kind])) + 1)
+    return np.unique(np.concatenate([drawn[:rows], *(kind[:FEWEST_OF_A_KIND] for kind in each_kind)]))
 
 
 def say_drawn(name: str, drawn: Examples, of: Examples, listener: Listener) -> list[Choice]:

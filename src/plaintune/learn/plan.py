@@ -27,7 +27,7 @@ from .train import Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
-RATE_OF_A_HANDFUL = 1e-4
+RATE_OF_A_HANDFUL, WHY_NO_SWEEP = 1e-4, "so few examples do well at it; a sweep could not tell more"
 PASSES = "passes over the data"
 ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
@@ -174,19 +174,14 @@ def make_plan(
         trial = try_out(
             examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
         )
-    curve, rate, reason = (
-        None,
-        RATE_OF_A_HANDFUL,
-        "so few examples do well at it; a sweep could not tell more",
-    )
-    fastest = measured.tokens_per_second
-    if sweep := sweep_seconds(first.work):
+    sweep, curve, fastest = sweep_seconds(first.work), None, measured.tokens_per_second
+    if sweep:
         curve = _learning_rate(
             network, learner, examples, first.splits,
             length=first.length[0], seconds=sweep, listener=listener,
         )  # fmt: skip
-        rate, reason = curve.pick, curve.reason
         fastest = max(fastest, curve.tokens_per_second)  # a short probe may meet a busy moment
+    rate, reason = (curve.pick, curve.reason) if curve else (RATE_OF_A_HANDFUL, WHY_NO_SWEEP)
     rate_choice = choose(listener, "learning rate", f"{rate:.1e}", reason)
     final = first.later(seconds_left(), fastest)
     length, reason = final.length
