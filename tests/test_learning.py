@@ -30,7 +30,7 @@ from plaintune.learn import lr_finder
 from plaintune.learn import train as training
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.blend import fit_blend
-from plaintune.learn.budget import Probe, Work, choose_length, choose_passes
+from plaintune.learn.budget import Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
@@ -432,6 +432,12 @@ def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_middle() -> None:
     pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))
     assert pick == math.sqrt(SAFE_RATES[0] * SAFE_RATES[1])
     assert "time for 36 steps" in reason
+
+
+def test_a_sweep_too_short_to_tell_anything_is_left_out() -> None:
+    minute = Work(10_000, 500, 50.0)
+    assert sweep_seconds(minute, step_seconds=0.5) == 10.0
+    assert sweep_seconds(minute, step_seconds=0.8) == 0.0  # 25 steps of half a batch
 
 
 def test_a_hurried_sweep_leaves_out_the_lowest_rates(

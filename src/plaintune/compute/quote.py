@@ -113,9 +113,9 @@ def quote(
     def way(name: str, minutes: int) -> Way:
         found, before = outlined(minutes)
         judged = len(found.splits.test) if test_examples is None else len(test_examples)
-        told = foresee(found, trial, spent=before, judged_rows=judged)
+        told = foresee(found, trial, spent=before, minutes=minutes, judged_rows=judged)
         return Way(
-            name, minutes, min(told.seconds / 60, minutes), told.low, told.high, share_of_passes(minutes),
+            name, minutes, told.seconds / 60, told.low, told.high, share_of_passes(minutes),
             _command(source, settings, test, minutes),
         )  # fmt: skip
 

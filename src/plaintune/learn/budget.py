@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..data.encode import padded, windows_of
+from .lr_finder import FEWEST_SWEPT
 from .network import Network
-from .steps import CONTRASTED_TOKENS, HANDFUL, Batch, Stepper, contrasted_rows
+from .steps import CONTRASTED_TOKENS, HANDFUL, TOKENS_AT_ONCE, Batch, Stepper, contrasted_rows
 from .train import FEWEST_TIMED, contrastive_steps, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
@@ -56,10 +57,18 @@ class Probe:
         return float(np.where(counts > 1, counts * max_length, np.minimum(self.lengths, max_length)).mean())
 
 
-def probe(network: Network, stepper: Stepper, lengths: NDArray[np.int64], *, most_windows: int) -> Probe:
-    """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts."""
+def probe(
+    network: Network, stepper: Stepper, lengths: NDArray[np.int64], *, rows: int, most_windows: int
+) -> Probe:
+    """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts.
+
+    They are of a batch as training on ``rows`` examples has, but for long texts: half of one is as fast.
+    """
     optimizer = stepper.optimizer(network)
-    batch = max(stepper.epoch(rows_per_batch=16, seed=0), key=lambda batch: len(batch.tokens.ids))
+    batch_rows = rows_per_batch(rows)
+    if batch_rows * stepper.tokens.lengths.mean() > TOKENS_AT_ONCE:
+        batch_rows //= 2
+    batch = max(stepper.epoch(rows_per_batch=batch_rows, seed=0), key=lambda batch: len(batch.tokens.ids))
     seconds: list[float] = []
     begun = time.perf_counter()
     while len(seconds) < 3 or (len(seconds) < 12 and time.perf_counter() - begun < PROBE_SECONDS):
@@ -160,14 +169,15 @@ class Work:
         return next((passes for most, passes in PASSES_BY_ROWS if self.rows <= most), FEWEST_PASSES)
 
 
-def sweep_seconds(work: Work) -> float:
+def sweep_seconds(work: Work, step_seconds: float) -> float:
     """The time for the learning-rate sweep: a twentieth or 10 s, but never a fifth of what there is.
 
-    A handful of rows has none: it would only tell how fast they are learned by heart.
+    There is none where it would be too short to tell anything, its steps being half as long as those of
+    training, and for a handful of rows: it would only tell how fast they are learned by heart.
     """
-    if work.rows < HANDFUL:
-        return 0.0
-    return min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * work.seconds)
+    seconds = min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * work.seconds)
+    too_short = seconds < FEWEST_SWEPT * step_seconds / 2
+    return 0.0 if work.rows < HANDFUL or too_short else seconds
 
 
 def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> tuple[int, str]:

@@ -218,7 +218,7 @@ def _learn_all(
         deadline=deadline, pace=plan.pace, checkpoint=checkpoint, listener=listener,
     )  # fmt: skip
     if trained.shortened:
-        warn(listener, "This machine became slower, so training was cut short to end in time.")
+        warn(listener, "Less time was left than planned, so training was cut short to end in time.")
     elif trained.steps > plan.schedule.steps:
         passes = f"{trained.steps / trained.steps_per_pass:.1f}"
         note(listener, f"There was time for {passes} passes over the data, more than planned.")

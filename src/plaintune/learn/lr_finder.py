@@ -14,7 +14,8 @@ from .network import Network, restore, weights_of
 from .steps import Stepper
 
 LOWEST_RATE, HIGHEST_RATE = 1e-6, 1e-2
-SWEEP_STEPS, TIMED_STEPS = 60, 3  # the first few tell how many fit into the time
+SWEEP_STEPS, FEWEST_SWEPT = 60, 30
+TIMED_STEPS = 3  # tell how many fit into the time
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
 SAFE_RATES = (2e-5, 8e-4)
@@ -30,7 +31,7 @@ class LearningRateCurve:
     losses: tuple[float, ...]
     pick: float
     reason: str
-    tokens_per_second: float  # of the faster half of the steps: a second look at this machine's speed
+    tokens_per_second: float  # of half of the steps or more: a second look at this machine's speed
 
 
 def find_learning_rate(
@@ -73,7 +74,7 @@ def find_learning_rate(
     restore(network, kept)
     highest = SAFE_RATES[1] if len(stepper.labels) >= FEW_ROWS else HIGHEST_FOR_FEW
     pick, reason = pick_rate(tuple(tried), tuple(smoothed), highest=highest)
-    return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.quantile(speeds, 0.75)))
+    return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.median(speeds)))
 
 
 def pick_rate(
@@ -84,7 +85,7 @@ def pick_rate(
     finite = np.where(np.isfinite(losses), losses, np.inf)
     lowest = int(np.argmin(finite))
     falling = lowest >= len(rates) - 3 and rates[-1] < HIGHEST_RATE / 2  # the time ended it, not the loss
-    if len(rates) < SWEEP_STEPS // 2 or falling:
+    if len(rates) < FEWEST_SWEPT or falling:
         middle = math.sqrt(low * high)
         return middle, f"the sweep had time for {len(rates)} steps only, so the usual middle is taken"
     turn = rates[lowest]

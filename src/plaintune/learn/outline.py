@@ -82,6 +82,11 @@ class Outline:
         rows = rows_per_batch(self.work.rows)
         return rows * self.measured.mean_tokens(self.length[0]) / self.measured.tokens_per_second
 
+    @property
+    def sweep_seconds(self) -> float:
+        """How long to look for the learning rate; 0: not at all."""
+        return sweep_seconds(self.work, self.step_seconds)
+
     def later(self, seconds_left: float, tokens_per_second: float) -> Outline:
         """The same split, with what is known later about time and speed."""
         faster = tokens_per_second / self.measured.tokens_per_second
@@ -141,7 +146,7 @@ class Outline:
         guessed = self.guessed_rows
         second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
         training = self._training_seconds() + second
-        return sweep_seconds(work) + counting + turns + training + work.scoring_seconds(measured, length)
+        return self.sweep_seconds + counting + turns + training + work.scoring_seconds(measured, length)
 
     def _training_seconds(self) -> float:
         """For learning the examples, by turns as well where there are turns."""
@@ -162,7 +167,8 @@ def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[N
     tokens = learner.tokens(examples.texts[sample], wanted)
     stepper = learner.stepper(tokens, standard_labels(examples)[sample], examples.task)
     most_windows = MOST_WINDOWS if settings.max_length_tokens is None else 1
-    return network, probe(network, stepper, lengths, most_windows=most_windows), wanted
+    measured = probe(network, stepper, lengths, rows=len(examples), most_windows=most_windows)
+    return network, measured, wanted
 
 
 def outline(

@@ -17,17 +17,20 @@ from ..core.events import Listener, note, stage
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits
-from .budget import planned_steps, rows_per_batch, sweep_seconds
+from .budget import planned_steps, rows_per_batch
 from .checkpoint import Checkpoint
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate
 from .network import Network
-from .outline import look_at, outline
+from .outline import Outline, look_at, outline
+from .steps import HANDFUL
 from .train import Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
-RATE_OF_A_HANDFUL, WHY_NO_SWEEP = 1e-4, "so few examples do well at it; a sweep could not tell more"
+RATE_WITHOUT_SWEEP = 1e-4
+TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
+NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
 PASSES = "passes over the data"
 ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
@@ -174,14 +177,14 @@ def make_plan(
         trial = try_out(
             examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
         )
-    sweep, curve, fastest = sweep_seconds(first.work), None, measured.tokens_per_second
+    sweep, curve, fastest = first.sweep_seconds, None, measured.tokens_per_second
     if sweep:
         curve = _learning_rate(
             network, learner, examples, first.splits,
             length=first.length[0], seconds=sweep, listener=listener,
         )  # fmt: skip
         fastest = max(fastest, curve.tokens_per_second)  # a short probe may meet a busy moment
-    rate, reason = (curve.pick, curve.reason) if curve else (RATE_OF_A_HANDFUL, WHY_NO_SWEEP)
+    rate, reason = (curve.pick, curve.reason) if curve else _without_sweep(first)
     rate_choice = choose(listener, "learning rate", f"{rate:.1e}", reason)
     final = first.later(seconds_left(), fastest)
     length, reason = final.length
@@ -190,7 +193,7 @@ def make_plan(
     passes_choice = choose(listener, PASSES, f"{passes:.1f}", reason)
     spent = 60 * settings.minutes - seconds_left() - sweep
     judged_rows = len(final.splits.test) if test is None else len(test)
-    forecast = foresee(final, trial, spent=spent, judged_rows=judged_rows)
+    forecast = foresee(final, trial, spent=spent, minutes=settings.minutes, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
     guessed = final.guessed_rows
     most = None if guessed else final.most_steps  # else the others wait for their share of the time
@@ -214,6 +217,11 @@ def make_plan(
         forecast,
         str(learner.device.number_format).removeprefix("torch."),
     )
+
+
+def _without_sweep(first: Outline) -> tuple[float, str]:
+    """The learning rate, and why it is not looked for."""
+    return RATE_WITHOUT_SWEEP, TOO_FEW_TO_SWEEP if first.work.rows < HANDFUL else NO_TIME_TO_SWEEP
 
 
 def _learning_rate(

@@ -180,9 +180,14 @@ def should(task: Task, low: float, high: float) -> str:
     return f"be right {low:.0%} to {high:.0%} of the time"
 
 
-def foresee(outlined: Outline, trial: Trial | None, *, spent: float, judged_rows: int) -> Forecast:
-    """What a run as ``outlined`` takes, after ``spent`` seconds, and how good the model gets."""
-    seconds = spent + outlined.seconds() + REPORT_SECONDS
+def foresee(
+    outlined: Outline, trial: Trial | None, *, spent: float, minutes: float, judged_rows: int
+) -> Forecast:
+    """What a run as ``outlined`` takes, after ``spent`` seconds, and how good the model gets.
+
+    It ends within ``minutes``: where it is thought to take longer, less is done.
+    """
+    seconds = min(60 * minutes, spent + outlined.seconds() + REPORT_SECONDS)
     if trial is None:
         return Forecast(seconds, None, None)
     share = outlined.passes[0] / outlined.work.wanted_passes
