@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.encode import padded, windows_of
 from .lr_finder import FEWEST_SWEPT
 from .network import Network
-from .steps import CONTRASTED_TOKENS, HANDFUL, TOKENS_AT_ONCE, Batch, Stepper, contrasted_rows
+from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, HANDFUL, TOKENS_AT_ONCE, Batch, Stepper
 from .train import FEWEST_TIMED, contrastive_steps, head_rows
 
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
@@ -115,7 +115,7 @@ def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int
 def turn_seconds(measured: Probe, rows: int, length: int) -> float:
     """For trying one part of the examples, beside fine-tuning on the others."""
     tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
-    contrasted = contrastive_steps(rows) * contrasted_rows(rows) * tokens
+    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * tokens
     return 2 * OVERHEAD_SECONDS + contrasted / measured.tokens_per_second
 
 

@@ -23,17 +23,12 @@ LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one abov
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
 MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss beside the weight decay
-HANDFUL = 64  # rows; with fewer, some things are not worth their time (docs/experiments.md)
-CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, (16, 32), 128  # of a batch, all at once
+HANDFUL = 100  # rows; with fewer, some things are not worth their time (docs/experiments.md)
+CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 16, 128  # of a batch, all at once
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
 PART_COST, GPU_PART_COST = 112, 16_384  # tokens that take as long as one part more
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
-
-
-def contrasted_rows(rows: int) -> int:
-    """How many of ``rows`` texts are contrasted at once."""
-    return CONTRASTED_ROWS[0] if rows < HANDFUL else CONTRASTED_ROWS[1]
 
 
 @dataclass(frozen=True)
@@ -163,7 +158,7 @@ class Stepper:
         rng = np.random.default_rng(seed)
         members = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
         classes = min(CONTRASTED_CLASSES, len(members))
-        each = contrasted_rows(len(self.labels)) // classes
+        each = CONTRASTED_ROWS // classes
         while True:
             drawn = [members[at] for at in rng.choice(len(members), classes, replace=False)]
             yield np.concatenate([rng.choice(rows, min(each, len(rows)), replace=False) for rows in drawn])
