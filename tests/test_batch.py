@@ -20,7 +20,7 @@ import plaintune
 from conftest import BAD, GOOD, measured
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
-from plaintune.data.write import PartFile, _lock
+from plaintune.data.write import PartFile, _cell, _lock
 from plaintune.faces import batch
 from plaintune.faces.batch import answer_file
 
@@ -200,6 +200,30 @@ def test_a_file_that_was_finished_meanwhile_is_left_alone(tmp_path: Path) -> Non
         with pytest.raises(UserError, match="Another run is writing"):
             _lock(second, part, out)
     assert out.read_text() == "whole"
+
+
+def test_a_file_that_cannot_be_put_in_its_place_is_not_answered_once_more(
+    model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = write_rows(tmp_path / "a.csv", 40), tmp_path / "b.csv"
+    with monkeypatch.context() as refusing:
+        replace = Path.replace
+
+        def refuse(path: Path, target: Path) -> Path:
+            if path.name == ".b.csv.part":
+                raise PermissionError("it is open elsewhere")
+            return replace(path, target)
+
+        refusing.setattr(Path, "replace", refuse)
+        with pytest.raises(PermissionError):
+            answer_file(model, str(source), out, listener=silent)
+    answer_file(model, str(source), out, listener=silent)
+    assert [row["id"] for row in answered(out)] == [str(number) for number in range(40)]
+
+
+def test_numbers_keep_their_places_in_a_table() -> None:
+    cells = [_cell(number, ";") for number in (1234567.25, 1_700_000_000.5, 0.1 + 0.2, 0.9731)]
+    assert cells == ["1234567.25", "1700000000.5", "0.3", "0.9731"]
 
 
 def test_two_runs_never_write_one_file(model: plaintune.Model, tmp_path: Path) -> None:

@@ -18,11 +18,16 @@ from hypothesis import strategies as st
 
 import plaintune as pt
 from conftest import Cli, write_csv
+from plaintune.core.events import silent
 from plaintune.core.features import text_hash
+from plaintune.core.settings import Settings
 from plaintune.data.finding import DataCheck, Severity
 from plaintune.data.label_check import proposed_merges
 from plaintune.data.private import masked, private_parts
+from plaintune.data.read import read_examples
+from plaintune.data.repeats import find_repeats
 from plaintune.data.symptoms import foreign_language, mended
+from plaintune.pipeline import short_check
 
 WORDS = (
     *("parcel", "order", "late", "refund", "money", "arrived", "broken", "shop", "friendly", "quick"),
@@ -401,6 +406,24 @@ def test_lines_that_are_not_utf8_are_told_and_the_fixed_copy_is(cli: Cli, tmp_pa
     clean = (tmp_path / "clean.csv").read_text(encoding="utf-8")
     assert clean == "text,answer\n" + "".join(rows)
     assert "mixed_encoding" not in kinds(pt.check(tmp_path / "clean.csv", models=False))
+
+
+def test_texts_that_are_all_alike_are_checked_without_models(cli: Cli, tmp_path: Path) -> None:
+    rows = [("it came too late", "good" if number % 2 else "bad") for number in range(40)]
+    write_csv(tmp_path / "same.csv", ["text", "answer"], rows)
+    done = cli("check", "same.csv", cwd=tmp_path)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "models could not be judged" in " ".join(done.stderr.split())
+
+
+def test_what_is_counted_is_counted_in_all_rows_however_short_the_time() -> None:
+    texts = [f"{'word ' * 40}number {number}" for number in range(4_000)]
+    labels = ["rare" if number % 40 == 0 else "usual" for number in range(4_000)]  # 100 of them
+    examples = read_examples(texts, labels)
+    repeats = find_repeats(examples)
+    told = short_check(examples, None, repeats, Settings(minutes=0.05), silent)
+    assert told.of("small_class") is None
 
 
 # --- the cleaned copy ---

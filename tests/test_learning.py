@@ -28,12 +28,12 @@ from plaintune.data.sample import drawn_for
 from plaintune.data.split import Splits, rows_that_belong_together, split
 from plaintune.learn import lr_finder
 from plaintune.learn import train as training
-from plaintune.learn.baseline import fit_baseline
+from plaintune.learn.baseline import NEVER, fit_baseline
 from plaintune.learn.blend import fit_blend
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.learner import Learner, prepare
-from plaintune.learn.lr_finder import SAFE_RATES, pick_rate
+from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
 from plaintune.learn.network import Network, weights_of
 from plaintune.learn.plan import Plan
 from plaintune.learn.steps import Stepper
@@ -271,6 +271,21 @@ def test_the_ngram_model_stays_within_its_size_whatever_the_number_of_answers(tm
     assert (tmp_path / "ngrams.safetensors").stat().st_size <= MAX_BYTES
 
 
+def test_a_sample_is_no_larger_for_having_thousands_of_answers() -> None:
+    texts = np.array([f"text {number}" for number in range(900)], dtype=TEXT_DTYPE)
+    few = fit_baseline(texts, np.arange(900) % 300, 300, max_rows=60, seed=0)
+    assert (few.bias > NEVER).sum() <= 60
+    every = fit_baseline(texts, np.arange(900) % 6, 6, max_rows=60, seed=0)
+    assert (every.bias > NEVER).all()
+
+
+def test_numbers_that_are_mostly_the_highest_can_be_learned() -> None:
+    texts = [f"text {number} of {number % 7}" for number in range(200)]
+    examples = read_examples(texts, [5.0 if n % 10 else n / 100 for n in range(200)], task=Task.NUMBER)
+    parts = split(examples, np.arange(200), seed=0, max_test_rows=50, own_test=False)
+    assert len(np.unique(examples.labels[parts.train])) > 1
+
+
 def test_the_blend_listens_to_the_model_that_is_right() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 400)
@@ -427,10 +442,10 @@ def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
     assert "lowest" in reason
 
 
-def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_middle() -> None:
+def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_usual_rate() -> None:
     rates = tuple(np.geomspace(1e-6, 1e-2, 60))[:36]
     pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))
-    assert pick == math.sqrt(SAFE_RATES[0] * SAFE_RATES[1])
+    assert pick == usual_rate(FEW_ROWS)
     assert "time for 36 steps" in reason
 
 

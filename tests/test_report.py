@@ -16,11 +16,14 @@ from conftest import Cli, review_rows, write_csv
 from plaintune.core.blending import Blend
 from plaintune.core.energy import EnergyMeter
 from plaintune.core.errors import UserError
+from plaintune.core.events import silent
 from plaintune.core.metrics import gain_over, plain_number
+from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
 from plaintune.data.finding import DataCheck, Finding, Severity
 from plaintune.data.read import read_examples
+from plaintune.pipeline import read
 from plaintune.report import charts
 from plaintune.report.contents import Doubt, Told, contents
 from plaintune.report.figures import HeldBack, by_class, by_confidence, confusion
@@ -196,7 +199,7 @@ def test_what_is_private_is_masked_on_the_page_and_in_its_numbers() -> None:
     text = "Write to jane.doe@example.com or call +49 30 1234567 today"
     held = held_back([text, "fine"], [0, 1], [[0.1, 0.9], [0.1, 0.9]], ("bad", "good"))
 
-    def explain(of: str) -> list[tuple[str, int, int, float]]:
+    def explain(of: str, answer: str | None) -> list[tuple[str, int, int, float]]:
         return [(m[0], m.start(), m.end(), 0.5) for m in re.finditer(r"\s*[\w.]+|\s*\W", of)]
 
     doubt = Doubt(2, "00", text, "bad", "good", 0.9)
@@ -341,6 +344,35 @@ def test_merged_answers_are_one_and_the_others_keep_their_names() -> None:
     assert [joined.classes[label] for label in joined.labels] == ["c", "b", "c", "c", "c", "b"]
     with pytest.raises(UserError, match="no answer 'd'"):
         merged(examples, ["a=d"])
+
+
+def test_a_slip_that_stands_once_can_be_merged(tmp_path: Path) -> None:
+    rows = [(f"text {number}", "refund" if number % 2 else "delivery") for number in range(20)]
+    write_csv(tmp_path / "mail.csv", ["text", "answer"], [*rows, ("lost", "refnd"), ("what", "other")])
+    examples, _ = read(str(tmp_path / "mail.csv"), None, None, Settings(merge=("refnd=refund",)), silent)
+    assert examples.classes == ("delivery", "refund")
+    assert (examples.labels == 1).sum() == 11
+
+
+def test_a_mistake_among_several_answers_is_told_by_the_one_that_is_wrong() -> None:
+    held = HeldBack(
+        Task.MULTI, ("price", "food"), np.array(["dear soup", "cheap"], dtype=TEXTS), np.arange(2, 4),
+        np.array([[1, 0], [0, 0]]), np.array([[0.99, 0.4], [0.3, 0.1]], dtype=np.float32),
+        np.full((2, 2), 0.5, dtype=np.float32), np.array([0.5, 0.5]),
+        Blend(Task.MULTI, 1.0, 0.0, threshold=0.35),
+    )  # fmt: skip
+    asked: list[str | None] = []
+
+    def explain(text: str, answer: str | None) -> list[tuple[str, int, int, float]]:
+        asked.append(answer)
+        return [(text, 0, len(text), 1.0)]
+
+    report = contents(told_of(held), explain=explain)
+    (mistake,) = report["mistakes"]
+    assert asked == ["food"]
+    assert (mistake["about"], mistake["applies"]) == ("food", True)
+    assert mistake["sureness"] == pytest.approx(0.4)
+    assert "that “food” applies" in render_page(report)
 
 
 def test_the_meter_adds_up_energy_over_a_counter_that_wraps(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 from pathlib import Path
 
@@ -56,6 +57,9 @@ def test_several_answers_to_a_text_are_learned_scored_and_given_as_a_list(
     low, high = printed["score_interval"]
     assert low <= printed["score"] <= high
     assert printed["score"] > max(0.85, printed["majority_score"] + 0.1)
+    report = json.loads((tmp_path / "remarks-model" / "report.json").read_text())
+    gain = report["figures"]["gain_over_counting"]["value"]
+    assert math.isclose(printed["score"] - printed["baseline_score"], gain, abs_tol=1e-6)
     done = cli("predict", "remarks-model", "lovely bread, such kind people", "--json", cwd=tmp_path)
     prediction = json.loads(done.stdout)["predictions"][0]
     assert sorted(prediction["answer"]) == ["food", "staff"]

@@ -179,6 +179,17 @@ def test_the_users_own_test_file_is_scored_without_the_texts_that_are_in_trainin
     assert "5 test texts are also in the training data" in done.stderr
 
 
+def test_a_test_file_of_learned_texts_only_is_refused(cli: Cli, tmp_path: Path) -> None:
+    write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    write_csv(tmp_path / "part.csv", ["review", "sentiment"], review_rows()[:7])
+    for test in ("reviews.csv", "part.csv"):
+        done = cli("train", "reviews.csv", "--test", test, "--quiet", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "is also in the training data" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part.csv", "reviews.csv"]
+
+
 def test_two_runs_with_the_same_seed_give_the_same_answers(
     cli: Cli, tiny_backbone: Path, trained: Trained, tmp_path: Path
 ) -> None:

@@ -124,3 +124,20 @@ def test_only_train_is_told_of_texts_without_an_answer() -> None:
     assert "--text review" in typed(told, "check")
     assert "unlabeled" not in typed(told, "check")
     assert "unlabeled" not in settings.about_data()
+
+
+def test_what_a_report_says_to_type_keeps_what_was_asked_for() -> None:
+    settings = Settings(task=Task.MULTI, texts=False)
+    told = {
+        "options": settings.about_training() | {"test": "held.csv"},
+        "from_python": False,
+        "source": "a.csv",
+    }
+    assert typed(told, "train", minutes=5) == (
+        "plaintune train a.csv --task multi-label --no-texts --test held.csv --minutes 5"
+    )
+    assert typed(told, "check") == "plaintune check a.csv --task multi-label --test held.csv"
+    told["from_python"] = True
+    assert typed(told, "train") == (
+        "plaintune.train(…, task='multi-label', test='held.csv', texts_in_report=False)"
+    )

@@ -22,6 +22,8 @@ from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
 from .core.settings import PLAN, Choice, Settings, command_line
+from .data.answers import learnable
+from .data.beside import is_one_table
 from .data.check import check_examples
 from .data.corrections import corrected, merged, read_corrections
 from .data.describe import describe
@@ -51,7 +53,7 @@ from .model.folder import (
 )
 from .model.predict import Model
 from .model.watch import reference_figures
-from .scoring import say_overlap, score, scored_of
+from .scoring import require_new_texts, say_overlap, score, scored_of
 
 if TYPE_CHECKING:
     from .learn.learn import Learned
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
 CHECK_SHARE = 0.03  # of the time goes into the check-up, at most
 CHECKED_CHARACTERS_PER_SECOND = 1.2e6
 CURVE_SHARE = 0.08  # of the time so far, at most, goes into the learning curve of the report
+SCORING_SHARE = 0.9  # of the time left; the rest is for counting words in the same texts, and the intervals
 CLOSING_SECONDS = 10.0  # for the report and the folder
 OUTSIDE_SECONDS = 4.0  # for Python to load, and to end
 MOST_TOLD = 4  # findings that training says aloud
@@ -93,7 +96,8 @@ def fit(
         examples, test_examples = read(source, labels, test, settings, listener)
         examples, test_examples, drawn = _drawn(examples, test_examples, settings, listener)
         repeats = find_repeats(examples, test_examples, listener=listener)
-        checked_data = short_check(examples, test_examples, repeats, settings, listener)
+        require_new_texts(repeats)
+        checked_data = short_check(examples, test_examples, repeats, settings, listener, test_source=test)
         from .deploying import finished_graph
         from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
@@ -142,7 +146,8 @@ def fit(
         held_back = examples.take(learned.splits.test) if test_examples is None else test_examples
         scoring = time.monotonic()
         deployed = Model.load(staged)
-        until = math.inf if settings.plan else scoring + seconds_left() - CLOSING_SECONDS * learned.slowness
+        left = SCORING_SHARE * (seconds_left() - CLOSING_SECONDS * learned.slowness)
+        until = math.inf if settings.plan else scoring + left
         result = evaluate(deployed, held_back, kept=checkpoint, until=until, listener=listener)
         held_back = scored_of(held_back, result, listener)
         rows_per_second = len(held_back) / (time.monotonic() - scoring)
@@ -225,18 +230,25 @@ def check_up(
 
 
 def short_check(
-    examples: Examples, test: Examples | None, repeats: Repeats, settings: Settings, listener: Listener
+    examples: Examples,
+    test: Examples | None,
+    repeats: Repeats,
+    settings: Settings,
+    listener: Listener,
+    *,
+    test_source: Any = None,
 ) -> DataCheck:
-    """The check-up inside a training run: of a sample where time is short; says what matters most."""
+    """The check-up inside a training run: texts of a sample where time is short; says what matters most."""
     affordable = CHECK_SHARE * 60 * settings.minutes * CHECKED_CHARACTERS_PER_SECOND
     characters = sum(map(len, examples.texts))
+    sample = None
     if characters > affordable:
         rows = max(1000, int(len(examples) * affordable / characters))
-        drawn = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
-        examples, repeats = examples.take(drawn), repeats.take(drawn)
+        sample = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     found = check_examples(
-        examples, repeats, test=test, group=settings.group, time=settings.time, listener=listener
-    )
+        examples, repeats,
+        sample=sample, test=test, group=settings.group, time=settings.time, listener=listener,
+    )  # fmt: skip
     told = [finding for finding in found.findings if finding.severity is not Severity.LOW]
     for finding in told[:MOST_TOLD]:
         (warn if finding.severity is Severity.HIGH else note)(listener, finding.what)
@@ -244,7 +256,8 @@ def short_check(
         more = len(found.findings) - len(told[:MOST_TOLD])
         other = "more " if told else ""
         also = f"{more:,} {other}finding{'s' if more > 1 else ''} about the data. " if more else ""
-        note(listener, f"{also}All of them, and what to do: {_check_line(examples, settings)}")
+        beside = {"test": test_source} if isinstance(test_source, str) else {}
+        note(listener, f"{also}All of them, and what to do: {_check_line(examples, settings, **beside)}")
     return found.typed_as(_check_line(examples, settings, fix="cleaned.csv"))
 
 
@@ -255,7 +268,10 @@ def _check_line(examples: Examples, settings: Settings, **options: str) -> str:
         return (
             f"plaintune.check({', '.join(['…', *(f'{name}={value!r}' for name, value in options.items())])})"
         )
-    return command_line("check", understood.source, {**settings.about_data(), **options})
+    source = understood.source
+    if "fix" in options and not is_one_table(source):
+        source = "TABLE.csv"  # a folder or an archive has to be made one first
+    return command_line("check", source, {**settings.about_data(), **options})
 
 
 def read(
@@ -274,8 +290,8 @@ def read(
     examples = read_examples(
         source, labels,
         text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time,
-        task=wanted.task, separator=wanted.separator, strict_rows=not lenient, keep_lone=lenient,
-        listener=listener,
+        task=wanted.task, separator=wanted.separator, strict_rows=not lenient,
+        keep_lone=lenient or bool(wanted.merge), listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
@@ -283,7 +299,9 @@ def read(
         examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     if test is None:
         official = examples.official_test
-        return _mended(examples, wanted, listener), official and merged(official, wanted.merge)
+        return _mended(examples, wanted, listener, lenient=lenient), official and merged(
+            official, wanted.merge
+        )
     understood = examples.understood
     lists = isinstance(test, tuple) and len(test) == 2
     test_examples = read_examples(
@@ -299,7 +317,7 @@ def read(
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
-    return _mended(examples, wanted, listener), merged(test_examples, wanted.merge)
+    return _mended(examples, wanted, listener, lenient=lenient), merged(test_examples, wanted.merge)
 
 
 def _drawn(
@@ -314,9 +332,13 @@ def _drawn(
     return kept, kept_test, [*choices, *say_drawn("test examples used", kept_test, test, listener)]
 
 
-def _mended(examples: Examples, wanted: Settings, listener: Listener) -> Examples:
+def _mended(examples: Examples, wanted: Settings, listener: Listener, *, lenient: bool) -> Examples:
     """The examples with their answers joined and corrected as was asked for."""
     examples = merged(examples, wanted.merge)
+    if wanted.merge and not lenient:  # an answer that stood once may have been joined to another
+        before, examples = len(examples.understood.notes), learnable(examples)
+        for sentence in examples.understood.notes[before:]:
+            note(listener, sentence)
     for path in map(Path, wanted.corrections):
         corrections = [correction.after(wanted.merge) for correction in read_corrections(path)]
         examples = corrected(examples, corrections, path)

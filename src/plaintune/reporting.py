@@ -97,14 +97,17 @@ def doubtful_rows(
     ]
 
 
-def explained_pieces(model: Model, text: str, *, until: float) -> list[tuple[str, int, int, float]]:
-    """The text in pieces with their pull towards the model's answer, as `report/` takes them.
+def explained_pieces(
+    model: Model, text: str, answer: str | None, *, until: float
+) -> list[tuple[str, int, int, float]]:
+    """The text in pieces with their pull towards ``answer``, or the model's, as `report/` takes them.
 
     After ``until``, in `time.monotonic` seconds, it stays in one piece.
     """
     if time.monotonic() > until:
         return [(text, 0, len(text), 0.0)]
-    return [(piece.text, piece.start, piece.end, piece.weight) for piece in explain(model, text).pieces]
+    pieces = explain(model, text, answer=answer).pieces
+    return [(piece.text, piece.start, piece.end, piece.weight) for piece in pieces]
 
 
 def report_on(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .core.errors import UserError
 from .core.events import Listener, note, warn
 from .core.metrics import score_outputs
 from .data.examples import Examples
@@ -13,6 +14,15 @@ from .data.repeats import Repeats
 from .model.evaluate import Evaluation
 from .model.predict import Model
 from .report.figures import HeldBack
+
+
+def require_new_texts(repeats: Repeats) -> None:
+    """Raise UserError where a score on the user's own test data would be one on learned texts only."""
+    if len(repeats.test_hashes) and np.isin(repeats.test_hashes, repeats.hashes).all():
+        raise UserError(
+            "Every text of the test data is also in the training data: the score would say nothing.",
+            "Leave --test out (some examples are held back then), or give other texts.",
+        )
 
 
 def scored_of(held_back: Examples, result: Evaluation, listener: Listener) -> Examples:
@@ -30,7 +40,10 @@ def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[s
     """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
     headline, fresh = result.headline, held_back.take(result.headline_rows)
     counted = model.baseline_outputs(fresh.texts)
-    baseline = score_outputs(model.task, fresh.labels, counted, prior=model.prior, groups=fresh.groups)
+    baseline = score_outputs(
+        model.task, fresh.labels, counted,
+        prior=model.prior, threshold=model.blend.threshold, groups=fresh.groups,
+    )  # fmt: skip
     held = HeldBack(
         model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
         result.outputs[result.headline_rows], counted, model.prior, model.blend,

@@ -69,15 +69,22 @@ class Settings:
             "backbone": self.backbone,
             "max-length": self.max_length_tokens,
             "seed": self.seed,
+            "no-texts": not self.texts,
         }
         return {**self.about_data(), **{name: value for name, value in more.items() if value}}
 
 
 def command_line(verb: str, source: str, options: Mapping[str, Any]) -> str:
-    """The line to type for ``verb`` on ``source``; an option with several values is repeated."""
+    """The line to type for ``verb`` on ``source``; an option with several values is repeated.
+
+    One that is True is a switch.
+    """
     said = [f"plaintune {verb}", shlex.quote(source)]
     for name, values in options.items():
         for value in values if isinstance(values, list | tuple) else [values]:
+            if value is True:
+                said.append(f"--{name}")
+                continue
             said.append(f"--{name} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
     return " ".join(said)
 

@@ -9,6 +9,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..core.events import Listener, silent, stage
 from .beside import Beside, column_findings, columns_beside, straddle_findings
 from .describe import some
@@ -30,6 +33,7 @@ def check_examples(
     source: Any = None,
     test: Examples | None = None,
     test_source: Any = None,
+    sample: NDArray[np.int64] | None = None,
     group: str | None = None,
     time: str | None = None,
     listener: Listener = silent,
@@ -37,15 +41,17 @@ def check_examples(
     """Findings about ``examples``, and about ``test`` beside them, those that can hurt most first.
 
     ``repeats`` are of both (`find_repeats`). ``source`` and ``test_source`` are what they were read from:
-    the other columns are looked at there.
+    the other columns are looked at there. What has to be read text by text is looked for in the examples at
+    ``sample`` only, where it is given.
     """
-    stage(listener, "Checking the texts", total=len(examples))
-    findings = [*reading_findings(examples), *text_findings(examples, listener)]
-    findings += _mixed_encoding(examples, findings)
+    read = examples if sample is None else examples.take(sample)
+    stage(listener, "Checking the texts", total=len(read))
+    findings = [*reading_findings(examples), *text_findings(read, listener)]
+    findings += _mixed_encoding(read, findings)
     findings += repeat_findings(examples, repeats)
     findings += label_findings(examples, repeats.hashes)
     stage(listener, "Looking for what gives the answer away")
-    findings += leak_findings(examples)
+    findings += leak_findings(read)
     beside = Beside({}) if source is None else columns_beside(source, examples)
     findings += column_findings(examples, beside, group=group)
     if test is not None:

@@ -10,7 +10,7 @@ from ..core.settings import Choice, choose
 from .examples import Examples
 from .split import strata
 
-LOOKING_SHARE = 0.15  # of the time, at most, goes into comparing all texts and cutting them into tokens
+LOOKING_SHARE = 0.12  # of the time, at most, goes into comparing all texts and cutting them into tokens
 ROW_SECONDS, CHARACTER_SECONDS = 25e-6, 0.45e-6  # what that takes: measured, docs/experiments.md
 FEWEST_OF_A_KIND = 50  # examples that a rare answer keeps, where it has them
 

@@ -162,7 +162,8 @@ def _reason(examples: Examples, own_test: bool) -> str:
 
 def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, parts: bool) -> None:
     """``parts``: the training rows can be parted and checked on by turns."""
-    trained_classes = len(np.unique(strata(examples)[splits.train]))
+    kinds = examples.labels if examples.task is Task.NUMBER else strata(examples)
+    trained_classes = len(np.unique(kinds[splits.train]))
     if trained_classes < 2 or not (parts or len(splits.valid)) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",

@@ -94,7 +94,8 @@ class PartFile:
 
     def finish(self, made: Path | None = None) -> None:
         """Put the finished file in its place, or ``made`` of it."""
-        self.keep()
+        self.text.flush()  # the journal tells all of it already
+        os.fsync(self._bytes.fileno())
         if os.name == "nt":  # an open file cannot be renamed there, nor is it locked
             self.text.close()
         (made or self.path).replace(self.out)
@@ -190,4 +191,4 @@ def _cell(value: Any, separator: str) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return separator.join(value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -35,6 +35,9 @@ def audit(
 
     Works on a sample of rows, which it says: what two minutes allow, at most `AUDIT_ROWS`.
     """
+    if len(np.unique(clusters)) < 2:
+        note(listener, "All texts are nearly the same or of one group: models could not be judged on others.")
+        return check
     learner = prepare(settings, listener)
     evidence = gather(examples, clusters, learner, seed=settings.seed, listener=listener)
     if len(evidence.labels) < len(examples):

@@ -50,6 +50,9 @@ def seconds_per_row(texts: Texts, classes: int) -> float:
     return max(1e-9, SECONDS_PER_MEGABYTE * megabytes + SECONDS_PER_ANSWER * answers)
 
 
+MOST_FIRST = 0.1  # of the rows, at most, are there so that a sample has a row of every class
+
+
 def fit_baseline(
     texts: NDArray[Any],
     labels: NDArray[Any],
@@ -67,7 +70,8 @@ def fit_baseline(
     """
     if len(texts) > max_rows:
         drawn = np.random.default_rng(seed).choice(len(texts), max_rows, replace=False)
-        kept = np.union1d(drawn, _first_of_each(task, labels))
+        first = _first_of_each(task, labels)
+        kept = np.union1d(drawn, first) if len(first) <= MOST_FIRST * max_rows else np.sort(drawn)
         texts, labels = texts[kept], labels[kept]
         weights = None if weights is None else weights[kept]
     shape = choose_shape(texts)

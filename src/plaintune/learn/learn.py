@@ -183,6 +183,7 @@ def _self_training(
         learner=learner,
         schedule=plan.second,
         kept=kept,
+        counted_rows=plan.counted_rows,
         deadline=deadline,
         pace=plan.pace,
         listener=listener,

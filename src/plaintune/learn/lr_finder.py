@@ -20,6 +20,7 @@ SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
 SAFE_RATES = (2e-5, 8e-4)
 FEW_ROWS, HIGHEST_FOR_FEW = 1000, 1.5e-4  # 3e-4 broke training on 64 messages (docs/experiments.md)
+USUAL_RATE, USUAL_FOR_FEW = 2e-4, 1e-4  # where no sweep tells better (docs/experiments.md)
 BELOW_DIVERGENCE = 4.0  # the pick is the best point of the sweep divided by this (docs/experiments.md)
 
 
@@ -40,7 +41,7 @@ def find_learning_rate(
     """Raise the rate a little each step until the loss turns up; restores the weights.
 
     Where ``seconds`` do not allow all steps, the lowest rates are left out, at which nothing is learned;
-    with too few points the pick is the middle of the safe range.
+    with too few points the pick is the usual rate.
     """
     kept = weights_of(network)
     nn.init.zeros_(network.head.weight)  # a fitted head has no loss left to lose: the sweep starts without
@@ -72,22 +73,25 @@ def find_learning_rate(
         if took > seconds or at >= SWEEP_STEPS:
             break
     restore(network, kept)
-    highest = SAFE_RATES[1] if len(stepper.labels) >= FEW_ROWS else HIGHEST_FOR_FEW
-    pick, reason = pick_rate(tuple(tried), tuple(smoothed), highest=highest)
+    pick, reason = pick_rate(tuple(tried), tuple(smoothed), rows=len(stepper.labels))
     return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.median(speeds)))
 
 
+def usual_rate(rows: int) -> float:
+    """What most data do well at, with so many ``rows`` to learn from."""
+    return USUAL_RATE if rows >= FEW_ROWS else USUAL_FOR_FEW
+
+
 def pick_rate(
-    rates: tuple[float, ...], losses: tuple[float, ...], *, highest: float = SAFE_RATES[1]
+    rates: tuple[float, ...], losses: tuple[float, ...], *, rows: int = FEW_ROWS
 ) -> tuple[float, str]:
     """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
-    low, high = SAFE_RATES[0], highest
+    low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
     finite = np.where(np.isfinite(losses), losses, np.inf)
     lowest = int(np.argmin(finite))
     falling = lowest >= len(rates) - 3 and rates[-1] < HIGHEST_RATE / 2  # the time ended it, not the loss
     if len(rates) < FEWEST_SWEPT or falling:
-        middle = math.sqrt(low * high)
-        return middle, f"the sweep had time for {len(rates)} steps only, so the usual middle is taken"
+        return usual_rate(rows), f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
     turn = rates[lowest]
     raw = turn / BELOW_DIVERGENCE
     pick = min(high, max(low, raw))

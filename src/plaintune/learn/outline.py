@@ -35,7 +35,7 @@ from .learner import Learner, standard_labels
 from .network import Network
 from .train import head_rows
 
-COUNTING_SHARE = 0.2  # of the time, at most, goes into counting words
+COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
 OWN_TEST_SHARE = 0.2  # of the time is left for the user's own test rows; more are scored where it suffices
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
@@ -249,5 +249,5 @@ def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
     """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
     rows = min(len(examples), MAX_FIT_ROWS)
     per_row = seconds_per_row(examples.texts, len(examples.classes))
-    affordable = int(max(1000, COUNTING_SHARE * seconds / per_row))
+    affordable = int(max(FEWEST_COUNTED, COUNTING_SHARE * seconds / per_row))
     return min(rows, affordable), min(rows, affordable) * per_row

@@ -20,7 +20,7 @@ from ..data.split import Splits
 from .budget import planned_steps, rows_per_batch
 from .checkpoint import Checkpoint
 from .learner import Learner, standard_labels
-from .lr_finder import LearningRateCurve, find_learning_rate
+from .lr_finder import LearningRateCurve, find_learning_rate, usual_rate
 from .network import Network
 from .outline import Outline, look_at, outline
 from .steps import HANDFUL
@@ -28,7 +28,6 @@ from .train import Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
-RATE_WITHOUT_SWEEP = 1e-4
 TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
 NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
 PASSES = "passes over the data"
@@ -221,7 +220,8 @@ def make_plan(
 
 def _without_sweep(first: Outline) -> tuple[float, str]:
     """The learning rate, and why it is not looked for."""
-    return RATE_WITHOUT_SWEEP, TOO_FEW_TO_SWEEP if first.work.rows < HANDFUL else NO_TIME_TO_SWEEP
+    rows = first.work.rows
+    return usual_rate(rows), TOO_FEW_TO_SWEEP if rows < HANDFUL else NO_TIME_TO_SWEEP
 
 
 def _learning_rate(

@@ -63,6 +63,7 @@ class SelfTraining:
     learner: Learner
     schedule: Schedule
     kept: Path  # what is done is put by here
+    counted_rows: int  # of the examples, at most, in the n-gram model
     deadline: float  # in `time.monotonic` seconds
     pace: Pace
     listener: Listener
@@ -133,6 +134,7 @@ class SelfTraining:
             len(self.lesson.classes),
             task=task,
             weights=np.concatenate([np.ones(len(known)), sureness]),
+            max_rows=self.counted_rows + len(self.texts),
             seed=self.schedule.seed,
         ).save(file)
         return NgramModel.load(file)

@@ -42,14 +42,22 @@ def short_of_time(choices: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     """The line to type for ``verb`` on the same data, or to write where they were handed over in Python."""
-    about = {name: value for name, value in told["options"].items() if verb == "train" or name in ABOUT_DATA}
+    known = told["options"].items()
+    about = {name: value for name, value in known if verb == "train" or name in (*ABOUT_DATA, "test")}
     repeated = REPEATED & about.keys()
     again = {name: (*about[name], value) for name, value in options.items() if name in repeated}
     given = {**about, **options, **again}
     if told["from_python"]:
-        named = (f"{name.replace('-', '_')}={value!r}" for name, value in given.items())
-        return f"plaintune.{verb}(…, {', '.join(named)})"
+        if given.pop("no-texts", False):
+            given["texts_in_report"] = False
+        named = (f"{name.replace('-', '_')}={_literal(value)}" for name, value in given.items())
+        return f"plaintune.{verb}({', '.join(['…', *named])})"
     return command_line(verb, told["source"], given)
+
+
+def _literal(value: Any) -> str:
+    """``value`` as it is written in Python."""
+    return repr(str(value) if isinstance(value, str) else value)  # a task is a string, but not written so
 
 
 def corrections_file(told: Mapping[str, Any]) -> str:
@@ -63,7 +71,7 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
     if high:
         yield Action(
             "Look at what the check-up found", high[0].what,
-            typed(told, "check", fix="cleaned.csv"), worth=1.0,
+            typed(told, "check"), worth=1.0,
         )  # fmt: skip
     if told["doubtful"]:
         rows = len(told["doubtful"])

@@ -13,7 +13,7 @@ from ..core.tasks import Task
 from ..data.finding import DataCheck
 from ..data.private import masked, private_parts
 from .actions import corrections_file, next_actions, short_of_time, typed
-from .figures import HeldBack, figures, in_words, worst_mistakes
+from .figures import HeldBack, figures, in_words, worst_mistakes, wrong_by
 from .outcome import outcome
 
 REPORT_FORMAT = 1
@@ -22,7 +22,7 @@ LONGEST_TEXT = 5000  # characters of an example that are shown
 KEPT_APART = "texts"  # the key under which alone texts of the user stand
 
 Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull towards the answer given (log odds)
-Explain = Callable[[str], Pieces]
+Explain = Callable[[str, str | None], Pieces]  # a text, and the answer that is asked about
 
 
 @dataclass(frozen=True)
@@ -124,13 +124,19 @@ def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
 def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any]]:
     sureness = held.blend.sureness(held.outputs)
     for at in worst_mistakes(held, MISTAKES_SHOWN):
-        text = str(held.texts[at])
+        text, about, applies, sure = str(held.texts[at]), None, True, float(sureness[at])
+        if held.task is Task.MULTI:
+            wrong = wrong_by(held)[at]
+            about, applies = held.classes[wrong.argmax()], bool(held.chosen[at, wrong.argmax()])
+            sure = float(wrong.max())
         yield {
             "line": int(held.lines[at]),
             "truth": in_words(held, held.truth[at]),
             "told": in_words(held, held.chosen[at]),
-            "sureness": None if held.task is Task.NUMBER else float(sureness[at]),
-            KEPT_APART: _shown_pieces(text, explain),
+            "sureness": None if held.task is Task.NUMBER else sure,
+            "about": about,  # of several answers the one it was surest of and wrong about
+            "applies": applies,  # what it thought of that
+            KEPT_APART: _shown_pieces(text, about, explain),
         }
 
 
@@ -146,11 +152,11 @@ def _doubt(doubt: Doubt, texts: bool) -> dict[str, Any]:
     }
 
 
-def _shown_pieces(text: str, explain: Explain | None) -> list[list[Any]]:
+def _shown_pieces(text: str, about: str | None, explain: Explain | None) -> list[list[Any]]:
     """The text as [piece, pull]; what is private is masked, whatever it pulled."""
     if explain is None:
         return [[masked(text)[:LONGEST_TEXT], 0.0]]
-    return list(_masked_pieces(text, explain(text)))
+    return list(_masked_pieces(text, explain(text, about)))
 
 
 def _masked_pieces(text: str, pieces: Pieces) -> Iterator[list[Any]]:

@@ -163,10 +163,16 @@ def worst_mistakes(held: HeldBack, most: int) -> list[int]:
         return [int(at) for at in np.argsort(-surprise, kind="stable")[:most]]
     wrong = np.flatnonzero(~held.right)
     if held.task is Task.MULTI:
-        surprise = np.abs(held.truth[wrong] - held.outputs[wrong]).max(axis=1)
+        surprise = wrong_by(held)[wrong].max(axis=1)
     else:
         surprise = held.outputs[wrong].max(axis=1)
     return [int(at) for at in wrong[np.argsort(-surprise, kind="stable")[:most]]]
+
+
+def wrong_by(held: HeldBack) -> NDArray[np.float64]:
+    """Of several answers that may apply, how sure it was of each that it got wrong; 0 where it is right."""
+    sure = np.where(held.chosen == 1, held.outputs, 1 - held.outputs)
+    return np.where(held.chosen == held.truth, 0.0, sure)
 
 
 def in_words(held: HeldBack, answer: Any) -> str:

@@ -43,6 +43,7 @@ def render_page(report: Mapping[str, Any]) -> str:
     return environment.get_template("page.html.j2").render(
         report=report,
         is_number=report["task"] == Task.NUMBER,
+        is_multi=report["task"] == Task.MULTI,
         style=Markup(_part("page.css")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
