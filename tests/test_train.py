@@ -237,6 +237,7 @@ def test_progress_says_what_it_understood_and_why_it_chose(
     assert len(done.stdout.splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_an_archive_in_the_layout_of_imdb_brings_its_own_test_part(
     cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:

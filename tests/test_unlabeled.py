@@ -103,6 +103,7 @@ def test_a_guess_counts_as_far_as_it_is_sure() -> None:
     assert (labels.tolist(), weights.tolist()) == ([1.5], [1.0])
 
 
+@pytest.mark.slow
 def test_why_texts_without_an_answer_are_not_used_is_said(
     data: Path, cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:
