@@ -87,8 +87,12 @@ def test_a_model_of_long_texts_answers_by_what_stands_in_their_middle(
     cli: Cli, tiny_backbone: Path, tmp_path: Path
 ) -> None:
     filler = "the film was shown on a screen in a room with chairs and people sat there and looked at it "
-    long = f"{filler * 12} {{}} {filler * 12}".format
-    rows = [(long(f"{text}. " * 8), label) for text, label in review_rows()]
+    middle = {"positive": "wonderful, lovely, " * 20, "negative": "dreadful, boring, " * 20}
+
+    def long(text: str, label: str) -> str:
+        return f"{filler * 12} {middle[label]} {text}. {filler * 12}"
+
+    rows = [(long(text, label), label) for text, label in review_rows()]
     write_csv(tmp_path / "long.csv", ["text", "label"], rows)
     done = cli(
         "train",
@@ -107,5 +111,5 @@ def test_a_model_of_long_texts_answers_by_what_stands_in_their_middle(
     (reason,) = [c["reason"] for c in manifest["choices"] if c["name"] == "text length"]
     assert "parts whose answers are averaged" in reason
     model = Model.load(tmp_path / "long-model")
-    middles = [long(f"{text}. " * 8) for text in (GOOD[0], BAD[0])]
+    middles = [long(GOOD[0], "positive"), long(BAD[0], "negative")]
     assert np.abs(np.diff(model.network_logits(middles), axis=0)).max() > 1e-4
