@@ -21,7 +21,7 @@ from .core.energy import EnergyMeter
 from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
-from .core.settings import PLAN, Choice, Settings, command_line
+from .core.settings import PLAN, Choice, Settings, about_test, command_line, python_call
 from .data.answers import learnable
 from .data.beside import is_one_table
 from .data.check import check_examples
@@ -256,8 +256,8 @@ def short_check(
         more = len(found.findings) - len(told[:MOST_TOLD])
         other = "more " if told else ""
         also = f"{more:,} {other}finding{'s' if more > 1 else ''} about the data. " if more else ""
-        beside = {"test": test_source} if isinstance(test_source, str) else {}
-        note(listener, f"{also}All of them, and what to do: {_check_line(examples, settings, **beside)}")
+        line = _check_line(examples, settings, **about_test(test_source))
+        note(listener, f"{also}All of them, and what to do: {line}")
     return found.typed_as(_check_line(examples, settings, fix="cleaned.csv"))
 
 
@@ -265,9 +265,7 @@ def _check_line(examples: Examples, settings: Settings, **options: str) -> str:
     """What to type for the whole check-up of the same data."""
     understood = examples.understood
     if understood.format == "Python":
-        return (
-            f"plaintune.check({', '.join(['…', *(f'{name}={value!r}' for name, value in options.items())])})"
-        )
+        return python_call("check", options)
     source = understood.source
     if "fix" in options and not is_one_table(source):
         source = "TABLE.csv"  # a folder or an archive has to be made one first
@@ -297,11 +295,12 @@ def read(
         note(listener, sentence)
     if wanted.unlabeled is not None:
         examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
-    if test is None:
-        official = examples.official_test
-        return _mended(examples, wanted, listener, lenient=lenient), official and merged(
-            official, wanted.merge
-        )
+    own = examples.official_test if test is None else _own_test(test, examples, wanted, listener)
+    return _mended(examples, wanted, listener, lenient=lenient), own and merged(own, wanted.merge)
+
+
+def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listener) -> Examples:
+    """The user's own test data, read as ``examples`` were; says back what was understood."""
     understood = examples.understood
     lists = isinstance(test, tuple) and len(test) == 2
     test_examples = read_examples(
@@ -317,7 +316,7 @@ def read(
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
-    return _mended(examples, wanted, listener, lenient=lenient), merged(test_examples, wanted.merge)
+    return test_examples
 
 
 def _drawn(

@@ -17,7 +17,7 @@ from .compute.rented import rented_quotes
 from .core.blending import Blend
 from .core.events import Listener
 from .core.hardware import inspect_machine
-from .core.settings import Settings
+from .core.settings import Settings, about_test
 from .core.tasks import Task
 from .data.corrections import correction_key
 from .data.examples import Examples
@@ -134,7 +134,7 @@ def report_on(
         from_python=examples.understood.format == "Python",
         options={
             **settings.about_training(),
-            **({"test": str(test)} if isinstance(test, str | Path) else {}),
+            **about_test(test),
         },
         own_test=test is not None or examples.official_test is not None,
         counted_in=examples.understood.counted_in,

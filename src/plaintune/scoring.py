@@ -18,7 +18,7 @@ from .report.figures import HeldBack
 
 def require_new_texts(repeats: Repeats) -> None:
     """Raise UserError where a score on the user's own test data would be one on learned texts only."""
-    if len(repeats.test_hashes) and np.isin(repeats.test_hashes, repeats.hashes).all():
+    if len(repeats.test_hashes) and repeats.met.all():
         raise UserError(
             "Every text of the test data is also in the training data: the score would say nothing.",
             "Leave --test out (some examples are held back then), or give other texts.",

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.events import Listener, note, silent
 from ..core.hardware import inspect_machine
 from ..core.metrics import METRICS
-from ..core.settings import Settings, command_line
+from ..core.settings import Settings, about_test, command_line
 from ..core.tasks import Task
 from ..data.repeats import find_repeats
 from ..data.sample import positions_for
@@ -141,6 +141,5 @@ def _nearest(minutes: float) -> int:
 
 def _command(source: Any, settings: Settings, test: Any, minutes: int) -> str:
     """What to type, with what was said about the data."""
-    judged = {"test": test} if isinstance(test, str) else {}
-    options = {**judged, **settings.about_data(), "minutes": minutes}
+    options = {**about_test(test), **settings.about_data(), "minutes": minutes}
     return command_line("train", source if isinstance(source, str) else "DATA", options)

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import UserError
@@ -82,11 +83,24 @@ def command_line(verb: str, source: str, options: Mapping[str, Any]) -> str:
     said = [f"plaintune {verb}", shlex.quote(source)]
     for name, values in options.items():
         for value in values if isinstance(values, list | tuple) else [values]:
-            if value is True:
-                said.append(f"--{name}")
-                continue
-            said.append(f"--{name} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
+            written = shlex.quote(f"{value:g}" if isinstance(value, float) else str(value))
+            said.append(f"--{name}" if value is True else f"--{name} {written}")
     return " ".join(said)
+
+
+def python_call(verb: str, options: Mapping[str, Any]) -> str:
+    """The call to write for ``verb`` on data handed over in Python; ``options`` as on the command line."""
+    given = dict(options)
+    if given.pop("no-texts", False):
+        given["texts_in_report"] = False
+    plain = {name: str(value) if isinstance(value, str) else value for name, value in given.items()}  # a Task
+    named = (f"{name.replace('-', '_')}={value!r}" for name, value in plain.items())
+    return f"plaintune.{verb}({', '.join(['…', *named])})"
+
+
+def about_test(test: Any) -> dict[str, str]:
+    """The option that names the user's own test data again, where they are a file or an address."""
+    return {"test": str(test)} if isinstance(test, str | Path) else {}
 
 
 @dataclass(frozen=True)

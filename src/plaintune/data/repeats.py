@@ -26,6 +26,11 @@ class Repeats:
     test_hashes: NDArray[np.uint64]  # (test rows,)
     test_clusters: NDArray[np.int64]  # (test rows,) numbered as ``clusters``
 
+    @property
+    def met(self) -> NDArray[np.bool_]:
+        """Whether the text of each test row is also among the examples. Shape (test rows,)."""
+        return np.isin(self.test_hashes, self.hashes)
+
     def take(self, chosen: NDArray[np.int64]) -> Repeats:
         """Of the examples at ``chosen`` only; the test part stays whole."""
         return replace(self, hashes=self.hashes[chosen], clusters=self.clusters[chosen])
@@ -78,7 +83,7 @@ def repeat_findings(examples: Examples, repeats: Repeats) -> list[Finding]:
 
 def overlap_finding(test: Examples, repeats: Repeats) -> Finding | None:
     """Texts of ``test`` that are also among the examples."""
-    same = np.isin(repeats.test_hashes, repeats.hashes)
+    same = repeats.met
     near = np.isin(repeats.test_clusters, repeats.clusters) & ~same
     exact, alike = int(same.sum()), int(near.sum())
     if not exact + alike:

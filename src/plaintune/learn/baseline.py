@@ -24,6 +24,7 @@ from .logistic import fit_logistic
 
 SHORT_TEXT_CHARACTERS = 300  # on average; below, letters inside words are counted too
 MAX_FIT_ROWS = 200_000
+MOST_FIRST = 0.1  # of the rows, at most, are there so that a sample has a row of every class
 RIDGE_STRENGTH = 1.0
 STEPS = 100  # of a logistic regression
 ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
@@ -48,9 +49,6 @@ def seconds_per_row(texts: Texts, classes: int) -> float:
     megabytes = sum(map(len, sample)) / max(1, len(sample)) / 1e6
     answers = classes if classes > 2 else 0
     return max(1e-9, SECONDS_PER_MEGABYTE * megabytes + SECONDS_PER_ANSWER * answers)
-
-
-MOST_FIRST = 0.1  # of the rows, at most, are there so that a sample has a row of every class
 
 
 def fit_baseline(

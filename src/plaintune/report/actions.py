@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.settings import ABOUT_DATA, command_line
+from ..core.settings import ABOUT_DATA, command_line, python_call
 from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
 
@@ -48,16 +48,8 @@ def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     again = {name: (*about[name], value) for name, value in options.items() if name in repeated}
     given = {**about, **options, **again}
     if told["from_python"]:
-        if given.pop("no-texts", False):
-            given["texts_in_report"] = False
-        named = (f"{name.replace('-', '_')}={_literal(value)}" for name, value in given.items())
-        return f"plaintune.{verb}({', '.join(['…', *named])})"
+        return python_call(verb, given)
     return command_line(verb, told["source"], given)
-
-
-def _literal(value: Any) -> str:
-    """``value`` as it is written in Python."""
-    return repr(str(value) if isinstance(value, str) else value)  # a task is a string, but not written so
 
 
 def corrections_file(told: Mapping[str, Any]) -> str:

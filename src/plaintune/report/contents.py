@@ -123,12 +123,12 @@ def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any]]:
     sureness = held.blend.sureness(held.outputs)
+    wrong = wrong_by(held) if held.task is Task.MULTI else None
     for at in worst_mistakes(held, MISTAKES_SHOWN):
-        text, about, applies, sure = str(held.texts[at]), None, True, float(sureness[at])
-        if held.task is Task.MULTI:
-            wrong = wrong_by(held)[at]
-            about, applies = held.classes[wrong.argmax()], bool(held.chosen[at, wrong.argmax()])
-            sure = float(wrong.max())
+        text, about, applies, sure = str(held.texts[at]), None, None, float(sureness[at])
+        if wrong is not None:
+            code = int(wrong[at].argmax())
+            about, applies, sure = held.classes[code], bool(held.chosen[at, code]), float(wrong[at, code])
         yield {
             "line": int(held.lines[at]),
             "truth": in_words(held, held.truth[at]),
