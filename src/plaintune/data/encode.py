@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from ..core.features import LINE_BREAK_TAG, Texts
 
+ALONE_COST = 600  # tokens: in a text so long, attention costs as much as everything else
 HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beginning
 CHUNK_ROWS = 1000
 WHOLE = sys.maxsize  # texts are seen whole, however long
@@ -164,6 +165,24 @@ def like_lengths(
         parts.append(order[begins[end] : end])
         end = begins[end]
     return parts[::-1]
+
+
+def even_parts(
+    lengths: NDArray[np.int64], *, tokens_at_once: int, sides: int
+) -> list[list[NDArray[np.int64]]]:
+    """Positions of the texts of one batch: for each of ``sides``, parts that cost about the same.
+
+    A part is of about ``tokens_at_once`` tokens at most; none is empty. A token costs more in a long text.
+    """
+    rounds = -(-int(lengths.sum()) // (sides * tokens_at_once))
+    parts: list[list[int]] = [[] for _ in range(min(len(lengths), sides * max(1, rounds)))]
+    costs = lengths * (ALONE_COST + lengths)
+    loads = [0] * len(parts)
+    for text in np.argsort(-costs, kind="stable"):
+        lightest = loads.index(min(loads))
+        parts[lightest].append(int(text))
+        loads[lightest] += int(costs[text])
+    return [[np.array(part) for part in parts[side::sides]] for side in range(min(sides, len(parts)))]
 
 
 def shuffled_batches(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
 
@@ -81,7 +80,7 @@ def probe(
 
 def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
     """The tokens of ``batch`` that are answered in a second, as the finished graph would."""
-    plain = copy.deepcopy(network).cpu().float().eval()
+    plain = network.plain()
     rows = np.arange(len(batch.labels))
     ids, mask = (torch.from_numpy(part) for part in padded(batch.tokens, rows, pad_id=stepper.pad_id))
     seconds = []

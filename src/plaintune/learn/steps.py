@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..core.tasks import Task
-from ..data.encode import Tokens, like_lengths, padded, shuffled_batches
+from ..data.encode import Tokens, even_parts, like_lengths, padded, shuffled_batches
 from .crew import ALONE, Crew
 from .network import Device, Network, to_torch
+from .workers import side_by_side, workers
 
 LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
 WEIGHT_DECAY = 0.01
@@ -27,8 +28,12 @@ HANDFUL = 96  # rows; with fewer, some things are not worth their time (docs/exp
 CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 16, 128  # of a batch, all at once
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
+WORKER_TOKENS = 512  # for fewer another worker is not worth adding up its gradients
 PART_COST, GPU_PART_COST = 112, 16_384  # tokens that take as long as one part more
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+Gradients = list[Any] | None  # a tensor or None for each trained parameter; None before the first part
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,15 @@ class Stepper:
         half = self.device.number_format is torch.float16
         return torch.amp.GradScaler("cuda", enabled=half)
 
-    def _parts(self, lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """The texts of a batch as they go through the network together, as positions."""
-        if self.device.torch_device.type == "cpu":
-            return like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)
-        return like_lengths(lengths, tokens_at_once=GPU_TOKENS_AT_ONCE, part_cost=GPU_PART_COST)
+    def _sides(self, network: Network, lengths: NDArray[np.int64]) -> list[list[NDArray[np.int64]]]:
+        """The texts of a batch, as positions: for each worker, those that go through the network together."""
+        if self.device.torch_device.type != "cpu":
+            return [like_lengths(lengths, tokens_at_once=GPU_TOKENS_AT_ONCE, part_cost=GPU_PART_COST)]
+        if network.packed is not None:
+            sides = max(1, min(workers(), int(lengths.sum()) // WORKER_TOKENS))
+            return even_parts(lengths, tokens_at_once=TOKENS_AT_ONCE, sides=sides)
+        parts = like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)
+        return [parts]
 
     def epoch(self, *, rows_per_batch: int, seed: int) -> Iterator[Batch]:
         """The batches of one pass over the texts, a window of each."""
@@ -113,17 +122,24 @@ class Stepper:
 
         Gives what was seen of its texts before the step.
         """
-        total, right, rows = 0.0, 0.0, len(batch.labels)
+        rows = len(batch.labels)
         mine = np.arange(rows)[crew.share(rows)]
-        lengths = batch.tokens.lengths[mine]
-        for chosen in self._parts(lengths):
-            part = mine[chosen]
-            logits, truth = self._logits(network, batch, part)
-            loss = self._loss(logits, truth) / rows
-            self._scaler.scale(loss).backward()
-            total += float(loss.detach())
-            right += self._right(logits.detach(), truth)
-        total, right = crew.add_up(network, [total, right])
+
+        def learn(parts: list[NDArray[np.int64]]) -> tuple[float, float, Gradients]:
+            total, right, gradients = 0.0, 0.0, None
+            for part in parts:
+                logits, truth = self._logits(network, batch, mine[part])
+                loss = self._loss(logits, truth) / rows
+                gradients = _added(gradients, _gradients(network, self._scaler.scale(loss)))
+                total += float(loss.detach())
+                right += self._right(logits.detach(), truth)
+            return total, right, gradients
+
+        sides = self._sides(network, batch.tokens.lengths[mine])
+        with network.unchanged():
+            totals, rights, gradients = zip(*side_by_side(learn, sides), strict=True)
+        _keep(network, gradients)
+        total, right = crew.add_up(network, [sum(totals), sum(rights)])
         self._apply(network, optimizer, rate)
         return Seen(total, right / rows)
 
@@ -135,16 +151,28 @@ class Stepper:
         The cosine of every pair in the batch is drawn to 1 or 0, as in SetFit (Tunstall et al. 2022), whose
         batches hold single pairs: n texts here give n² of them for the cost of n.
         """
-        parts = [chosen[part] for part in self._parts(self.tokens.lengths[chosen])]
-        features = torch.cat([self._features(network, part) for part in parts])
+        sides = self._sides(network, self.tokens.lengths[chosen])
+        with network.unchanged():
+            seen = side_by_side(lambda side: [self._features(network, chosen[part]) for part in side], sides)
+        leaves = [[features.detach().requires_grad_() for features in side] for side in seen]
+        features = torch.cat([part for side in leaves for part in side])
         cosines = features @ features.T
-        labels = torch.from_numpy(self.labels[np.concatenate(parts)]).to(self.device.torch_device)
+        order = np.concatenate([part for side in sides for part in side])
+        labels = torch.from_numpy(self.labels[chosen[order]]).to(self.device.torch_device)
         same = (labels[:, None] == labels[None, :]).float()
         alike = same - torch.eye(len(chosen), device=same.device)
         error = (cosines - same) ** 2
         loss = (error * alike).sum() / alike.sum().clamp(min=1)
         loss = loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
         self._scaler.scale(loss).backward()
+
+        def learn(side: tuple[list[torch.Tensor], list[torch.Tensor]]) -> Gradients:
+            gradients: Gradients = None
+            for part, leaf in zip(*side, strict=True):
+                gradients = _added(gradients, _gradients(network, part, leaf.grad))
+            return gradients
+
+        _keep(network, side_by_side(learn, zip(seen, leaves, strict=True)))
         self._apply(network, optimizer, rate)
         return float(loss.detach())
 
@@ -202,6 +230,33 @@ class Stepper:
         if truth.ndim == 2:
             truth = truth.argmax(dim=1)
         return float((logits.argmax(dim=1) == truth).sum())
+
+
+def _trained(network: Network) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _gradients(network: Network, of: torch.Tensor, by: torch.Tensor | None = None) -> Gradients:
+    """Of each trained parameter, None where ``of`` has nothing to do with it."""
+    return list(torch.autograd.grad(of, _trained(network), by, allow_unused=True))
+
+
+def _added(first: Gradients, second: Gradients) -> Gradients:
+    """The sums, in the place of ``first``."""
+    if first is None or second is None:
+        return second if first is None else first
+    known = [
+        at for at, (one, other) in enumerate(zip(first, second, strict=True)) if None not in (one, other)
+    ]
+    torch._foreach_add_([first[at] for at in known], [second[at] for at in known])
+    return [other if one is None else one for one, other in zip(first, second, strict=True)]
+
+
+def _keep(network: Network, gradients: Iterable[Gradients]) -> None:
+    """Put the sums of all workers' gradients where the optimizer looks for them."""
+    together = reduce(_added, gradients, None)
+    for parameter, gradient in zip(_trained(network), together or [], strict=False):
+        parameter.grad = gradient
 
 
 def _layer(parameter_name: str) -> int | None:
