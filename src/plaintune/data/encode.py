@@ -182,7 +182,8 @@ def even_parts(
         lightest = loads.index(min(loads))
         parts[lightest].append(int(text))
         loads[lightest] += int(costs[text])
-    return [[np.array(part) for part in parts[side::sides]] for side in range(min(sides, len(parts)))]
+    filled = [np.array(part) for part in parts if part]
+    return [filled[side::sides] for side in range(min(sides, len(filled)))]
 
 
 def shuffled_batches(

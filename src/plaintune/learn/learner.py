@@ -19,6 +19,7 @@ from ..data.examples import Examples
 from .backbone import Backbone, find_backbone
 from .crew import ALONE, Crew
 from .network import Device, Network, choose_device, load_network
+from .packed import keep_shapes
 from .steps import Stepper
 
 CPU_FORMATS = ("float32", "bfloat16")
@@ -58,6 +59,7 @@ def prepare(settings: Settings, listener: Listener) -> Learner:
     """Find the pre-trained model, and the best way this machine has of running it."""
     stage(listener, "Looking at this machine and the pre-trained model")
     backbone = find_backbone(settings.backbone)
+    keep_shapes(backbone.folder)
     device = choose_device(inspect_machine())
     device_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
     reason = {

@@ -8,10 +8,13 @@ to groups of few shapes, and a whole layer is one operation with a backward pass
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 FAMILIES = ("bert", "camembert", "roberta", "xlm-roberta")  # whose layers are the same
+KEPT_SHAPES = "512"
 GROUP_TOKENS = 2048  # of texts that are attended to at once
 HIDDEN = -1e4  # added to the score of padding
+NORMS = (4, 5, 10, 11)  # of the twelve copies of a layer, those that stay in float32
 SHORT_TEXT = 64  # tokens; up to here lengths lie closer together
 ROW_STEPS = ((256, 32), (1024, 64), (sys.maxsize, 128))  # up to so many rows, in steps of so many
 
@@ -57,6 +62,16 @@ def rounded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Lengths of texts as they are attended to, in tokens: there are few of them."""
     step = np.where(lengths <= SHORT_TEXT, 16, 32)
     return np.maximum(step, (lengths + step - 1) // step * step)
+
+
+def keep_shapes(folder: Path) -> None:
+    """Before the first product: let oneDNN remember every shape that the model in ``folder`` meets here.
+
+    For other families few: each batch has new shapes, and a thousand of them took 1 GB.
+    """
+    with suppress(OSError, ValueError):
+        if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") in FAMILIES:
+            os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)
 
 
 class PackedLayers:
@@ -109,12 +124,11 @@ class PackedLayers:
         return [self._copied(_own(layer)) for layer in self.encoder.encoder.layer]  # type: ignore[union-attr]
 
     def _copied(self, own: Matrices) -> Matrices:
-        queries, keys, values, *others = (parameter.detach() for parameter in own)
-        stacked = torch.cat([queries, keys, values])
-        biases = torch.cat(others[:3])
-        norms = (6, 7, 12, 13)  # stay in float32, as places among the 16 of a layer
-        others = [p if at in norms else p.to(self.number_format) for at, p in enumerate(others[3:], start=4)]
-        return (stacked.to(self.number_format), biases.to(self.number_format), *others)
+        plain = [parameter.detach() for parameter in own]
+        stacked = [torch.cat(plain[:3]), torch.cat(plain[3:6])]
+        return tuple(
+            p if at in NORMS else p.to(self.number_format) for at, p in enumerate([*stacked, *plain[6:]])
+        )
 
 
 def _own(layer: Any) -> Matrices:
@@ -133,6 +147,7 @@ def _own(layer: Any) -> Matrices:
 
 
 def _lay_out(mask: Tensor, number_format: torch.dtype) -> _Layout:
+    """By a mask (texts, tokens) that is 1 for the first tokens of each text, 0 for the others."""
     lengths = mask.sum(dim=1).numpy()
     order = np.argsort(-lengths, kind="stable")
     sizes = rounded(lengths[order])
@@ -237,7 +252,7 @@ def _attend_backward(d_mixed: Tensor, attended: Attended, layout: _Layout, size:
 
 
 def _by_head(rows: Tensor, group: _Group, size: int, parts: int) -> Tensor:
-    """Rows of tokens → (parts, texts x heads, tokens, size), a copy; 0 at padding."""
+    """Rows of tokens → (parts, texts x heads, tokens, size), 0 at padding."""
     if group.filled is not None:
         nothing = rows.new_zeros(group.texts * group.tokens, rows.shape[1])
         rows = nothing.index_copy_(0, group.filled, rows)

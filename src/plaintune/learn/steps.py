@@ -28,7 +28,9 @@ HANDFUL = 96  # rows; with fewer, some things are not worth their time (docs/exp
 CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 16, 128  # of a batch, all at once
 GPU_TOKENS_AT_ONCE = 65_536
 TOKENS_AT_ONCE = 2048  # a batch goes through in parts, so that length does not decide the peak of memory
+TOKENS_IN_ALL = 4096  # of the parts that go through side by side
 WORKER_TOKENS = 512  # for fewer another worker is not worth adding up its gradients
+WORKERS_GRADIENTS = 50_000_000  # numbers, 4 bytes each: for a large network more workers would take too much
 PART_COST, GPU_PART_COST = 112, 16_384  # tokens that take as long as one part more
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
@@ -73,8 +75,9 @@ class Stepper:
         if self.device.torch_device.type != "cpu":
             return [like_lengths(lengths, tokens_at_once=GPU_TOKENS_AT_ONCE, part_cost=GPU_PART_COST)]
         if network.packed is not None:
-            sides = max(1, min(workers(), int(lengths.sum()) // WORKER_TOKENS))
-            return even_parts(lengths, tokens_at_once=TOKENS_AT_ONCE, sides=sides)
+            numbers = sum(parameter.numel() for parameter in _trained(network))
+            sides = workers(min(int(lengths.sum()) // WORKER_TOKENS, WORKERS_GRADIENTS // numbers))
+            return even_parts(lengths, tokens_at_once=TOKENS_IN_ALL // max(2, sides), sides=sides) or [[]]
         parts = like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)
         return [parts]
 
@@ -155,15 +158,9 @@ class Stepper:
         with network.unchanged():
             seen = side_by_side(lambda side: [self._features(network, chosen[part]) for part in side], sides)
         leaves = [[features.detach().requires_grad_() for features in side] for side in seen]
-        features = torch.cat([part for side in leaves for part in side])
-        cosines = features @ features.T
         order = np.concatenate([part for side in sides for part in side])
         labels = torch.from_numpy(self.labels[chosen[order]]).to(self.device.torch_device)
-        same = (labels[:, None] == labels[None, :]).float()
-        alike = same - torch.eye(len(chosen), device=same.device)
-        error = (cosines - same) ** 2
-        loss = (error * alike).sum() / alike.sum().clamp(min=1)
-        loss = loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
+        loss = _contrast(torch.cat([part for side in leaves for part in side]), labels)
         self._scaler.scale(loss).backward()
 
         def learn(side: tuple[list[torch.Tensor], list[torch.Tensor]]) -> Gradients:
@@ -230,6 +227,16 @@ class Stepper:
         if truth.ndim == 2:
             truth = truth.argmax(dim=1)
         return float((logits.argmax(dim=1) == truth).sum())
+
+
+def _contrast(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """How far the cosine of every pair is from 1, or from 0 where labels differ, each half by its mean."""
+    cosines = features @ features.T
+    same = (labels[:, None] == labels[None, :]).float()
+    alike = same - torch.eye(len(labels), device=same.device)
+    error = (cosines - same) ** 2
+    loss = (error * alike).sum() / alike.sum().clamp(min=1)
+    return loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
 
 
 def _trained(network: Network) -> list[nn.Parameter]:

@@ -1,11 +1,11 @@
-"""Parts of one training step side by side: each worker is a thread with some of the processor's cores.
+"""Parts of one training step side by side: each worker is a thread with its share of the processor's cores.
 
-Two single threads are faster than two cores at one product after another, most of all for few short texts
-(docs/experiments.md).
+Two single threads are faster than two cores at one product after another (docs/experiments.md).
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 MOST_WORKERS = 4
+_hiring = threading.Lock()
 
 
-def workers() -> int:
-    """How many parts go side by side on the cores that torch was given, as many cores for each."""
+def workers(most: int) -> int:
+    """How many parts go side by side, ``most`` at most, so that each has as many of torch's cores."""
     cores = torch.get_num_threads()
-    return next(size for size in range(MOST_WORKERS, 0, -1) if cores % size == 0)
+    return next(size for size in range(max(1, min(MOST_WORKERS, most)), 0, -1) if cores % size == 0)
 
 
 def side_by_side(work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
@@ -28,13 +29,25 @@ def side_by_side(work: Callable[[Any], Any], parts: Iterable[Any]) -> list[Any]:
     waiting = list(parts)
     if len(waiting) < 2:
         return [work(part) for part in waiting]  # on all cores
-    return list(_pool(workers(), torch.get_num_threads()).map(work, waiting))
+    with _hiring:
+        pool = _pool(len(waiting), torch.get_num_threads())
+    return list(pool.map(work, waiting))
 
 
 @cache
 def _pool(size: int, cores: int) -> ThreadPoolExecutor:
-    pool = ThreadPoolExecutor(size, "worker", torch.set_num_threads, (cores // size,))
     all_begun = threading.Barrier(size)
-    list(pool.map(lambda _: all_begun.wait(), range(size)))
-    torch.set_num_threads(cores)  # the workers' number would be that of every thread begun from here on
+
+    def begin(_: int) -> None:
+        torch.get_num_threads()  # from here on this thread has a number of its own
+        torch.set_num_threads(max(1, cores // size))
+        all_begun.wait()
+
+    pool = ThreadPoolExecutor(size, "worker")
+    list(pool.map(begin, range(size)))
+    torch.set_num_threads(cores)  # theirs would be that of every thread begun from here on
     return pool
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # no thread lives on there
