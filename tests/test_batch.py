@@ -20,7 +20,8 @@ import plaintune
 from conftest import BAD, GOOD, measured
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
-from plaintune.data.write import PartFile, _cell, _lock
+from plaintune.data.table import Row
+from plaintune.data.write import PartFile, _cell, _lock, line_writer
 from plaintune.faces import batch
 from plaintune.faces.batch import answer_file
 
@@ -302,6 +303,58 @@ def test_half_a_character_and_a_terminal_of_another_age_do_not_stop_an_answer(tr
     done = subprocess.run(command, input=lines.encode(), capture_output=True, env=ascii_only, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.decode().splitlines()[1])["review"] == "très bien"
+
+
+def test_questions_that_begin_alike_are_answered_whole(model: plaintune.Model, tmp_path: Path) -> None:
+    questions = [f"{'What' if n % 2 else 'How'} is number {n} ?" for n in range(8)]
+    (tmp_path / "q.txt").write_text("\n".join(questions) + "\n")
+    answer_file(model, str(tmp_path / "q.txt"), tmp_path / "b.csv", listener=silent)
+    assert [next(iter(row.values())) for row in answered(tmp_path / "b.csv")] == questions
+    (tmp_path / "l.txt").write_text("positive I like it\nnegative I do not\n" * 4)  # the model's own answers
+    answer_file(model, str(tmp_path / "l.txt"), tmp_path / "c.csv", text=("text",), listener=silent)
+    assert answered(tmp_path / "c.csv")[0]["text"] == "I like it"
+
+
+def test_what_is_odd_about_a_file_is_told(model: plaintune.Model, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("review,more\ncaf\xe9,1\n".encode("latin-1") * 3)
+    told: list[str] = []
+    answer_file(
+        model, str(tmp_path / "a.csv"), tmp_path / "b.csv",
+        listener=lambda event: told.append(str(event)),
+    )  # fmt: skip
+    assert any("not UTF-8" in line for line in told)
+
+
+def test_a_row_cut_short_after_its_text_is_answered(model: plaintune.Model, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"review,label,id\n{GOOD[0]}\n{BAD[0]},x,7,too many\n{BAD[0]},x,7\n,x\n")
+    answer_file(model, str(tmp_path / "a.csv"), tmp_path / "b.csv", listener=silent)
+    assert [bool(row["answer"]) for row in answered(tmp_path / "b.csv")] == [True, False, True, False]
+
+
+def test_long_texts_are_worked_on_few_at_a_time(model: plaintune.Model, tmp_path: Path) -> None:
+    rows = [Row(number, ["word " * 20_000]) for number in range(40)]
+    sizes = []
+    waiting = iter(rows)
+    while block := batch._block(waiting):
+        sizes.append(len(block))
+    assert sum(sizes) == 40
+    assert max(sizes) * 100_000 <= batch.BLOCK_CHARACTERS + 100_000
+
+
+def test_out_that_cannot_be_a_table_is_refused_in_words(model: plaintune.Model, tmp_path: Path) -> None:
+    source = str(write_rows(tmp_path / "a.csv", 3))
+    with pytest.raises(UserError) as refused:
+        answer_file(model, source, tmp_path / "b.xlsx", listener=silent)
+    assert refused.value.fix == "End it in .csv, .tsv, .jsonl or .parquet"
+    with pytest.raises(UserError, match="is a folder"):
+        answer_file(model, source, Path(), listener=silent)
+
+
+def test_no_number_is_written_that_json_does_not_know(tmp_path: Path) -> None:
+    out = io.StringIO()
+    line_writer(out)({"m": [float("nan"), {"n": float("inf")}], "k": 1})
+    assert "NaN" not in out.getvalue()
+    assert json.loads(out.getvalue(), parse_constant=pytest.fail)["k"] == 1
 
 
 @pytest.mark.slow

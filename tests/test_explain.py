@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from conftest import Cli
 from plaintune.core.errors import UserError
-from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, _short, _units, explain
+from plaintune.faces.cli_explain import _coloured
+from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, Explanation, Piece, _short, _units, explain
 from plaintune.model.predict import Model
 
 Trained = tuple[Path, dict[str, Any]]
@@ -108,3 +109,10 @@ def test_the_command_marks_words_and_writes_a_page_that_runs_nothing(
     assert cli("explain", folder, text, "--html", "why.html", cwd=tmp_path).returncode == 2
     as_json = json.loads(cli("explain", folder, text, "--json", cwd=tmp_path).stdout)
     assert "".join(piece["text"] for piece in as_json["pieces"]) == text
+
+
+def test_no_answer_or_word_steers_the_terminal() -> None:
+    piece = Piece("bad\x1b]0;x\x07 text\nnext", 0, 18, 1.0)
+    coloured = _coloured(Explanation("good", 0.9, True, (piece,)))
+    assert "\x1b" not in coloured.plain
+    assert coloured.plain.endswith(" text\nnext")

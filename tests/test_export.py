@@ -74,6 +74,15 @@ def test_what_is_there_is_left_alone_unless_it_is_an_export_and_yes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]
 
 
+def test_the_folder_one_is_in_is_left_where_it_is(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for here in (Path(), Path("..")):
+        with pytest.raises(UserError, match="the folder you are in"):
+            export_service(model, here)
+
+
 def test_one_file_answers_as_the_folder_does_in_every_command(
     trained: Trained, single: Path, cli: Cli, tmp_path: Path
 ) -> None:

@@ -206,6 +206,10 @@ def test_a_header_longer_than_the_file_is_refused(folder: Path) -> None:
         ("task", "mischief"),
         ("blend", {"network": float("1e999")}),
         ("blend", {"nonsense": 1.0}),
+        ("blend", []),
+        ("blend", {"network": 10**400}),
+        ("max_length_tokens", float("inf")),
+        ("format_version", float("inf")),
         ("training_hashes", 7),
         ("format_version", []),
     ],
@@ -218,3 +222,10 @@ def test_a_manifest_that_does_not_fit_its_model_is_refused(folder: Path, name: s
         return
     with pytest.raises(BrokenModel):
         Model.load(folder)
+
+
+def test_a_whole_number_written_as_text_is_one(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    written = {**manifest, "max_length_tokens": str(manifest["max_length_tokens"])}
+    (folder / "manifest.json").write_text(json.dumps(written))
+    assert Model.load(folder).predict("some text")[0].answer

@@ -19,9 +19,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from conftest import BAD, GOOD, Cli
-from plaintune.model.predict import Model
+from plaintune.core.errors import UserError
+from plaintune.faces import served
+from plaintune.faces.serve import Many, One
+from plaintune.faces.unsure import UnsureLog
+from plaintune.model.predict import Model, Prediction
 from service import Reply, Service, serving
 
 TEXTS = [*GOOD, *BAD, "", "ünïcode 🎈", "a word " * 300]
@@ -134,6 +139,7 @@ def test_addresses_that_are_not_there_and_methods_that_do_not_fit_are_problems(s
     is_problem(service.ask("/nothing"), 404)
     is_problem(service.ask("/static/..%2fserve.py"), 404)
     is_problem(service.ask("/static/serve.py"), 404)
+    is_problem(service.ask(f"/static/{'a' * 300}.css"), 404)
     is_problem(service.ask("/predict"), 405)
 
 
@@ -316,6 +322,43 @@ def test_unsure_texts_are_kept_once_for_a_person_to_label(folder: Path, tmp_path
     done = cli("check", "labelled.csv", "--quick", "--json", cwd=tmp_path)  # reads as train does
     assert done.returncode == 0, done.stderr
     assert "predict `label` (2 answers: negative, positive) from `text`" in done.stderr
+
+
+def test_a_question_full_of_faults_costs_no_more_than_one_of_them() -> None:
+    with pytest.raises(ValidationError) as many:
+        Many.model_validate({"texts": [0] * 1000})
+    with pytest.raises(ValidationError) as one:
+        One.model_validate({"text": "a"} | {f"more {n}": 1 for n in range(1000)})
+    assert many.value.error_count() == 1
+    assert one.value.error_count() < 5
+
+
+def test_half_a_character_does_not_keep_a_request_out_of_the_log(folder: Path, tmp_path: Path) -> None:
+    with serving(folder, "--log-texts", cwd=tmp_path) as service:
+        is_problem(service.ask("/predict", b'{"text": "half \\ud800"}', X_Request_ID="half"), 422)
+        assert service.logged("request", request_id="half")["text"] == ["half \ufffd"]
+
+
+def test_a_table_of_ones_own_is_no_log_of_unsure_texts(tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("text,label\nGood,yes\n")
+    with pytest.raises(UserError, match="left alone"):
+        UnsureLog(own)
+    assert own.read_text() == "text,label\nGood,yes\n"
+    log = tmp_path / "log.csv"
+    log.write_text("text,label,guess,confidence\nGood,,yes,0.5")  # cut before its end of line
+    UnsureLog(log).add([("Bad", Prediction("no", 0.6, {"no": 0.6}))])
+    assert log.read_text().splitlines()[1:] == ["Good,,yes,0.5", "Bad,,no,0.6000"]
+
+
+def test_a_folder_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert served._stamp(folder) is None
 
 
 def test_what_cannot_be_served_ends_in_two_lines(folder: Path, tmp_path: Path, cli: Cli) -> None:

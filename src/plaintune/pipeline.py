@@ -347,11 +347,12 @@ def _mended(examples: Examples, wanted: Settings, listener: Listener, *, lenient
 
 def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray[Any]:
     """The texts in ``source``, from the columns that the examples have theirs from, where it has them."""
+    read = partial(read_examples, source, classes=examples.classes, need_labels=False, listener=listener)
     columns = examples.understood.text_columns
     try:
-        found = read_examples(source, text=columns, need_labels=False, listener=listener)
+        found = read(text=columns)
     except UserError:  # it may call them otherwise
-        found = read_examples(source, need_labels=False, listener=listener)
+        found = read()
     note(listener, f"{source} brings {len(found):,} texts without an answer.")
     return found.texts
 

@@ -29,9 +29,19 @@ MANY_CLASSES = 200
 
 
 def text_table(
-    path: Path, encoding: str, sample: str, *, whole: bool, suffix: str, expected: Collection[str]
+    path: Path,
+    encoding: str,
+    sample: str,
+    *,
+    whole: bool,
+    suffix: str,
+    expected: Collection[str],
+    answers: Collection[str] | None,
 ) -> Table:
-    """The table in a text file whose beginning is ``sample``; ``expected`` are names of columns."""
+    """The table in a text file whose beginning is ``sample``.
+
+    ``expected`` are names of columns, ``answers`` all that can lead a line (None: any words that come back).
+    """
     newline = sniff_newline(sample)
     lines = [line for line in sample_lines(sample, newline, whole=whole) if line.strip()]
     tokens = [line.split(maxsplit=1)[0].lstrip("\ufeff") for line in lines]
@@ -44,7 +54,7 @@ def text_table(
     dialect = sniff_dialect(sample, whole=whole, prefer=PROMISED.get(suffix))
     if dialect is not None:
         return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
-    if suffix not in PROMISED and _answers_lead(tokens):
+    if suffix not in PROMISED and _answers_lead(tokens, answers):
         return _label_lines(path, encoding, newline, tokens)
     dialect = single_column(sample, whole=whole)
     return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
@@ -94,7 +104,7 @@ def fit_rows(records: Iterator[tuple[int, list[str]]], width: int, delimiter: st
         if len(values) == width:
             yield Row(line, values)
         elif len(values) > 1 or values[0].strip():  # a line of blanks is a blank line
-            yield Row(line, *fitted(values, width, delimiter))
+            yield Row(line, *fitted(values, width, delimiter), cut_short=len(values) < width)
 
 
 def _format_name(dialect: Dialect) -> str:
@@ -103,8 +113,14 @@ def _format_name(dialect: Dialect) -> str:
     return "TSV" if DELIMITERS.get(dialect.delimiter) == "tab" else "CSV"
 
 
-def _answers_lead(tokens: list[str]) -> bool:
-    """Do the first words of the lines look like answers: few, and each of them coming back?"""
+def _answers_lead(tokens: list[str], answers: Collection[str] | None) -> bool:
+    """Do the first words of the lines look like answers: few, and each of them coming back?
+
+    Where the ``answers`` are known, most must be among them: questions begin with few words as well.
+    """
+    if answers is not None:
+        known = sum(token in answers or token.split(":")[0] in answers for token in tokens)
+        return known > len(tokens) / 2
     counts = Counter(tokens)
     if len(tokens) < 6 or not 2 <= len(counts) <= min(MANY_CLASSES, len(tokens) // 2):
         return False

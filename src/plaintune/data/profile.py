@@ -137,7 +137,7 @@ def profile_table(table: Table, *, listener: Listener = silent) -> TableProfile:
     """Read ``table`` once and say what its columns hold."""
     profile = TableProfile(tuple(map(ColumnProfile, table.columns)))
     columns = profile.columns
-    for line, values, problem, _ in table.rows():
+    for line, values, problem, *_ in table.rows():
         profile.rows += 1
         if problem is not None:
             profile.problem_rows += 1

@@ -108,7 +108,8 @@ def _read_path(path: Path, request: _Request) -> Examples:
     if is_archive(path):
         with unpacked(path, listener=request.listener) as folder:
             return _read_parts(open_folder(folder, lasting=False), request)
-    return _read_table(open_table(path, expected=request.columns.named), request)
+    answers = None if request.need_labels else request.classes or ()
+    return _read_table(open_table(path, expected=request.columns.named, answers=answers), request)
 
 
 def _read_parts(parts: Parts, request: _Request) -> Examples:

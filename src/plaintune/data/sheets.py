@@ -14,6 +14,7 @@ from .dialect import column_names, has_header
 from .table import Row, Table, as_text
 
 BATCH_ROWS, GROUP_ROWS = 2048, 65_536  # read at a time; written as one of Parquet's row groups
+GROUP_BYTES = 64_000_000  # or so many bytes
 AGAIN = "Download or save it again, or give the table as CSV."
 
 
@@ -85,7 +86,8 @@ def write_parquet(
             part = [json.loads(line) for line in islice(file, batch.num_rows)]
             answers = [arrow.array([row[field.name] for row in part], field.type) for field in fields]
             group.append(arrow.record_batch([*batch.columns[: len(own)], *answers], schema=schema))
-            if sum(batch.num_rows for batch in group) >= GROUP_ROWS:
+            rows, size = (sum(getattr(part, what) for part in group) for what in ("num_rows", "nbytes"))
+            if rows >= GROUP_ROWS or size >= GROUP_BYTES:
                 writer.write_table(arrow.Table.from_batches(group))
                 group.clear()
         writer.write_table(arrow.Table.from_batches(group, schema))

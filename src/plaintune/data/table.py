@@ -19,6 +19,7 @@ class Row(NamedTuple):
     values: list[str]
     problem: str | None = None  # e.g. "3 fields instead of 2"
     record: dict[str, Any] | None = None  # the row as a typed format has it
+    cut_short: bool = False  # the problem is that fields are missing at its end; those before are in place
 
 
 @dataclass(frozen=True)

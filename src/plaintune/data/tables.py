@@ -34,12 +34,19 @@ ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-125
 ENCODING_NAMES[MIXED] = "UTF-8 and Windows-1252"
 
 
-def open_table(source: str | Path, *, expected: Collection[str] = (), listener: Listener = silent) -> Table:
+def open_table(
+    source: str | Path,
+    *,
+    expected: Collection[str] = (),
+    answers: Collection[str] | None = None,
+    listener: Listener = silent,
+) -> Table:
     """The rows of one file (or web address of one): CSV, TSV, JSON, Parquet, Excel, text lines.
 
-    A first row that holds one of the names ``expected`` is a header, whatever it looks like. The file is
-    known by its bytes, whatever its name. Text files are tried as a whole in their encoding first, so that
-    reading the rows meets no surprise. Raises UserError.
+    A first row that holds one of the names ``expected`` is a header, whatever it looks like. First words
+    that come back are the answers of their lines, given ``answers`` only where they are among these. The
+    file is known by its bytes, whatever its name. Text files are tried as a whole in their encoding first,
+    so that reading the rows meets no surprise. Raises UserError.
     """
     path = local_path(source, listener=listener)
     if path.is_dir():
@@ -51,10 +58,10 @@ def open_table(source: str | Path, *, expected: Collection[str] = (), listener: 
         return parquet_table(path)
     if kind == "excel":
         return excel_table(path, expected)
-    return _open_text_table(path, expected)
+    return _open_text_table(path, expected, answers)
 
 
-def _open_text_table(path: Path, expected: Collection[str]) -> Table:
+def _open_text_table(path: Path, expected: Collection[str], answers: Collection[str] | None) -> Table:
     encoding = detect_encoding(path)
     with damage_told(path), open_text(path, encoding, newline="") as file:
         sample = file.read(SAMPLE_CHARS)
@@ -62,7 +69,9 @@ def _open_text_table(path: Path, expected: Collection[str]) -> Table:
     suffix = suffix_of(path)
     table = json_table(path, encoding, sample, suffix=suffix)
     if table is None:
-        table = text_table(path, encoding, sample, whole=whole, suffix=suffix, expected=expected)
+        table = text_table(
+            path, encoding, sample, whole=whole, suffix=suffix, expected=expected, answers=answers
+        )
     notes = table.notes
     if encoding in ("cp1252", "latin-1"):
         notes += (

@@ -63,9 +63,9 @@ class PartFile:
 
     def __init__(self, out: Path, work: Mapping[str, Any]) -> None:
         self.out, self.work = out, dict(work)
+        make_room(out)
         self.path = out.with_name(f".{out.name}.part")
         self.journal = out.with_name(f".{out.name}.part.json")
-        make_room(out)
         self._bytes = self.path.open("ab")
         _lock(self._bytes, self.path, out)
         self.done = self._done()
@@ -142,15 +142,20 @@ def line_writer(file: TextIO) -> Callable[[Mapping[str, Any]], None]:
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
     return as_text(value) or None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def require_known_suffix(out: Path, *, option: str) -> None:
-    """Raise UserError where ``out`` does not end in a form that rows can be written in."""
+def require_known_suffix(out: Path, *, option: str, others: Sequence[str] = ()) -> None:
+    """Raise UserError where ``out`` does not end in a form that rows can be written in, or in ``others``."""
     suffix = out.suffix.lower()
-    if suffix not in (*LINES_SUFFIXES, *TABLE_SUFFIXES):
+    if suffix not in (*LINES_SUFFIXES, *TABLE_SUFFIXES, *others):
+        *most, last = [".csv", ".tsv", ".jsonl", *others]
         raise UserError(
-            f"{option} {out}: {suffix or 'no ending'} is not known.", "End it in .csv, .tsv or .jsonl"
+            f"{option} {out}: {suffix or 'no ending'} is not known.", f"End it in {', '.join(most)} or {last}"
         )
 
 

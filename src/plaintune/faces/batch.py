@@ -24,11 +24,19 @@ from ..data.read import joined_text, read_examples
 from ..data.sheets import require_parquet, write_parquet
 from ..data.table import Row, Table
 from ..data.tables import local_path, open_table
-from ..data.write import LINES_SUFFIXES, PartFile, line_writer, plain_stdout, row_writer
+from ..data.write import (
+    LINES_SUFFIXES,
+    PartFile,
+    line_writer,
+    make_room,
+    plain_stdout,
+    require_known_suffix,
+    row_writer,
+)
 from ..model.predict import Model, Prediction
 from .summary import told
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS, BLOCK_CHARACTERS = 2048, 1_000_000  # worked on at a time
 REMEMBERED_CHARACTERS = 200  # of a text, at most, whose answer is kept for when it comes back
 REMEMBERED_NUMBERS = 200_000  # kept in all: a probability for each answer to each text
 PARQUET = ".parquet"
@@ -52,16 +60,26 @@ def opened(
     expected = text or model.manifest.text_columns
     if source != "-":
         path = local_path(source, listener=listener)
-        table, told = open_table(path, expected=expected, listener=listener), path.stat()
+        table, told = _opened(path, model, expected, listener), path.stat()
         yield path, table, {"file": str(path.resolve()), "bytes": told.st_size, "changed": told.st_mtime_ns}
         return
+    if sys.stdin is None:
+        raise UserError("There is no stdin to read.", "Give a file: --file FILE")
     with tempfile.TemporaryDirectory(prefix="plaintune-") as folder:
         path = Path(folder) / "stdin"
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path, open_table(path, expected=expected, listener=listener), {"file": "-", "sha256": digest}
+        yield path, _opened(path, model, expected, listener), {"file": "-", "sha256": digest}
+
+
+def _opened(path: Path, model: Model, expected: tuple[str, ...], listener: Listener) -> Table:
+    """The table at ``path``; what was odd about it is told."""
+    table = open_table(path, expected=expected, answers=model.classes, listener=listener)
+    for odd in table.notes:
+        note(listener, odd)
+    return table
 
 
 def answer_file(
@@ -85,6 +103,8 @@ def answer_file(
             form = Path("stdout" + FORM_OF.get(table.format, ".csv"))
             write = _writer(plain_stdout(), form, table, names, model, unsure, listener)
             return _answer_rest(model, table, columns, write, Answered(0, 0), listener)
+        make_room(out)
+        require_known_suffix(out, option="--out", others=[PARQUET])
         if out.suffix.lower() == PARQUET:
             require_parquet()
         part = PartFile(out, {**told, "text": columns, "unsure": unsure, "model": model_mark(model)})
@@ -208,8 +228,8 @@ def _blocks(model: Model, rows: Iterator[Row], columns: list[int]) -> Iterator[B
     """
     most = REMEMBERED_NUMBERS // max(10, len(model.classes))
     remembered: dict[str, Prediction] = {}
-    while block := list(islice(rows, BLOCK_ROWS)):
-        texts = ["" if row.problem else joined_text([row.values[c] for c in columns]) for row in block]
+    while block := _block(rows):
+        texts = [_text(row, columns) for row in block]
         known = {text: remembered.pop(text) for text in dict.fromkeys(texts) if text in remembered}
         asked = list(dict.fromkeys(text for text in texts if text.strip() and text not in known))
         answers = known | dict(zip(asked, model.predict(asked), strict=True))
@@ -217,6 +237,22 @@ def _blocks(model: Model, rows: Iterator[Row], columns: list[int]) -> Iterator[B
         remembered |= {text: answer for text, answer in answers.items() if len(text) <= REMEMBERED_CHARACTERS}
         for text in list(islice(remembered, max(0, len(remembered) - most))):
             del remembered[text]
+
+
+def _block(rows: Iterator[Row]) -> list[Row]:
+    """The next rows: so many, or so many characters of them."""
+    block, characters = list[Row](), 0
+    for row in islice(rows, BLOCK_ROWS):
+        block.append(row)
+        characters += sum(map(len, row.values))
+        if characters > BLOCK_CHARACTERS:
+            break
+    return block
+
+
+def _text(row: Row, columns: list[int]) -> str:
+    """What is to be answered; "" where fields are not in their places."""
+    return "" if row.problem and not row.cut_short else joined_text([row.values[c] for c in columns])
 
 
 def _writer(

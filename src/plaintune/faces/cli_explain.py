@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..core.errors import OutputExists
+from ..core.errors import OutputExists, printable
 from .app import Json, Yes, app, print_json
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def explain(
 
     console = Console(highlight=False, soft_wrap=True)
     given = "" if found.given else ", not its answer"
-    console.print(f"{found.answer}  ({sureness(found.confidence)}{given})", markup=False)
+    console.print(f"{printable(str(found.answer))}  ({sureness(found.confidence)}{given})", markup=False)
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
-        console.print(f"  {piece.weight:+.2f}  {piece.text}", markup=False)
+        console.print(f"  {piece.weight:+.2f}  {printable(piece.text)}", markup=False)
     unit = "in the unit of the number" if loaded.task is Task.NUMBER else "in log odds"
     console.print(f"+ pulls towards the answer, - away from it ({unit}).")
 
@@ -72,7 +72,8 @@ def _coloured(found: Explanation) -> Text:
         style = ""
         if strongest and abs(piece.weight) >= STRONG * strongest:
             style = "bold blue" if piece.weight > 0 else "bold underline dark_orange3"
-        styled.append(piece.text, style)
+        lines = (printable(line) for line in piece.text.split("\n"))
+        styled.append("\n".join(lines), style)
     return styled
 
 

@@ -7,12 +7,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .. import __version__
 from ..core.errors import nearest
@@ -26,21 +27,31 @@ from .served import MOST_EXPLANATIONS, Limits, Log, Served
 WEB = Path(__file__).parent / "web"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 WATCH_SECONDS = 1.0
+MOST_MEMBERS = 4  # of a question's JSON that are looked at
 router = APIRouter()
 
 
-class One(BaseModel):
+class Question(BaseModel):
+    """What is asked. Of many faults a few are found, so that no request costs more than its bytes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, given: Any) -> Any:
+        return dict(islice(given.items(), MOST_MEMBERS)) if isinstance(given, dict) else given
+
+
+class One(Question):
     """One text."""
 
     model_config = ConfigDict(extra="forbid", title="OneText")
     text: str
 
 
-class Many(BaseModel):
+class Many(Question):
     """Several texts, answered in their order."""
 
     model_config = ConfigDict(extra="forbid", title="ManyTexts")
-    texts: Annotated[list[str], Field(min_length=1)]
+    texts: Annotated[list[str], Field(min_length=1, fail_fast=True)]
 
 
 class Answer(BaseModel):
@@ -190,7 +201,7 @@ async def page(request: Request) -> Response:
 async def static(name: str) -> Response:
     """A part of the pages."""
     file = WEB / name
-    if file.parent != WEB or file.suffix not in KINDS or not file.is_file():
+    if file.suffix not in KINDS or file not in WEB.iterdir():
         raise Refused(404, "There is nothing at this address.", "See /docs for what there is.")
     return Response(file.read_bytes(), media_type=KINDS[file.suffix], headers={"Cache-Control": "no-cache"})
 
@@ -273,10 +284,15 @@ async def _reload_changed(models: Mapping[str, Served]) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         for name, served in models.items():
-            news = await asyncio.to_thread(served.news)
-            if news is not None and news == before.get(name):
-                await served.reload()
-            before[name] = news
+            try:
+                news = await asyncio.to_thread(served.news)
+                if news is not None and news == before.get(name):
+                    await served.reload()
+                before[name] = news
+            except OSError as error:  # of a moment: what is watched may lie on another machine
+                served.log(
+                    "the model on disk could not be looked at", model=name, problem=str(error.strerror)
+                )
 
 
 def _describe(app: FastAPI, limits: Limits, names: list[str], *, asks_token: bool) -> None:

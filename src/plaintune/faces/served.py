@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BrokenModel, UserError
+from ..core.features import whole_characters
 from ..core.files import file_sha256
 from ..core.tasks import Task
 from ..model.card import how_good
@@ -177,7 +178,8 @@ def log_line(event: str, **told: Any) -> None:
     """One JSON object on a line of stdout."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     with contextlib.suppress(OSError):  # whoever read the log is gone: answering goes on
-        print(json.dumps({"time": now, "event": event, **told}, ensure_ascii=False), flush=True)
+        line = json.dumps({"time": now, "event": event, **told}, ensure_ascii=False)
+        print(whole_characters(line), flush=True)
 
 
 def _load(folder: Path) -> Loaded:
@@ -201,9 +203,9 @@ def _load(folder: Path) -> Loaded:
 
 def _stamp(folder: Path) -> object:
     """What changes when the model on disk does; None while a part of it is missing."""
-    parts = [folder / name for name in (MANIFEST, *PARTS)] if folder.is_dir() else [folder]
-    test = folder / SELF_TEST  # only an export has one
     try:
+        parts = [folder / name for name in (MANIFEST, *PARTS)] if folder.is_dir() else [folder]
+        test = folder / SELF_TEST  # only an export has one
         found = [part.stat() for part in (*parts, *([test] if test.exists() else []))]
     except OSError:
         return None

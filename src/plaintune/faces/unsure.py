@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from ..core.errors import UserError
 from ..core.features import text_hash
@@ -15,6 +16,7 @@ from ..data.write import cell_writer
 from ..model.predict import Prediction
 
 MOST_ROWS = 100_000
+COLUMNS = ["text", "label", "guess", "confidence"]
 
 
 class UnsureLog:
@@ -25,16 +27,28 @@ class UnsureLog:
         self._lock = threading.Lock()
         self._known: set[int] = set()
         try:
-            if not file.exists():
-                self._write([["text", "label", "guess", "confidence"]])
+            if not file.exists() or not file.stat().st_size:
+                self._write([COLUMNS])
             else:
-                with file.open(encoding="utf-8", newline="") as kept:
-                    csv.field_size_limit(sys.maxsize)
-                    self._known = {text_hash(row[0]) for row in csv.reader(kept) if row}
-                self._write([])
+                self._go_on()
         except (OSError, csv.Error, UnicodeDecodeError) as error:
             fix = "Choose another file: --log-unsure FILE"
             raise UserError(f"{file} cannot be written ({error}).", fix) from None
+
+    def _go_on(self) -> None:
+        """With what was kept before; a table of other columns is somebody's own."""
+        with self.file.open(encoding="utf-8", newline="") as kept:
+            csv.field_size_limit(sys.maxsize)
+            rows = csv.reader(kept)
+            if next(rows, None) != COLUMNS:
+                problem = f"{self.file} exists and is no log of unsure texts, so it is left alone."
+                raise UserError(problem, "Choose another file: --log-unsure FILE")
+            self._known = {text_hash(row[0]) for row in rows if row}
+        with self.file.open("rb") as kept_bytes:
+            kept_bytes.seek(-1, os.SEEK_END)
+            cut = kept_bytes.read() != b"\n"
+        with self._opened() as file:
+            file.write("\n" if cut else "")
 
     def add(self, doubted: Sequence[tuple[str, Prediction]]) -> None:
         """Append the texts not there yet; the label's place stays empty for a person to fill in."""
@@ -52,10 +66,13 @@ class UnsureLog:
                 self._write(rows)
 
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
-        with open(self.file, "a", encoding="utf-8", newline="", opener=_for_its_owner) as file:
+        with self._opened() as file:
             write = cell_writer(file)
             for row in rows:
                 write(row)
+
+    def _opened(self) -> TextIO:
+        return open(self.file, "a", encoding="utf-8", newline="", opener=_for_its_owner)
 
 
 def _for_its_owner(path: str, flags: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.errors import OutputExists, UserError
 from ..core.files import write_bytes, write_text
 from .card import how_good, model_card
-from .folder import CARD, MANIFEST, PARTS, SELF_TEST, publish, staging_folder
+from .folder import CARD, MANIFEST, PARTS, SELF_TEST, publish, require_name, staging_folder
 from .parts import SINGLE_FILE, opened_source, write_single_file
 from .predict import Model
 from .self_test import recorded_answers
@@ -22,6 +22,7 @@ REQUIREMENTS = "requirements.txt"
 
 def export_service(model: Model, out: Path, *, replace_existing: bool = False) -> Path:
     """``out``, a folder to deploy ``model`` from. Raises OutputExists, UserError where it is no export."""
+    require_name(out)
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         if not (out / "plaintune.service").is_file():
             raise UserError(f"{out} exists and is no export, so it is left alone.", "Choose another place.")

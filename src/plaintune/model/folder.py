@@ -106,6 +106,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
 
 def require_free(out: Path, *, replace_existing: bool) -> None:
     """Raise before any work where ``out`` is taken or cannot be written."""
+    require_name(out)
     if out.exists() or out.is_symlink():
         if not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
             raise UserError(
@@ -123,6 +124,12 @@ def require_free(out: Path, *, replace_existing: bool) -> None:
             f"{existing} has {free / 1e6:,.0f} MB free; a run needs {NEEDED_BYTES / 1e6:,.0f} MB.",
             "Free some space there or choose another place: --out DIR",
         )
+
+
+def require_name(out: Path) -> None:
+    """Raise UserError where ``out`` is the folder one is in, or above it: it would be renamed."""
+    if out.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise UserError(f"{out} is the folder you are in, or above it.", "Name a new folder: --out DIR")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
@@ -152,7 +159,7 @@ def parsed_manifest(folder: Path, written: Any) -> Manifest:
     """The manifest as JSON told it. Raises BrokenModel for one that does not fit, or of a newer plaintune."""
     try:
         version = int(written["format_version"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise broken(folder, f"{MANIFEST} cannot be read ({error})") from error
     if version > FORMAT_VERSION:
         raise BrokenModel(
@@ -169,9 +176,12 @@ def parsed_manifest(folder: Path, written: Any) -> Manifest:
             text_columns=tuple(map(str, manifest.text_columns)),
             label_columns=tuple(map(str, manifest.label_columns)),
             choices=tuple(manifest.choices),
+            max_length_tokens=int(manifest.max_length_tokens),
+            pad_id=int(manifest.pad_id),
+            windows=int(manifest.windows),
         )
         _check_shapes(manifest)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise broken(folder, f"{MANIFEST} lacks a part ({error})") from error
     return manifest
 
@@ -183,11 +193,9 @@ def _check_shapes(manifest: Manifest) -> None:
         raise ValueError("as many shares as answers")
     if task is Task.SINGLE and len(manifest.classes) < 2:
         raise ValueError("two answers")
-    if not 1 <= int(manifest.max_length_tokens) <= MOST_TOKENS or not 0 <= int(manifest.pad_id) < 2**31:
+    if not 1 <= manifest.max_length_tokens <= MOST_TOKENS or not 0 <= manifest.pad_id < 2**31:
         raise ValueError(f"a text length of 1 to {MOST_TOKENS} tokens")
-    if not 1 <= int(manifest.windows) <= MOST_WINDOWS or (
-        manifest.windows > 1 and manifest.max_length_tokens < 8
-    ):
+    if not 1 <= manifest.windows <= MOST_WINDOWS or (manifest.windows > 1 and manifest.max_length_tokens < 8):
         raise ValueError(f"1 to {MOST_WINDOWS} windows of at least 8 tokens")
     for number in (number for number in manifest.blend.values() if not isinstance(number, str)):
         if not math.isfinite(number):

@@ -72,10 +72,15 @@ class Source:
 @contextmanager
 def opened_source(place: Path) -> Iterator[Source]:
     """The folder or the `.plaintune` file at ``place``. Raises BrokenModel where it is neither."""
-    if place.is_dir():
+    try:
+        folder, file_there = place.is_dir(), place.is_file()
+    except OSError as error:
+        problem = f"{place} cannot be opened: {error.strerror}."
+        raise UserError(problem, "Check the path, and who may read it.") from error
+    if folder:
         yield Source(place, None)
         return
-    if not place.is_file():
+    if not file_there:
         raise BrokenModel(
             f"There is no model folder at {place}.", f"Train one first: plaintune train FILE --out {place}"
         )
