@@ -442,6 +442,15 @@ def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
     assert "lowest" in reason
 
 
+def test_what_a_broken_network_reaches_later_in_the_sweep_is_no_rate_to_train_at() -> None:
+    """Seen on 20,000 film reviews: broken at 9.6e-4, yet the lowest loss came at 2.9e-3."""
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))
+    flat, fall = [0.693] * 32, [0.692, 0.690, 0.686, 0.687, 0.678, 0.684, 0.683, 0.682, 0.679, 0.655]
+    later = [0.706, 0.772, 0.751, 0.737, 0.729, 0.718, 0.698, 0.667, 0.640, 0.687] + [0.68] * 8
+    pick, _ = pick_rate(rates, (*flat, *fall, *later))
+    assert 1e-4 < pick < 2e-4
+
+
 def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_usual_rate() -> None:
     rates = tuple(np.geomspace(1e-6, 1e-2, 60))[:36]
     pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))

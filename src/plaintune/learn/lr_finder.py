@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ SWEEP_STEPS, FEWEST_SWEPT = 60, 30
 TIMED_STEPS = 3  # tell how many fit into the time
 SMOOTHING = 0.9
 DIVERGED_FACTOR = 2.5  # the sweep ends once the smoothed loss is this much above its best
+BROKEN_FACTOR, UNTOUCHED = 1.05, 10  # so much above the first losses, at which nothing is learned yet
 SAFE_RATES = (2e-5, 8e-4)
 FEW_ROWS, HIGHEST_FOR_FEW = 1000, 1.5e-4  # 3e-4 broke training on 64 messages (docs/experiments.md)
 USUAL_RATE, USUAL_FOR_FEW = 2e-4, 1e-4  # where no sweep tells better (docs/experiments.md)
@@ -64,7 +66,8 @@ def find_learning_rate(
         tried.append(float(rate))
         best = min(best, smoothed[-1])
         progress(listener, step, SWEEP_STEPS, loss=smoothed[-1], rate=float(rate))
-        if not math.isfinite(loss) or smoothed[-1] > DIVERGED_FACTOR * best + 0.1:
+        broken = smoothed[-1] > DIVERGED_FACTOR * best + 0.1 or whole(smoothed) < len(smoothed)
+        if broken or not math.isfinite(loss):
             break
         took = time.monotonic() - started
         at += 1
@@ -77,6 +80,15 @@ def find_learning_rate(
     return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.median(speeds)))
 
 
+def whole(losses: Sequence[float]) -> int:
+    """How many of the ``losses`` come before training broke: one rose clearly above where they began.
+
+    What comes after is another training: a network that has lost what it knew, and its last layer.
+    """
+    begun = max(losses[:UNTOUCHED], default=math.inf)
+    return next((at for at, loss in enumerate(losses) if not loss <= BROKEN_FACTOR * begun), len(losses))
+
+
 def usual_rate(rows: int) -> float:
     """What most data do well at, with so many ``rows`` to learn from."""
     return USUAL_RATE if rows >= FEW_ROWS else USUAL_FOR_FEW
@@ -87,10 +99,11 @@ def pick_rate(
 ) -> tuple[float, str]:
     """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
     low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
+    sound = whole(losses)
     finite = np.where(np.isfinite(losses), losses, np.inf)
-    lowest = int(np.argmin(finite))
-    falling = lowest >= len(rates) - 3 and rates[-1] < HIGHEST_RATE / 2  # the time ended it, not the loss
-    if len(rates) < FEWEST_SWEPT or falling:
+    lowest = int(np.argmin(finite[: max(1, sound)]))
+    ended = sound == len(rates) and rates[-1] < HIGHEST_RATE / 2  # by the time, not by the loss
+    if len(rates) < FEWEST_SWEPT or (ended and lowest >= len(rates) - 3):
         return usual_rate(rows), f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
     turn = rates[lowest]
     raw = turn / BELOW_DIVERGENCE
