@@ -540,3 +540,23 @@ def test_a_folder_cannot_be_fixed_and_says_what_can(cli: Cli, tmp_path: Path) ->
     assert told.returncode == 2
     assert len(told.stderr.strip().splitlines()[-2:]) == 2
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_the_fixed_copy_of_json_lines_holds_what_it_held(tmp_path: Path) -> None:
+    rows = [
+        {
+            "text": f"Message {n} about bills &amp; more",
+            "label": [name],
+            "stars": n,
+            "ok": True,
+            "meta": {"a": 0},
+        }
+        for n, name in enumerate(["billing", "returns"] * 20)
+    ]
+    rows.append({"text": "Another one about bills", "label": ["Billing"], "stars": None})
+    source = tmp_path / "m.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pt.check(source, text="text", label="label", fix=tmp_path / "fixed.jsonl", models=False)
+    fixed = [json.loads(line) for line in (tmp_path / "fixed.jsonl").read_text().splitlines()]
+    assert fixed[0] == {**rows[0], "text": "Message 0 about bills & more"}
+    assert fixed[-1] == {**rows[-1], "label": ["billing"]}

@@ -431,6 +431,8 @@ def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
     ]
     assert "faster than it seemed" in plan.as_done(replace(trained, steps=300)).choices[0].reason
     assert plan.as_done(replace(trained, steps=100)) == plan
+    enough = replace(plan, choices=(replace(passes, reason="what 1,000 examples need"),))
+    assert "as many as the time" in enough.as_done(replace(trained, steps=50)).choices[0].reason
 
 
 def test_the_picked_rate_is_well_below_where_training_breaks() -> None:

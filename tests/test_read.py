@@ -18,6 +18,7 @@ from conftest import measured
 from plaintune.core.errors import UserError
 from plaintune.core.events import Event
 from plaintune.data.read import describe, read_examples
+from plaintune.data.unpack import _zip_name
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = [
@@ -450,3 +451,32 @@ class TestRealData:
         assert len(examples) == 25000
         assert examples.understood.text_columns == ("review",)
         assert any("`film` looks like a group (3,456 values, about 7" in n for n in examples.understood.notes)
+
+
+def test_a_folder_of_training_tables_is_one_table_or_a_question(tmp_path: Path) -> None:
+    write(tmp_path, "d/train/part-0.csv", CSV)
+    write(tmp_path, "d/test/part-0.csv", "text,label\nfine film,good\n")
+    write(tmp_path, "d/validation/part-0.csv", CSV)
+    examples = read_examples(tmp_path / "d")
+    assert pairs(examples) == ROWS
+    assert examples.official_test is not None
+    assert any("not used: validation" in note for note in examples.understood.notes)
+    write(tmp_path, "d/train/part-1.csv", CSV)
+    assert "several tables: part-0.csv, part-1.csv" in refused(tmp_path / "d").problem
+    write(tmp_path, "e/train/readme.md", "no table")
+    write(tmp_path, "e/test/part-0.csv", CSV)
+    assert "holds no table" in refused(tmp_path / "e").problem  # and is not trained on its test
+
+
+def test_texts_in_utf_16_are_read_from_folders_of_answers(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "films")
+    (folder / "good" / "notepad.txt").write_bytes("Très bon".encode("utf-16"))
+    assert ("Très bon", "good") in pairs(read_examples(folder))
+
+
+def test_names_in_an_archive_that_does_not_say_they_are_utf_8_are_read_as_such() -> None:
+    info = zipfile.ZipInfo("x")
+    info.filename, info.flag_bits = "Größe/0.txt".encode().decode("cp437"), 0
+    assert _zip_name(info) == "Größe/0.txt"
+    info.filename = "Gr\u251c"
+    assert _zip_name(info) == "Gr\u251c"

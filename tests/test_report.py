@@ -17,18 +17,21 @@ from plaintune.core.blending import Blend
 from plaintune.core.energy import EnergyMeter
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
-from plaintune.core.metrics import gain_over, plain_number
+from plaintune.core.metrics import _share, bootstrap_interval, gain_over, plain_number
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.corrections import Correction, corrected, correction_key, merged, read_corrections
 from plaintune.data.finding import DataCheck, Finding, Severity
 from plaintune.data.read import read_examples
-from plaintune.pipeline import read
+from plaintune.faces.asking import KEYS
+from plaintune.pipeline import _check_line, read
 from plaintune.report import charts
+from plaintune.report.actions import MOST_ASKED_FOR
 from plaintune.report.contents import Doubt, Told, contents
 from plaintune.report.figures import HeldBack, by_class, by_confidence, confusion
 from plaintune.report.outcome import outcome
 from plaintune.report.page import render_page
+from plaintune.report.readings import _confidence
 
 TEXTS = np.dtypes.StringDType()
 
@@ -182,7 +185,7 @@ def test_findings_are_shown_with_their_lines(mixed_up: HeldBack) -> None:
 def test_data_from_python_get_actions_in_python(mixed_up: HeldBack) -> None:
     told = told_of(mixed_up, from_python=True, options={"label": ("team",)})
     commands = [action["command"] for action in contents(told)["actions"]]
-    assert "plaintune.train(…, label=('team',), merge='refunds=billing')" in commands
+    assert "plaintune.train(…, label=('team',), merge='refunds=billing', overwrite=True)" in commands
 
 
 def test_a_review_that_holds_a_script_is_shown_and_escaped() -> None:
@@ -396,3 +399,84 @@ def test_the_meter_adds_up_energy_over_a_counter_that_wraps(tmp_path: Path) -> N
     assert meter.joules == pytest.approx(1.5)
     assert heard == ["event"]
     assert EnergyMeter(tmp_path / "nowhere").joules is None
+
+
+def test_a_slip_set_aside_does_not_shift_the_answers_of_the_test_data(tmp_path: Path) -> None:
+    rows = [(f"text {number}", ("billing", "returns", "zebra", "refund")[number % 4]) for number in range(24)]
+    write_csv(tmp_path / "mail.csv", ["text", "answer"], [*rows, ("lost", "lone")])
+    write_csv(
+        tmp_path / "test.csv",
+        ["text", "answer"],
+        [("new one", "returns"), ("an old", "zebra"), ("x", "lone")],
+    )
+    examples, test = read(
+        str(tmp_path / "mail.csv"),
+        None,
+        str(tmp_path / "test.csv"),
+        Settings(merge=("refund=returns",)),
+        silent,
+    )
+    assert test is not None
+    assert test.classes == examples.classes == ("billing", "returns", "zebra")
+    assert test.labels.tolist() == [1, 2, -1]
+
+
+def test_test_data_of_other_answers_are_refused_before_training(tmp_path: Path) -> None:
+    write_csv(
+        tmp_path / "a.csv", ["text", "answer"], [(f"text {n}", ("pos", "neg")[n % 2]) for n in range(20)]
+    )
+    write_csv(tmp_path / "b.csv", ["text", "answer"], [(f"new {n}", str(n % 2)) for n in range(20)])
+    with pytest.raises(UserError, match="nothing to score") as refused:
+        read(str(tmp_path / "a.csv"), None, str(tmp_path / "b.csv"), Settings(), silent)
+    assert "neg, pos" in refused.value.fix
+
+
+def test_a_wrong_spelling_that_stands_once_can_be_corrected(tmp_path: Path) -> None:
+    rows = [(f"text {number}", ("billing", "returns")[number % 2]) for number in range(20)]
+    write_csv(tmp_path / "mail.csv", ["text", "answer"], [*rows, ("lost", "bilng")])
+    (tmp_path / "fixes.csv").write_text("line,was,answer\n22,bilng,billing\n")
+    wanted = Settings(corrections=(str(tmp_path / "fixes.csv"),))
+    examples, _ = read(str(tmp_path / "mail.csv"), None, None, wanted, silent)
+    assert examples.classes == ("billing", "returns")
+    assert (examples.labels == 0).sum() == 11
+
+
+def test_numbers_without_an_end_are_corrected_as_they_were_shown(tmp_path: Path) -> None:
+    examples = read_examples(
+        [f"text {at}" for at in range(20)], [at / 3 for at in range(20)], task=Task.NUMBER
+    )
+    fix = Correction(int(examples.rows[13]), None, examples.say(examples.labels[13]), "7")
+    assert corrected(examples, [fix], tmp_path).labels[13] == 7
+
+
+def test_no_line_to_type_asks_a_web_address_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    examples = read_examples([f"text {n}" for n in range(20)], ["a", "b"] * 10)
+    understood = replace(examples.understood, source="https://example.org/a.csv?sig=…", format="CSV")
+    monkeypatch.setattr("plaintune.pipeline.is_one_table", lambda _: pytest.fail("it would be downloaded"))
+    line = _check_line(replace(examples, understood=understood), Settings(), fix="cleaned.csv")
+    assert "https://example.org/a.csv?sig=" in line
+
+
+def test_an_interval_by_groups_is_never_narrower_than_by_rows() -> None:
+    draw = np.random.default_rng(0)
+    sums = np.stack([draw.random(100) < 0.8, np.ones(100)], axis=1).astype(float)
+    rows = bootstrap_interval(sums, _share)
+    assert bootstrap_interval(sums, _share, np.zeros(100, dtype=int)) == rows  # one group tells nothing
+    low, high = bootstrap_interval(sums, _share, np.arange(100) % 5)
+    assert low <= rows[0]
+    assert rows[1] <= high
+
+
+def test_few_answers_are_too_few_to_tell_whether_confidence_can_be_trusted(mixed_up: HeldBack) -> None:
+    def told(rows: int, share: float, mean: float) -> str:
+        report = contents(told_of(mixed_up))
+        report["figures"]["confidence"] = [{"rows": rows, "share": share, "mean": mean, "interval": [0, 1]}]
+        return _confidence(report).here
+
+    assert "too few to tell" in told(100, 0.75, 0.80)
+    assert "Do not take" in told(100, 0.50, 0.95)
+    assert "taken at its word" in told(5000, 0.79, 0.80)
+
+
+def test_an_answer_of_many_is_not_asked_for_by_keys_there_are_not() -> None:
+    assert len(KEYS) >= MOST_ASKED_FOR

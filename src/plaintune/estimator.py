@@ -58,8 +58,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             out=folder / "model",
             minutes=self.minutes,
             backbone=self.backbone,
-            max_length=self.max_length,
-            seed=self.random_state,
+            max_length=None if self.max_length is None else int(self.max_length),
+            seed=int(self.random_state or 0),
             quiet=not self.verbose,
         )
         self.score_ = self.model_.manifest.scores["score"]

@@ -22,10 +22,10 @@ from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
 from .core.settings import PLAN, Choice, Settings, about_test, command_line, python_call
-from .data.answers import learnable
+from .data.answers import numbered_as
 from .data.beside import is_one_table
 from .data.check import check_examples
-from .data.corrections import corrected, merged, read_corrections
+from .data.corrections import merged, put_right
 from .data.describe import describe
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
@@ -34,6 +34,7 @@ from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.sample import drawn_for, say_drawn
 from .data.split import rows_that_belong_together
+from .data.tables import is_url
 from .model.card import model_card
 from .model.evaluate import evaluate
 from .model.folder import (
@@ -53,7 +54,7 @@ from .model.folder import (
 )
 from .model.predict import Model
 from .model.watch import reference_figures
-from .scoring import require_new_texts, say_overlap, score, scored_of
+from .scoring import require_known_answers, require_new_texts, say_overlap, score, scored_of
 
 if TYPE_CHECKING:
     from .learn.learn import Learned
@@ -267,7 +268,7 @@ def _check_line(examples: Examples, settings: Settings, **options: str) -> str:
     if understood.format == "Python":
         return python_call("check", options)
     source = understood.source
-    if "fix" in options and not is_one_table(source):
+    if "fix" in options and not is_url(source) and not is_one_table(source):
         source = "TABLE.csv"  # a folder or an archive has to be made one first
     return command_line("check", source, {**settings.about_data(), **options})
 
@@ -289,14 +290,15 @@ def read(
         source, labels,
         text=wanted.text, label=wanted.label, group=wanted.group, time=wanted.time,
         task=wanted.task, separator=wanted.separator, strict_rows=not lenient,
-        keep_lone=lenient or bool(wanted.merge), listener=listener,
+        keep_lone=lenient or bool(wanted.merge or wanted.corrections), listener=listener,
     )  # fmt: skip
     for sentence in describe(examples):
         note(listener, sentence)
     if wanted.unlabeled is not None:
         examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     own = examples.official_test if test is None else _own_test(test, examples, wanted, listener)
-    return _mended(examples, wanted, listener, lenient=lenient), own and merged(own, wanted.merge)
+    examples = put_right(examples, wanted.merge, wanted.corrections, lenient=lenient, listener=listener)
+    return examples, own and numbered_as(merged(own, wanted.merge), examples.classes)
 
 
 def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listener) -> Examples:
@@ -315,6 +317,7 @@ def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listene
     )
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
+    require_known_answers(test_examples)
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return test_examples
 
@@ -329,20 +332,6 @@ def _drawn(
         return kept, None, choices
     kept_test = drawn_for(test, settings.minutes, seed=settings.seed)
     return kept, kept_test, [*choices, *say_drawn("test examples used", kept_test, test, listener)]
-
-
-def _mended(examples: Examples, wanted: Settings, listener: Listener, *, lenient: bool) -> Examples:
-    """The examples with their answers joined and corrected as was asked for."""
-    examples = merged(examples, wanted.merge)
-    if wanted.merge and not lenient:  # an answer that stood once may have been joined to another
-        before, examples = len(examples.understood.notes), learnable(examples)
-        for sentence in examples.understood.notes[before:]:
-            note(listener, sentence)
-    for path in map(Path, wanted.corrections):
-        corrections = [correction.after(wanted.merge) for correction in read_corrections(path)]
-        examples = corrected(examples, corrections, path)
-        note(listener, f"{len(corrections):,} answers are corrected by {path}; the data stay as they are.")
-    return examples
 
 
 def _texts_alone(source: str, examples: Examples, listener: Listener) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from .core.errors import UserError
 from .core.events import Listener, note, warn
 from .core.metrics import score_outputs
+from .core.tasks import Task
 from .data.examples import Examples
 from .data.repeats import Repeats
 from .model.evaluate import Evaluation
@@ -22,6 +23,16 @@ def require_new_texts(repeats: Repeats) -> None:
         raise UserError(
             "Every text of the test data is also in the training data: the score would say nothing.",
             "Leave --test out (some examples are held back then), or give other texts.",
+        )
+
+
+def require_known_answers(test: Examples) -> None:
+    """Raise UserError where no answer in the user's own test data is one of the training data's."""
+    known = {Task.SINGLE: test.labels >= 0, Task.MULTI: test.labels == 1}.get(test.task)
+    if known is not None and not known.any():
+        raise UserError(
+            "No answer in the test data is one of those in the training data, so there is nothing to score.",
+            f"Use the same names in both: {', '.join(test.classes[:10])}",
         )
 
 
@@ -46,7 +57,7 @@ def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[s
     )  # fmt: skip
     held = HeldBack(
         model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
-        result.outputs[result.headline_rows], counted, model.prior, model.blend,
+        result.outputs[result.headline_rows], counted, model.prior, model.blend, fresh.groups,
     )  # fmt: skip
     scores = {
         "metric": headline.metric,
@@ -71,8 +82,7 @@ def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) ->
             f"{same:,} test texts are also in the training data; they are left out of the score. "
             f"With them: {scores['all_rows']['value']:.3f}.",
         )
-    met = int(np.isin(repeats.test_clusters, repeats.clusters).sum())
-    near = max(0, met - same)
+    near = int((np.isin(repeats.test_clusters, repeats.clusters) & ~repeats.met).sum())
     if near:
         note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
     return {"near_overlap_rows": near}

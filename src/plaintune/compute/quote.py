@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from ..core.events import Listener, note, silent
 from ..core.hardware import inspect_machine
 from ..core.metrics import METRICS
-from ..core.settings import Settings, about_test, command_line
+from ..core.settings import Settings, about_test, command_line, python_call
 from ..core.tasks import Task
 from ..data.repeats import find_repeats
 from ..data.sample import positions_for
@@ -141,5 +142,7 @@ def _nearest(minutes: float) -> int:
 
 def _command(source: Any, settings: Settings, test: Any, minutes: int) -> str:
     """What to type, with what was said about the data."""
-    options = {**about_test(test), **settings.about_data(), "minutes": minutes}
-    return command_line("train", source if isinstance(source, str) else "DATA", options)
+    options = {**about_test(test), **settings.about_training(), "minutes": minutes}
+    if isinstance(source, str | Path):
+        return command_line("train", str(source), options)
+    return python_call("train", options)

@@ -103,6 +103,7 @@ def gain_over(
     prior: NDArray[np.float64],
     threshold: float = 0.5,
     other_threshold: float | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[float, tuple[float, float]]:
     """How much better ``outputs`` are than ``other`` in the main metric, with a 95% interval.
 
@@ -126,7 +127,7 @@ def gain_over(
         return metric(total[:width]) - metric(total[width:])
 
     both = np.concatenate(sums, axis=1).astype(np.float64)
-    return difference(both.sum(axis=0)), bootstrap_interval(both, difference)
+    return difference(both.sum(axis=0)), bootstrap_interval(both, difference, groups)
 
 
 def _score_classes(
@@ -241,10 +242,19 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def bootstrap_interval(
     sums: Statistics, metric: Callable[[NDArray[np.float64]], float], groups: NDArray[np.int64] | None = None
 ) -> tuple[float, float]:
-    """The 95% bootstrap interval of a metric of sums over rows; with ``groups`` whole groups are drawn."""
+    """The 95% bootstrap interval of a metric of sums over rows.
+
+    With ``groups`` whole groups are drawn; it is never narrower than if rows were.
+    """
     if groups is not None:
+        by_row = bootstrap_interval(sums, metric)
         _, group = np.unique(groups, return_inverse=True)
-        sums = np.stack([np.bincount(group, weights=column) for column in sums.T], axis=1)
+        if len(sums) == 0 or group.max() == 0:
+            return by_row
+        by_group = bootstrap_interval(
+            np.stack([np.bincount(group, weights=column) for column in sums.T], axis=1), metric
+        )
+        return min(by_row[0], by_group[0]), max(by_row[1], by_group[1])
     if not len(sums):
         return (math.nan, math.nan)
     rng = np.random.default_rng(0)

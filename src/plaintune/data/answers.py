@@ -40,6 +40,15 @@ def learnable(examples: Examples) -> Examples:
     return _without_lone_answers(examples) if examples.task is Task.SINGLE else examples
 
 
+def numbered_as(examples: Examples, classes: tuple[str, ...]) -> Examples:
+    """``examples``, of one answer each, with it numbered as in ``classes``; -1 where it is not there."""
+    if examples.task is not Task.SINGLE or examples.classes == classes:
+        return examples
+    places = {name: place for place, name in enumerate(classes)}
+    new = np.array([*(places.get(name, -1) for name in examples.classes), -1])  # the last one is of -1
+    return replace(examples, classes=classes, labels=new[examples.labels])
+
+
 def set_aside(examples: Examples, positions: NDArray[np.int64], reasons: Sequence[str]) -> Examples:
     """``examples`` without those at ``positions``, which are told with their reasons."""
     understood = examples.understood
@@ -112,8 +121,8 @@ def _without_lone_answers(examples: Examples) -> Examples:
     """``examples`` without answers that have one example only; UserError if fewer than two are left."""
     columns = examples.understood.label_columns
     counts = np.bincount(examples.labels, minlength=len(examples.classes))
-    single = np.flatnonzero(counts == 1)
-    if len(examples.classes) - len(single) < 2:
+    single, gone = np.flatnonzero(counts == 1), np.flatnonzero(counts == 0)  # gone: all of them corrected
+    if len(examples.classes) - len(single) - len(gone) < 2:
         if len(examples.classes) == 1:
             only = examples.classes[0]
             raise UserError(
@@ -121,18 +130,18 @@ def _without_lone_answers(examples: Examples) -> Examples:
                 "Add examples of a second answer, or name another column: --label NAME",
             )
         raise _too_few_answers(columns, examples.classes, counts)
-    if not len(single):
+    if not len(single) + len(gone):
         return examples
     lone = np.flatnonzero(np.isin(examples.labels, single))
     reasons = [f"the only example of `{examples.classes[code]}`" for code in examples.labels[lone]]
     kept = set_aside(examples, lone, reasons)
     listed = some([f"`{examples.classes[code]}`" for code in single])
-    note = f"Set aside, because one example is too few to learn from: {listed}."
+    notes = [f"Set aside, because one example is too few to learn from: {listed}."] if len(single) else []
     return replace(
         kept,
-        labels=(np.cumsum(counts != 1) - 1)[kept.labels],
-        classes=tuple(name for name, count in zip(examples.classes, counts, strict=True) if count != 1),
-        understood=replace(kept.understood, notes=(*kept.understood.notes, note)),
+        labels=(np.cumsum(counts > 1) - 1)[kept.labels],
+        classes=tuple(name for name, count in zip(examples.classes, counts, strict=True) if count > 1),
+        understood=replace(kept.understood, notes=(*kept.understood.notes, *notes)),
     )
 
 

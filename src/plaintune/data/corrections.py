@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UserError, nearest
+from ..core.events import Listener, note, silent
 from ..core.features import text_hash, text_hashes
 from ..core.tasks import Task
+from .answers import learnable
 from .examples import JOINED_BY, Examples
 
 COLUMNS = ("line", "key", "was", "answer")  # as the report saves them; `line` or `key` may be missing
@@ -95,6 +97,31 @@ def corrected(examples: Examples, corrections: Sequence[Correction], path: Path)
     return replace(examples, labels=labels)
 
 
+def put_right(
+    examples: Examples,
+    merges: Sequence[str],
+    corrections: Sequence[str],
+    *,
+    lenient: bool,
+    listener: Listener = silent,
+) -> Examples:
+    """The examples with their answers joined, then corrected by the files ``corrections``, as was asked for.
+
+    Answers that stand once only now are set aside, unless ``lenient``.
+    """
+    examples = merged(examples, merges)
+    for path in map(Path, corrections):
+        found = [correction.after(merges) for correction in read_corrections(path)]
+        examples = corrected(examples, found, path)
+        note(listener, f"{len(found):,} answers are corrected by {path}; the data stay as they are.")
+    if lenient or not (merges or corrections):
+        return examples
+    left = learnable(examples)
+    for sentence in left.understood.notes[len(examples.understood.notes) :]:
+        note(listener, sentence)
+    return left
+
+
 def merged(examples: Examples, merges: Sequence[str]) -> Examples:
     """The examples with some answers joined, as in ``"refund=return"``: what was refund is return."""
     for merge in merges:
@@ -142,7 +169,7 @@ def _says(examples: Examples, at: int, correction: Correction) -> bool:
         return True
     label = examples.labels[at]
     return any(
-        bool(np.all(label == _as_label(examples, answer, None)))
+        bool(np.allclose(label, _as_label(examples, answer, None), rtol=1e-9, atol=0))  # numbers are cut
         for answer in (correction.was, correction.answer)
         if _is_known(examples, answer)
     )

@@ -6,10 +6,11 @@ marks and spaces) with the same answer. Nothing else: in Banking77 one changed w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,10 @@ from ..core.tasks import Task
 from .beside import is_one_table, table_of
 from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
+from .several import list_items
 from .symptoms import mended
 from .table import Row, Table
-from .write import require_known_suffix, row_writer, written_aside
+from .write import LINES_SUFFIXES, line_writer, require_known_suffix, row_writer, written_aside
 
 REMOVED, CHANGED = "removed.csv", "changed.csv"
 REPORT_EVERY = 2000
@@ -161,7 +163,7 @@ def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listene
         written_aside(done.removed_file) as removed,
         written_aside(done.changed_file) as changed,
     ):
-        keep = row_writer(cleaned, done.out, table.columns, option="--fix")
+        keep = _keeper(cleaned, done.out, table.columns)
         leave_out = row_writer(removed, done.removed_file, (table.counted_in, "reason", *table.columns))
         note = row_writer(
             changed, done.changed_file, (table.counted_in, "column", "before", "after", "reason")
@@ -178,11 +180,28 @@ def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listene
                     column, before, why = change
                     note((row.line, table.columns[column], before, values[column], why))
                     changes += 1
-            keep(values)
+            keep(row, values)
             rows += 1
             if number % REPORT_EVERY == 0:
                 progress(listener, len(examples) + number, 2 * len(examples))
     return replace(done, rows=rows, removed=left_out, changed=changes)
+
+
+def _keeper(file: TextIO, out: Path, columns: Sequence[str]) -> Callable[[Row, list[str]], None]:
+    """Writes a row with its mended ``values``; as JSON, what was not mended stays what it was."""
+    write = row_writer(file, out, columns, option="--fix")
+    if out.suffix.lower() not in LINES_SUFFIXES:
+        return lambda row, values: write(values)
+    write_line = line_writer(file)
+
+    def keep(row: Row, values: list[str]) -> None:
+        record = dict(row.record or dict(zip(columns, values, strict=True)))
+        for column, before, after in zip(columns, row.values, values, strict=True):
+            if after != before:
+                record[column] = json.loads(after) if isinstance(record.get(column), list) else after
+        write_line(record)
+
+    return keep
 
 
 def _reason(row: Row, fixes: _Fixes, counted_in: str) -> str | None:
@@ -212,6 +231,8 @@ def _mend(
 def _merged_cell(cell: str, merges: dict[str, str], separator: str | None) -> str:
     if cell.strip() in merges:
         return merges[cell.strip()]
+    if (items := list_items(cell.strip())) is not None:
+        return json.dumps(list(dict.fromkeys(merges.get(item, item) for item in items)), ensure_ascii=False)
     if separator is None or separator[0] == "[":
         return cell
     parts = [part.strip() for part in cell.split(separator)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Iterator
@@ -62,19 +63,27 @@ def open_folder(folder: Path, *, lasting: bool = True) -> Parts:
 
 def _train_and_test_folders(folder: Path, train: Path, folders: list[Path]) -> Parts:
     tests = [path for path in folders if TEST.search(path.name.lower())]
-    if not _folders(train):
-        tables = [path for part in (train, *tests) for path in _tables(part)[:1]]
-        if not tables:
-            raise UserError(f"{train.name} holds no table and no sub-folders.", HOW)
-        return Parts(open_table(tables[0]), open_table(tables[1]) if len(tables) > 1 else None)
-    others = [path.name for path in folders if path != train and path not in tests]
+    others = [path.name for path in folders if path != train and (path not in tests or len(tests) > 1)]
     notes = (f"Of {folder.name}, these are not used: {', '.join(others)}.",) if others else ()
+    if not _folders(train):
+        held_back = _only_table(tests[0]) if len(tests) == 1 and _tables(tests[0]) else None
+        return Parts(_only_table(train), held_back, notes=notes)
     return Parts(
         _class_folders(train),
         _class_folders(tests[0]) if len(tests) == 1 else None,
         _unlabeled(train),
         (*notes, *_ignored_beside(train)),
     )
+
+
+def _only_table(folder: Path) -> Table:
+    tables = _tables(folder)
+    if not tables:
+        raise UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables[:10])
+        raise UserError(f"{folder.name} holds several tables: {names}.", "Join them to one table.")
+    return open_table(tables[0])
 
 
 def _train_and_test_tables(folder: Path, tables: list[Path], *, lasting: bool) -> Parts:
@@ -167,6 +176,8 @@ def _text_of(path: Path) -> tuple[str, str | None]:
         if path.stat().st_size > LONGEST_LINE:
             return "", "larger than 64 MiB"
         data = path.read_bytes()
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return _text_in_other_encoding(path)
         if is_binary(data):
             return "", "not a text file"
         return data.decode("utf-8-sig"), None

@@ -253,12 +253,20 @@ def _zip_members(raw: IO[bytes], name: str) -> Iterator[_Member]:
                 with archive.open(info) as source:  # a zip keeps a link's aim as the file's content
                     link_to = source.read(4096).decode("utf-8", "replace")
             yield _Member(
-                name=info.filename,
+                name=_zip_name(info),
                 size=info.file_size,
                 kind="folder" if info.filename.endswith("/") else _KINDS.get(mode, "other"),
                 open=partial(archive.open, info),
                 link_to=posixpath.join(posixpath.dirname(info.filename), link_to) if link_to else "",
             )
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member; some packers write UTF-8 without saying so."""
+    if not info.flag_bits & 0x800:
+        with contextlib.suppress(UnicodeError):
+            return info.filename.encode("cp437").decode("utf-8")
+    return info.filename
 
 
 _KINDS: dict[int, Literal["file", "folder", "link"]] = {

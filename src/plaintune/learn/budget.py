@@ -29,6 +29,7 @@ FOLDS_SHARE = 0.25
 OVERHEAD_SECONDS = 1.0  # for opening the pre-trained model and fitting the last layer once more
 PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
+AS_MANY = "as many as the time allows; --minutes gives more"
 ENOUGH_PASSES = 1.5  # below, texts are cut shorter
 
 
@@ -205,4 +206,4 @@ def choose_passes(measured: Probe, work: Work, length: int) -> tuple[float, str]
     possible = work.passes(measured, length)
     if possible >= work.wanted_passes:
         return work.wanted_passes, f"what {work.rows:,} examples need; more would learn them by heart"
-    return possible, "as many as the time allows; --minutes gives more"
+    return possible, AS_MANY

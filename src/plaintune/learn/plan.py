@@ -17,7 +17,7 @@ from ..core.events import Listener, note, stage
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits
-from .budget import planned_steps, rows_per_batch
+from .budget import AS_MANY, planned_steps, rows_per_batch
 from .checkpoint import Checkpoint
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate, usual_rate
@@ -65,11 +65,12 @@ class Plan:
         if steps == self.schedule.steps:
             return self
         turns = self.turn_steps or self.schedule.steps
-        passes, needed = f"{steps / trained.steps_per_pass:.1f}", steps >= (self.schedule.most or steps + 1)
+        passes = f"{steps / trained.steps_per_pass:.1f}"
+        reason = ENOUGH_TIME if steps >= (self.schedule.most or steps + 1) else None
+        if steps < self.schedule.steps:
+            reason = AS_MANY
         choices = tuple(
-            replace(choice, value=passes, reason=ENOUGH_TIME if needed else choice.reason)
-            if choice.name == PASSES
-            else choice
+            replace(choice, value=passes, reason=reason or choice.reason) if choice.name == PASSES else choice
             for choice in self.choices
         )
         schedule = replace(self.schedule, steps=steps)

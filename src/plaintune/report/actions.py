@@ -12,6 +12,7 @@ from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
 
 SHOWN = 3
+MOST_ASKED_FOR = 30  # answers that `label` has keys for
 NOTABLE_GAIN = 0.003  # in the main metric
 FEW_OF_A_CLASS = 100
 WEAK_SHARE = 0.7
@@ -48,7 +49,7 @@ def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     again = {name: (*about[name], value) for name, value in options.items() if name in repeated}
     given = {**about, **options, **again}
     if told["from_python"]:
-        return python_call(verb, given)
+        return python_call(verb, {**given, "overwrite": True} if verb == "train" else given)
     return command_line(verb, told["source"], given)
 
 
@@ -106,9 +107,8 @@ def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
     named = ",".join(told["classes"])
     unlabeled = told["options"].get("unlabeled")
     label = f"plaintune label {shlex.quote(unlabeled or 'new-texts.csv')} --answers {shlex.quote(named)}"
-    if told["task"] != Task.SINGLE or any(
-        "," in name for name in told["classes"]
-    ):  # `label` asks for one answer a text
+    many = len(told["classes"]) > MOST_ASKED_FOR or any("," in name for name in told["classes"])
+    if told["task"] != Task.SINGLE or many:  # `label` asks for one answer a text, by one key
         label = "plaintune train more-examples.csv"
     weak = [
         row for row in told["figures"].get("by_class", [])

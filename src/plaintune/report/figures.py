@@ -32,6 +32,7 @@ class HeldBack:
     baseline: NDArray[Any]  # (rows, answers)
     prior: NDArray[np.float64]
     blend: Blend
+    groups: NDArray[np.int64] | None = None  # (rows,)
 
     @property
     def chosen(self) -> NDArray[Any]:
@@ -54,8 +55,9 @@ class HeldBack:
 def figures(held: HeldBack) -> dict[str, Any]:
     """Everything the report draws from the rows held back, by picture."""
     gain, interval = gain_over(
-        held.task, held.truth, held.outputs, held.baseline, prior=held.prior, threshold=held.blend.threshold
-    )
+        held.task, held.truth, held.outputs, held.baseline,
+        prior=held.prior, threshold=held.blend.threshold, groups=held.groups,
+    )  # fmt: skip
     found: dict[str, Any] = {
         "gain_over_counting": {"value": gain, "interval": list(interval)},
         "lengths": by_length(held),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..core.tasks import Task
 CLEAR_SLOPE = 0.05  # between the lowest and the highest bin of lengths
 FEWEST_POINTS = 8  # of a curve
 GOOD_CALIBRATION, FAIR_CALIBRATION = 0.03, 0.06
+CHANCE_TIMES = 1.7  # an error that is larger than this many times what chance brings is one
+LEAST_LIKELY = 0.1  # of several answers, those that the model surely leaves out tell nothing of the others
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,17 @@ def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
 def drawable(report: Mapping[str, Any]) -> dict[str, Any]:
     """What there is to draw, by picture; a training or a sweep of a few steps is no picture."""
     history, sweep = report["history"], report["sweep"]
+    known = {name: made for name, made in report["figures"].items() if name != "by_class" or _any_seen(made)}
     return {
-        **report["figures"],
+        **known,
         "learning_curve": report["learning_curve"],
         "history": history if history and len(history["seen"]) >= FEWEST_POINTS else None,
         "sweep": sweep if sweep and len(sweep["rates"]) >= FEWEST_POINTS else None,
     }
+
+
+def _any_seen(by_class: Sequence[Mapping[str, Any]]) -> bool:
+    return any(row["share"] is not None for row in by_class)
 
 
 def _confusion(report: Mapping[str, Any]) -> Reading:
@@ -98,17 +106,25 @@ def _numbers(report: Mapping[str, Any]) -> Reading:
 
 
 def _confidence(report: Mapping[str, Any]) -> Reading:
-    bins = report["figures"]["confidence"]
-    rows = sum(part["rows"] for part in bins)
-    error = sum(part["rows"] * abs(part["share"] - part["mean"]) for part in bins) / max(1, rows)
-    if error <= GOOD_CALIBRATION:
+    several = report["task"] == Task.MULTI
+    bins = [part for part in report["figures"]["confidence"] if not several or part["mean"] >= LEAST_LIKELY]
+    rows = max(1, sum(part["rows"] for part in bins))
+    error = sum(part["rows"] * abs(part["share"] - part["mean"]) for part in bins) / rows
+    spread = [math.sqrt(part["rows"] * part["mean"] * (1 - part["mean"])) for part in bins]
+    chance = math.sqrt(2 / math.pi) * sum(spread) / rows  # what this error is on average where all is right
+    if chance > GOOD_CALIBRATION and error <= CHANCE_TIMES * chance:
+        here = (
+            f"{rows:,} answers are too few to tell: on average it is off by {100 * error:.1f} points, "
+            f"and chance alone would bring {100 * chance:.1f}."
+        )
+    elif error <= GOOD_CALIBRATION:
         here = f"It can be taken at its word: on average it is off by {100 * error:.1f} points."
     elif error <= FAIR_CALIBRATION:
         here = f"Roughly as good as its word: on average it is off by {100 * error:.1f} points."
     else:
         here = f"Do not take its confidence literally: on average it is off by {100 * error:.1f} points."
     sure = "the model says how sure it is"
-    if report["task"] == Task.MULTI:
+    if several:
         sure = "the model says how probable each answer is"
     return Reading(
         "Can its confidence be trusted?",
