@@ -100,3 +100,20 @@ def test_python_takes_frames_and_lists(frame: type, tiny_backbone: Path, tmp_pat
 def test_python_takes_two_lists(tiny_backbone: Path, tmp_path: Path) -> None:
     model = pt.train(TEXTS, LABELS, out=tmp_path / "m", backbone=str(tiny_backbone), minutes=1, quiet=True)
     assert model.predict(TEXTS[-1])[0].answer == "negative"
+
+
+def test_settings_from_a_grid_of_numpy_numbers_are_plain_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def train(*_: object, **options: object) -> None:
+        given.update(options)
+        raise Asked
+
+    given: dict[str, object] = {}
+    monkeypatch.setattr("plaintune.api.train", train)
+    for seed, wanted in ((np.int64(3), 3), (None, 0)):
+        with pytest.raises(Asked):
+            pt.TextClassifier(random_state=seed, max_length=np.int32(64)).fit(TEXTS, LABELS)
+        assert (type(given["seed"]), given["seed"]) == (int, wanted)
+        assert type(given["max_length"]) is int

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli, review_rows, write_csv
+from plaintune.compute.quote import _command
+from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.learn.trial import Forecast, Trial
 
@@ -84,3 +86,10 @@ def test_what_cannot_be_quoted_is_refused_in_words(cli: Cli, tmp_path: Path) -> 
     done = cli("quote", "nothing.csv", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "There is no file nothing.csv" in done.stderr
+
+
+def test_what_a_quote_says_to_type_trains_what_was_quoted() -> None:
+    asked = Settings(backbone="some/model", seed=3)
+    line = _command(Path("r.csv"), asked, None, 5)
+    assert line == "plaintune train r.csv --backbone some/model --seed 3 --minutes 5"
+    assert _command({"text": []}, asked, None, 5).startswith("plaintune.train(…, backbone='some/model'")
