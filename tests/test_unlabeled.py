@@ -140,5 +140,5 @@ def test_what_a_report_says_to_type_keeps_what_was_asked_for() -> None:
     assert typed(told, "check") == "plaintune check a.csv --task multi-label --test held.csv"
     told["from_python"] = True
     assert typed(told, "train") == (
-        "plaintune.train(…, task='multi-label', test='held.csv', texts_in_report=False)"
+        "plaintune.train(…, task='multi-label', test='held.csv', overwrite=True, texts_in_report=False)"
     )

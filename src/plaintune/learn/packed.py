@@ -100,7 +100,7 @@ class PackedLayers:
             embedded = encoder.embeddings(input_ids=input_ids).flatten(0, 1)
         layout = _lay_out(attention_mask, self.number_format)
         with torch.autocast("cpu", enabled=False):
-            hidden = embedded.new_zeros(layout.rows, embedded.shape[1], dtype=self.number_format)
+            hidden = embedded.new_zeros(layout.rows, embedded.shape[1])
             hidden[: layout.used] = embedded[layout.taken]
             size = encoder.config.hidden_size // encoder.config.num_attention_heads
             copied = self._copies or self._copied_all()
@@ -175,7 +175,10 @@ def _group(row: int, lengths: NDArray[np.int64], tokens: int, number_format: tor
 
 
 class _Layer(torch.autograd.Function):
-    """A layer: attention and what is added to it, then the two products around GELU, each with its norm."""
+    """A layer: attention and what is added to it, then the two products around GELU, each with its norm.
+
+    What goes from layer to layer stays in float32: numbers to be told exactly were lost in 16 bits.
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
@@ -183,14 +186,16 @@ class _Layer(torch.autograd.Function):
     ) -> Tensor:
         w_in, b_in, w_mix, b_mix, g_mix, c_mix, w_up, b_up, w_down, b_down, g_out, c_out = copies
         width, linear = [x.shape[1]], nn.functional.linear
-        mixed, attended = _attend(linear(x, w_in, b_in), layout, size)
-        a = linear(mixed, w_mix, b_mix).add_(x)
+        x_low = x.to(w_in.dtype)
+        mixed, attended = _attend(linear(x_low, w_in, b_in), layout, size)
+        a = x + linear(mixed, w_mix, b_mix)
         y, *moments_mix = torch.native_layer_norm(a, width, g_mix, c_mix, epsilon)
-        u = linear(y, w_up, b_up)
+        y_low = y.to(w_up.dtype)
+        u = linear(y_low, w_up, b_up)
         z = nn.functional.gelu(u)
-        f = linear(z, w_down, b_down).add_(y)
+        f = y + linear(z, w_down, b_down)
         out, *moments_out = torch.native_layer_norm(f, width, g_out, c_out, epsilon)
-        ctx.save_for_backward(x, mixed, a, *moments_mix, y, u, z, f, *moments_out)
+        ctx.save_for_backward(x_low, mixed, a, *moments_mix, y_low, u, z, f, *moments_out)
         ctx.layout, ctx.size, ctx.copies, ctx.attended = layout, size, copies, attended
         return out
 
@@ -201,15 +206,17 @@ class _Layer(torch.autograd.Function):
         w_in, _, w_mix, _, g_mix, c_mix, w_up, _, w_down, _, g_out, c_out = ctx.copies
         width, norm = [x.shape[1]], torch.ops.aten.native_layer_norm_backward
         d_f, dg_out, dc_out = norm(d_out, f, width, mean_out, scale_out, g_out, c_out, [True] * 3)
-        d_u = torch.ops.aten.gelu_backward(d_f @ w_down, u)
-        d_y = (d_u @ w_up).add_(d_f)
+        f_low = d_f.to(w_down.dtype)
+        d_u = torch.ops.aten.gelu_backward(f_low @ w_down, u)
+        d_y = d_f + d_u @ w_up
         d_a, dg_mix, dc_mix = norm(d_y, a, width, mean_mix, scale_mix, g_mix, c_mix, [True] * 3)
-        d_in = _attend_backward(d_a @ w_mix, ctx.attended, ctx.layout, ctx.size)
+        a_low = d_a.to(w_mix.dtype)
+        d_in = _attend_backward(a_low @ w_mix, ctx.attended, ctx.layout, ctx.size)
         ctx.attended = None
-        d_x = (d_in @ w_in).add_(d_a) if ctx.needs_input_grad[0] else None
+        d_x = d_a + d_in @ w_in if ctx.needs_input_grad[0] else None
         dw_in, db_in = d_in.t() @ x, d_in.sum(dim=0)
-        own = (*dw_in.chunk(3), *db_in.chunk(3), d_a.t() @ mixed, d_a.sum(dim=0), dg_mix, dc_mix)
-        own += (d_u.t() @ y, d_u.sum(dim=0), d_f.t() @ z, d_f.sum(dim=0), dg_out, dc_out)
+        own = (*dw_in.chunk(3), *db_in.chunk(3), a_low.t() @ mixed, a_low.sum(dim=0), dg_mix, dc_mix)
+        own += (d_u.t() @ y, d_u.sum(dim=0), f_low.t() @ z, f_low.sum(dim=0), dg_out, dc_out)
         return (d_x, None, None, None, None, *own)
 
 
