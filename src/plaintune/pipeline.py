@@ -298,7 +298,11 @@ def read(
         examples = replace(examples, unlabeled=_texts_alone(wanted.unlabeled, examples, listener))
     own = examples.official_test if test is None else _own_test(test, examples, wanted, listener)
     examples = put_right(examples, wanted.merge, wanted.corrections, lenient=lenient, listener=listener)
-    return examples, own and numbered_as(merged(own, wanted.merge), examples.classes)
+    if own is not None:
+        own = numbered_as(merged(own, wanted.merge), examples.classes)
+        if not lenient:
+            require_known_answers(own)
+    return examples, own
 
 
 def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listener) -> Examples:
@@ -317,7 +321,6 @@ def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listene
     )
     for sentence in test_examples.understood.notes:
         note(listener, f"Test data: {sentence}")
-    require_known_answers(test_examples)
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return test_examples
 

@@ -27,9 +27,9 @@ def require_new_texts(repeats: Repeats) -> None:
 
 
 def require_known_answers(test: Examples) -> None:
-    """Raise UserError where no answer in the user's own test data is one of the training data's."""
-    known = {Task.SINGLE: test.labels >= 0, Task.MULTI: test.labels == 1}.get(test.task)
-    if known is not None and not known.any():
+    """Raise UserError where no answer in the test data is one of the training data's."""
+    least = 1 if test.task is Task.MULTI else 0
+    if test.task is not Task.NUMBER and not (test.labels >= least).any():
         raise UserError(
             "No answer in the test data is one of those in the training data, so there is nothing to score.",
             f"Use the same names in both: {', '.join(test.classes[:10])}",

@@ -189,8 +189,8 @@ def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listene
 
 def _keeper(file: TextIO, out: Path, columns: Sequence[str]) -> Callable[[Row, list[str]], None]:
     """Writes a row with its mended ``values``; as JSON, what was not mended stays what it was."""
-    write = row_writer(file, out, columns, option="--fix")
     if out.suffix.lower() not in LINES_SUFFIXES:
+        write = row_writer(file, out, columns, option="--fix")
         return lambda row, values: write(values)
     write_line = line_writer(file)
 

@@ -86,8 +86,8 @@ def write_parquet(
             part = [json.loads(line) for line in islice(file, batch.num_rows)]
             answers = [arrow.array([row[field.name] for row in part], field.type) for field in fields]
             group.append(arrow.record_batch([*batch.columns[: len(own)], *answers], schema=schema))
-            rows, size = (sum(getattr(part, what) for part in group) for what in ("num_rows", "nbytes"))
-            if rows >= GROUP_ROWS or size >= GROUP_BYTES:
+            size = sum(batch.nbytes for batch in group)
+            if sum(batch.num_rows for batch in group) >= GROUP_ROWS or size >= GROUP_BYTES:
                 writer.write_table(arrow.Table.from_batches(group))
                 group.clear()
         writer.write_table(arrow.Table.from_batches(group, schema))

@@ -26,7 +26,7 @@ from torch import nn
 
 from ..core.errors import UserError
 from ..core.hardware import MEETING, inspect_machine, started_by_launcher
-from .network import Device, choose_device
+from .network import Device, Network, choose_device
 
 MEETING_WAIT = timedelta(minutes=10)  # of the lead, for its helpers
 LONGEST_WAIT = timedelta(days=7)  # helpers sleep while the lead reads, counts words and scores
@@ -58,18 +58,17 @@ class Crew:
         """Which rows of a batch this process learns from."""
         return slice(self.rank, rows, self.size)
 
-    def add_up(self, network: nn.Module, figures: list[float]) -> list[float]:
+    def add_up(self, network: Network, figures: list[float]) -> list[float]:
         """Everybody's gradients and ``figures``, summed; the former stay in the network."""
         if self.size == 1:
             return figures
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.trained]
         parts.append(torch.tensor(figures, dtype=torch.float32, device=parts[0].device))
         together = nn.utils.parameters_to_vector(parts)
         with _lost_helpers():
             dist.all_reduce(together, group=self.gradients)
         nn.utils.vector_to_parameters(together, parts)
-        for parameter, gradient in zip(trained, parts, strict=False):
+        for parameter, gradient in zip(network.trained, parts, strict=False):
             parameter.grad = gradient
         return [float(figure) for figure in parts[-1]]
 

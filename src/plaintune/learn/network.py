@@ -76,6 +76,11 @@ class Network(nn.Module):
             logits: Tensor = self.head(features)
             return logits
 
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that learn."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def unchanged(self) -> AbstractContextManager[None]:
         """While this lasts no weight changes: to be told so makes answers quicker."""
         return nullcontext() if self.packed is None else self.packed.unchanged()

@@ -66,9 +66,8 @@ class Plan:
             return self
         turns = self.turn_steps or self.schedule.steps
         passes = f"{steps / trained.steps_per_pass:.1f}"
-        reason = ENOUGH_TIME if steps >= (self.schedule.most or steps + 1) else None
-        if steps < self.schedule.steps:
-            reason = AS_MANY
+        enough = steps >= (self.schedule.most or steps + 1)
+        reason = AS_MANY if steps < self.schedule.steps else ENOUGH_TIME if enough else None
         choices = tuple(
             replace(choice, value=passes, reason=reason or choice.reason) if choice.name == PASSES else choice
             for choice in self.choices

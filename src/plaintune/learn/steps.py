@@ -34,7 +34,6 @@ WORKERS_GRADIENTS = 50_000_000  # numbers, 4 bytes each: for a large network mor
 PART_COST, GPU_PART_COST = 112, 16_384  # tokens that take as long as one part more
 LAYER_NUMBER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
-
 Gradients = list[Any] | None  # a tensor or None for each trained parameter; None before the first part
 
 
@@ -75,11 +74,11 @@ class Stepper:
         if self.device.torch_device.type != "cpu":
             return [like_lengths(lengths, tokens_at_once=GPU_TOKENS_AT_ONCE, part_cost=GPU_PART_COST)]
         if network.packed is not None:
-            numbers = sum(parameter.numel() for parameter in _trained(network))
+            numbers = sum(parameter.numel() for parameter in network.trained)
             sides = workers(min(int(lengths.sum()) // WORKER_TOKENS, WORKERS_GRADIENTS // numbers))
-            return even_parts(lengths, tokens_at_once=TOKENS_IN_ALL // max(2, sides), sides=sides) or [[]]
-        parts = like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)
-        return [parts]
+            most = min(TOKENS_AT_ONCE, TOKENS_IN_ALL // sides)
+            return even_parts(lengths, tokens_at_once=most, sides=sides) or [[]]
+        return [like_lengths(lengths, tokens_at_once=TOKENS_AT_ONCE, part_cost=PART_COST)]
 
     def epoch(self, *, rows_per_batch: int, seed: int) -> Iterator[Batch]:
         """The batches of one pass over the texts, a window of each."""
@@ -191,8 +190,7 @@ class Stepper:
     def _apply(self, network: Network, optimizer: torch.optim.AdamW, rate: float) -> None:
         """Move the weights along the gradients that have been gathered."""
         self._scaler.unscale_(optimizer)
-        trained = (p for p in network.parameters() if p.requires_grad)
-        length = nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        length = nn.utils.clip_grad_norm_(network.trained, LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
         if self._scaler.is_enabled() or bool(length.isfinite()):  # one overflow would spoil every weight
@@ -239,22 +237,17 @@ def _contrast(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
 
 
-def _trained(network: Network) -> list[nn.Parameter]:
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
 def _gradients(network: Network, of: torch.Tensor, by: torch.Tensor | None = None) -> Gradients:
     """Of each trained parameter, None where ``of`` has nothing to do with it."""
-    return list(torch.autograd.grad(of, _trained(network), by, allow_unused=True))
+    return list(torch.autograd.grad(of, network.trained, by, allow_unused=True))
 
 
 def _added(first: Gradients, second: Gradients) -> Gradients:
     """The sums, in the place of ``first``."""
     if first is None or second is None:
         return second if first is None else first
-    known = [
-        at for at, (one, other) in enumerate(zip(first, second, strict=True)) if None not in (one, other)
-    ]
+    pairs = enumerate(zip(first, second, strict=True))
+    known = [at for at, (one, other) in pairs if one is not None and other is not None]
     torch._foreach_add_([first[at] for at in known], [second[at] for at in known])
     return [other if one is None else one for one, other in zip(first, second, strict=True)]
 
@@ -262,7 +255,7 @@ def _added(first: Gradients, second: Gradients) -> Gradients:
 def _keep(network: Network, gradients: Iterable[Gradients]) -> None:
     """Put the sums of all workers' gradients where the optimizer looks for them."""
     together = reduce(_added, gradients, None)
-    for parameter, gradient in zip(_trained(network), together or [], strict=False):
+    for parameter, gradient in zip(network.trained, together or [], strict=False):
         parameter.grad = gradient
 
 

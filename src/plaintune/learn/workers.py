@@ -19,7 +19,7 @@ _hiring = threading.Lock()
 
 
 def workers(most: int) -> int:
-    """How many parts go side by side, ``most`` at most, so that each has as many of torch's cores."""
+    """How many parts go side by side: ``most`` at most, and so many that torch's cores divide evenly."""
     cores = torch.get_num_threads()
     return next(size for size in range(max(1, min(MOST_WORKERS, most)), 0, -1) if cores % size == 0)
 
