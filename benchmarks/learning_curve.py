@@ -57,7 +57,7 @@ def measure(name: str, rows: int, seed: int, options: argparse.Namespace) -> dic
     examples, groups, features = known(name, options.data)
     order = np.random.default_rng(seed).permutation(len(examples))
     had, others = order[:rows], order[rows:]
-    seen = ask(examples.take(had), had, groups[had], features[had], seed=seed)
+    seen = ask(examples.take(had), groups[had], features[had], seed=seed)
     curve = learning_curve(seen, rows=rows, seed=seed)
     if curve is None:
         sys.exit(f"{name}: {rows} rows are too few for a learning curve.")

@@ -32,8 +32,7 @@ def profile(columns: dict[str, list[str]]) -> TableProfile:
 def chosen(columns: dict[str, list[str]], **wanted: object) -> tuple[str, ...]:
     """The names of the text columns, then of the label."""
     roles = choose_roles(profile(columns), WantedColumns(**wanted), source="x.csv", need_label=True)  # type: ignore[arg-type]
-    assert roles.label is not None
-    return tuple(list(columns)[i] for i in (*roles.text, roles.label))
+    return tuple(list(columns)[i] for i in (*roles.text, roles.labels[0]))
 
 
 def notes(columns: dict[str, list[str]], **wanted: object) -> str:

@@ -13,12 +13,13 @@ import pytest
 
 from plaintune.compute import cloud, doctor, own
 from plaintune.compute.cloud import Run, Wish, open_to_us
+from plaintune.compute.clouds import NoCredentials
 from plaintune.compute.doctor import end_wrong, examine
 from plaintune.compute.ending import end
 from plaintune.compute.engine import CloudAway, Engine
 from plaintune.compute.errand import Errand
 from plaintune.compute.follow import Finished, Preempted
-from plaintune.compute.machine import NoCapacity
+from plaintune.compute.machine import NoCapacity, is_running
 from plaintune.compute.prices import price_list
 from plaintune.compute.records import OWN, RUN, Rental, as_written, looking_after, rentals, write_rental
 from plaintune.compute.rented import Work, rented_quotes
@@ -226,7 +227,7 @@ def test_what_a_machine_cost_before_it_switched_itself_off_stays_on_the_bill(
 
 
 def run(amazon: Any, out: Path, *, minutes: float = 30, max_cost_usd: float = 2) -> Run:
-    errand = Errand("reviews.csv", None, Settings(minutes=minutes), 100, Work(1_000_000, 3.0), "")
+    errand = Errand("reviews.csv", None, Settings(minutes=minutes), Work(1_000_000, 3.0), "")
     return Run(amazon, errand, out, Wish(max_cost_usd=max_cost_usd), price_list(), silent)
 
 
@@ -360,6 +361,48 @@ def test_the_doctor_looks_into_every_cloud_and_one_that_is_silent_keeps_none_fro
     assert "terminate" in clouds.asked
     with pytest.raises(CloudAway, match="no network"):
         examine(NoGoogle(CloudAway("no network")))  # type: ignore[arg-type]
+
+
+def test_a_cloud_that_does_not_know_the_user_keeps_no_other_from_being_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stranger(Cloud):
+        def ask(self, what: str, **request: Any) -> Any:
+            if self.clouds[-1] == "aws":
+                raise NoCredentials("Amazon's cloud does not accept your credentials.", "aws configure")
+            self.asked.append(what)
+            return super().ask(what, **request)
+
+    monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
+    late = {
+        **instance(),
+        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
+    }
+    clouds: Any = Stranger(told(late), told())
+    end_wrong(clouds, examine(clouds))
+    assert "terminate" in clouds.asked
+
+
+def test_credentials_that_are_no_longer_accepted_do_not_end_a_run() -> None:
+    refused = NoCredentials("Amazon's cloud does not accept your credentials.", "aws configure")
+    amazon: Any = Cloud(refused)
+    assert is_running(amazon, SECURED) is None
+    other: Any = Cloud(told(instance(), account="2"))
+    with pytest.raises(UserError, match="account 1; these credentials are of 2"):
+        is_running(other, SECURED)
+
+
+def test_a_search_that_finds_nothing_costs_nothing(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(engine: Any, rental: Rental, parcel: Path, listener: Any) -> Rental:
+        write_rental(replace(rental, since=NOW - 1200, cluster="c"))
+        raise NoCapacity("sold out")
+
+    monkeypatch.setattr(cloud, "launch", none)
+    with pytest.raises(UserError, match="No machine that fits"):
+        run(Cloud(told()), tmp_path / "model").from_start(QUOTES[:2])
+    assert rentals()[0].spent_usd == 0.0
 
 
 def test_a_disk_that_is_left_by_a_machine_the_doctor_ends_is_deleted_with_it() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plaintune.compute import engine
+from plaintune.compute.asking import answer
 from plaintune.compute.engine import Engine, complete, copy_back
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
@@ -140,3 +141,29 @@ def test_skypilot_finds_azures_files_where_they_are_and_az_reports_nothing(
     assert (made.home / ".azure").readlink() == tmp_path / "azure"
     assert made.environment()["AZURE_CORE_COLLECT_TELEMETRY"] == "0"
     assert "AZURE_CONFIG_DIR" not in made.on("aws").environment()
+
+
+def test_what_skypilot_says_now_is_told_from_what_it_said_before(home: Path) -> None:
+    made = Engine(home / "env", home)
+    program(home / "env" / "bin", "sky", 'echo "✓ $1 done"')
+    log = home / "log.txt"
+    log.write_text("━" * 100 + "\n", encoding="utf-8")  # three bytes each
+    assert made.sky("status", log=log) == "✓ status done\n"
+
+
+def test_a_network_that_is_away_is_not_taken_for_bad_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unknown(Exception):
+        pass
+
+    class NoLine(Unknown):  # as Google's library has it
+        pass
+
+    for problem, status in ((NoLine, 1), (Unknown, 3)):
+
+        def account(problem: type[Exception] = problem) -> None:
+            raise problem
+
+        monkeypatch.setattr("sys.argv", ["gce.py", "account", "{}"])
+        with pytest.raises(SystemExit) as ended:
+            answer({"account": account}, no_credentials=(Unknown,), away=(NoLine,))
+        assert ended.value.code == status

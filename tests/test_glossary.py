@@ -11,7 +11,7 @@ import pytest
 
 from plaintune.core.errors import UserError
 from plaintune.report import words
-from plaintune.report.words import glossary, look_up, terms_in
+from plaintune.report.words import Entry, glossary, look_up, parted_by_terms
 
 PROMISED = """
 neural network, layer, sigmoid, ReLU, activation function, learning rate, convergence, transfer learning,
@@ -24,6 +24,11 @@ logistic regression, blend, cross-validation, class, label, multi-label, regress
 duplicates, seed, checkpoint, ONNX, quantization, bf16, float32, AMX, GPU, CPU, manifest, model card,
 logit, softmax, pooling, head, attention, transformer, hyperparameter, weights, data drift
 """
+
+
+def terms_in(text: str) -> list[Entry]:
+    """The entries that a page would make links of, each once."""
+    return list(dict.fromkeys(entry for _, entry in parted_by_terms(text) if entry is not None))
 
 
 def test_every_promised_term_has_an_entry_of_its_own() -> None:

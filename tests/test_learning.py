@@ -29,12 +29,14 @@ from plaintune.data.split import Splits, rows_that_belong_together, split
 from plaintune.learn import lr_finder
 from plaintune.learn import train as training
 from plaintune.learn.baseline import NEVER, fit_baseline
-from plaintune.learn.blend import fit_blend
+from plaintune.learn.blend import fit_blend, threshold_alone
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
+from plaintune.learn.evidence import gather
 from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
 from plaintune.learn.network import Network, weights_of
+from plaintune.learn.outline import _counting, outline
 from plaintune.learn.plan import Plan
 from plaintune.learn.steps import Stepper
 from plaintune.learn.train import NO_PACE, Pace, Schedule, Trained, go_on, train
@@ -132,7 +134,7 @@ def test_where_few_rows_can_be_scored_in_time_no_more_are_held_back_to_check_on(
 def test_by_time_everything_in_test_is_later_than_everything_learned_from() -> None:
     times = np.random.default_rng(0).permutation(300).astype(float)
     timed = examples_of([sentence(n) for n in range(300)], [n % 2 for n in range(300)], times=times)
-    splits = divided(timed, seed=0, max_test_rows=60, own_test=False, by_time=True)
+    splits = divided(timed, seed=0, max_test_rows=60, own_test=False)
     assert times[splits.test].min() > times[splits.valid].max() > times[splits.train].max()
     assert len(splits.test) == 60
 
@@ -140,7 +142,7 @@ def test_by_time_everything_in_test_is_later_than_everything_learned_from() -> N
 def test_by_time_a_last_moment_of_many_rows_leaves_something_to_learn_from() -> None:
     times = np.repeat([2019.0, 2020.0, 2021.0, 2022.0, 2023.0], [40, 40, 40, 40, 240])
     timed = examples_of([sentence(n) for n in range(400)], [n % 2 for n in range(400)], times=times)
-    splits = divided(timed, seed=0, max_test_rows=80, own_test=False, by_time=True)
+    splits = divided(timed, seed=0, max_test_rows=80, own_test=False)
     assert set(times[splits.test]) == {2023.0}
     assert set(times[splits.valid]) == {2022.0}
     assert len(splits.train) == 120
@@ -327,7 +329,7 @@ def test_the_interval_widens_when_rows_come_in_groups() -> None:
     outputs = np.eye(2, dtype=np.float32)[answers]
     alone = score_outputs(Task.SINGLE, truth, outputs, prior=EVEN)
     grouped = score_outputs(Task.SINGLE, truth, outputs, prior=EVEN, groups=groups)
-    assert grouped.half_width > 2 * alone.half_width
+    assert np.ptp(grouped.interval) > 2 * np.ptp(alone.interval)
 
 
 def test_macro_f1_counts_every_class_alike() -> None:
@@ -551,3 +553,44 @@ def test_more_examples_than_time_to_look_at_them_are_drawn_and_rare_answers_keep
     assert (drawn.labels == examples.classes.index("rare")).sum() == rows / 1000
     assert np.array_equal(drawn.rows, drawn_for(examples, 0.05, seed=0).rows)
     assert drawn_for(examples, 60.0, seed=0) is examples
+
+
+def test_hundreds_of_rare_answers_do_not_take_more_time_than_there_is() -> None:
+    examples = examples_of([f"text {n} " * 40 for n in range(20_000)], [n % 500 for n in range(20_000)])
+    drawn = drawn_for(examples, 0.05, seed=0)
+    assert len(drawn) < 3_500  # a little over 2,000 fit
+    assert np.bincount(drawn.labels).min() >= 2
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_counting_words_by_turns_is_for_where_it_takes_no_more_than_its_share(many: bool) -> None:
+    rows, kinds = 3000, 500 if many else 2
+    examples = examples_of([sentence(n) for n in range(rows)], [n % kinds for n in range(rows)])
+    measured = Probe(np.full(100, 6), tokens_per_second=1e6, read_per_second=2e6)
+    made = outline(
+        examples, np.arange(rows), None, Settings(minutes=2), measured=measured, longest=16, seconds_left=100
+    )
+    assert bool(made.work.folds) is not many
+
+
+def test_long_texts_are_counted_in_as_many_as_fit_into_memory() -> None:
+    examples = examples_of(["word " * 20_000] * 3000, [0, 1] * 1500)
+    assert _counting(examples, 1e6)[0] == 1500
+
+
+def test_where_a_sample_is_of_one_cluster_a_row_of_another_joins_it() -> None:
+    examples = examples_of([sentence(n) for n in range(300)], [n % 2 for n in range(300)])
+    clusters = np.zeros(300, dtype=np.int64)
+    clusters[7] = 1
+    found = gather(
+        examples, clusters, prepare(Settings(), silent), seconds=1e-9, fewest=20, seed=0, listener=silent
+    )
+    assert 20 <= len(found.labels) <= 21
+
+
+def test_counted_words_alone_have_a_threshold_of_their_own() -> None:
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 20)
+    timid = (labels * 2.0 - 2.5).astype(np.float32)  # never above a half
+    blend = Blend(Task.MULTI, 1.0, 0.1, threshold=0.5)
+    assert threshold_alone(blend, timid, labels, np.array([0.5, 0.5])) < 0.5
+    assert threshold_alone(Blend(Task.SINGLE, 1.0, 0.1), timid, labels, EVEN) == 0.5

@@ -18,7 +18,7 @@ from plaintune.compute import doctor
 from plaintune.compute.cloud import Wish, affordable, unfinished
 from plaintune.compute.errand import Errand, prepare
 from plaintune.compute.machine import NoCapacity, config_of, explain_failure, task_of
-from plaintune.compute.parcel import JOB, pack, requirements
+from plaintune.compute.parcel import JOB, fingerprint, pack, requirements
 from plaintune.compute.prices import price_list
 from plaintune.compute.records import (
     OWN,
@@ -47,7 +47,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def errand(tokens: int) -> Errand:
-    return Errand("reviews.csv", None, Settings(), 100, Work(tokens, 3.0), "")
+    return Errand("reviews.csv", None, Settings(), Work(tokens, 3.0), "")
 
 
 def hold(seconds: float) -> None:
@@ -253,3 +253,43 @@ def test_the_doctor_knows_what_should_not_be_there(
     rental: Rental | None, own: bool, state: str, now: float, verdict: str
 ) -> None:
     assert doctor._why_not(rental, own, state, 4600.0, now) == verdict
+
+
+def test_a_machine_that_ends_itself_costs_nothing_after_its_deadline() -> None:
+    assert replace(RENTAL, secured=True).cost_usd(now=9e9) == pytest.approx(0.2)
+    assert RENTAL.cost_usd(now=1000.0 + 7200) == pytest.approx(0.4)  # nobody has seen that it will
+
+
+def test_a_machine_that_is_off_is_not_billed_by_the_hour() -> None:
+    off = replace(RENTAL, purpose=OWN, since=None, spent_usd=0.5, secured=True)
+    assert doctor._cost(off, "stopped", 168.0, 9e9) == 0.5
+    assert doctor._cost(RENTAL, "running", 2.0, 2000.0) == pytest.approx(0.4)
+
+
+def test_the_next_machine_of_a_run_gets_the_data_that_the_run_began_with(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+    as_begun = data.read_text()
+    pack(tmp_path / "parcel", str(data), None, Settings(minutes=7))
+    data.write_text("half saved")
+    folder = pack(tmp_path / "parcel", str(data), None, Settings(minutes=5))
+    job = json.loads((folder / JOB).read_text())
+    assert (folder / job["source"]).read_text() == as_begun
+    assert job["settings"]["minutes"] == 5
+
+
+def test_other_data_or_settings_are_another_run_and_other_minutes_are_not(tmp_path: Path) -> None:
+    data = write_csv(tmp_path / "reviews.csv", ["review", "sentiment"], review_rows())
+
+    def asked(**said: object) -> str:
+        return fingerprint(str(data), None, Settings(**said))  # type: ignore[arg-type]
+
+    first = asked()
+    assert asked(minutes=5) == first
+    assert asked(label=("sentiment",)) != first
+    data.write_text(data.read_text().replace("lovely", "awful", 1) + "One more,positive\n")
+    assert asked() != first
+
+
+def test_what_is_sent_away_lies_where_nobody_else_may_look(home: Path) -> None:
+    write_rental(RENTAL)
+    assert (home / "cloud").stat().st_mode & 0o777 == 0o700

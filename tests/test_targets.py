@@ -494,12 +494,13 @@ def test_ids_are_no_numbers_to_predict(name: str, values: list[str]) -> None:
 
 
 def test_a_row_with_text_in_a_column_of_numbers_is_set_aside_with_its_value() -> None:
-    examples = read_examples(table([*GRADES * 3, "n/a", "1e999", ""], "score"))
+    examples = read_examples(table([*GRADES * 3, "n/a", "1e999", "", "1e200"], "score"))
     assert len(examples) == 30
     assert [(aside.row, aside.reason) for aside in examples.understood.set_aside] == [
-        (31, "'n/a' is no finite number"),
-        (32, "'1e999' is no finite number"),
+        (31, "'n/a' is no number to learn from"),
+        (32, "'1e999' is no number to learn from"),
         (33, "no answer"),
+        (34, "'1e200' is no number to learn from"),
     ]
 
 

@@ -9,16 +9,21 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import BAD, GOOD, Cli, review_rows, write_csv
+from plaintune.api import _settings
+from plaintune.core.errors import UserError
 from plaintune.data.read import read_examples
-from plaintune.model.evaluate import evaluate
+from plaintune.model.evaluate import FEWEST_SCORED, evaluate
 from plaintune.model.predict import Model
+from plaintune.reporting import explained_pieces
 
 Trained = tuple[Path, dict[str, Any]]
 
@@ -157,7 +162,7 @@ def test_training_without_its_packages_says_what_to_install(tmp_path: Path) -> N
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 2
-    assert "pip install 'plaintune[train]'" in done.stderr
+    assert "pip install '.[train]'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
 
 
@@ -255,7 +260,7 @@ def test_an_archive_in_the_layout_of_imdb_brings_its_own_test_part(
 
 
 def test_where_time_is_up_fewer_rows_are_scored_and_the_rest_is_no_guess(trained: Trained) -> None:
-    model = Model.load(trained[0])
+    model = Model.Model.load(trained[0])
     rows = [(f"{text} number {n}", label) for n in range(10) for text, label in review_rows()]
     texts, labels = zip(*rows, strict=True)
     examples = read_examples(list(texts), list(labels))
@@ -265,3 +270,31 @@ def test_where_time_is_up_fewer_rows_are_scored_and_the_rest_is_no_guess(trained
     assert np.allclose(short.outputs, whole.outputs[short.scored], atol=1e-5)
     assert short.all_rows.rows == len(short.scored)
     assert len(np.unique(examples.labels[short.scored])) == 2
+
+
+def test_the_python_model_takes_any_texts_and_no_table(trained: Trained) -> None:
+    model = Model.load(trained[0])
+    texts = ["A lovely film", "A dull film"]
+    wanted = [said.answer for said in model.predict(texts)]
+    assert [said.answer for said in model.predict(text for text in texts)] == wanted  # type: ignore[arg-type]
+    for table in (pd.DataFrame({"text": texts}), {"text": texts}):
+        with pytest.raises(UserError, match="A table is not a list of texts"):
+            model.predict(table)  # type: ignore[arg-type]
+
+
+def test_where_there_is_no_time_the_fewest_rows_are_scored(trained: Trained) -> None:
+    model = Model.load(trained[0])
+    texts = [f"A film of {number} minutes" for number in range(700)]
+    examples = read_examples(texts, [model.classes[n % 2] for n in range(700)], classes=model.classes)
+    assert len(evaluate(model, examples, until=0.0).scored) == FEWEST_SCORED
+
+
+def test_a_mistake_of_a_million_characters_is_shown_in_one_piece(trained: Trained) -> None:
+    long = "A lovely film. " * 70_000
+    assert explained_pieces(Model.load(trained[0]), long, None, until=math.inf) == [(long, 0, len(long), 0.0)]
+
+
+def test_settings_from_python_are_kept_whatever_numbers_and_paths_they_are() -> None:
+    said = _settings("", "", None, minutes=np.int64(5), seed=np.int64(1), backbone=Path("my-bert"))
+    assert json.loads(json.dumps(asdict(said)))["backbone"] == "my-bert"
+    assert (type(said.minutes), type(said.seed)) == (int, int)

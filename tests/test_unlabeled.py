@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,17 @@ import numpy as np
 import pytest
 
 from conftest import BAD, GOOD, PLACES, Cli, write_csv
+from plaintune import load
 from plaintune.core.events import Event
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
+from plaintune.data.read import read_examples
+from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.self_training import KEPT, NAME, decided
+from plaintune.model.evaluate import evaluate
 from plaintune.pipeline import fit
 from plaintune.report.actions import typed
+from plaintune.scoring import score
 
 OPENINGS = ["honestly", "well", "to me", "as I said"]
 OTHERS = ["frankly", "as for this one"]
@@ -101,6 +107,19 @@ def test_a_guess_counts_as_far_as_it_is_sure() -> None:
     assert weights == pytest.approx([0.7], abs=1e-6)
     labels, weights = decided(Task.NUMBER, np.array([[1.5]], dtype=np.float32))
     assert (labels.tolist(), weights.tolist()) == ([1.5], [1.0])
+
+
+def test_the_counted_words_to_compare_with_learned_from_given_answers_alone(
+    trained: tuple[Path, dict[str, Any]],
+) -> None:
+    """Those in the model may have learned what the network guessed; the baseline is what is handed over."""
+    model = load(trained[0])
+    rows = read_examples(trained[0].parent / "reviews.csv", classes=model.classes)
+    wrong_way = fit_baseline(rows.texts, 1 - rows.labels, 2, seed=0)
+    result = replace(evaluate(model, rows), without_overlap=None)
+    scores, held = score(model, rows, result, wrong_way, 0.5)
+    assert scores["baseline_score"] < 0.1
+    assert (held.baseline.argmax(axis=1) != rows.labels).mean() > 0.9
 
 
 @pytest.mark.slow

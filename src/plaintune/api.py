@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def train(
     in report.html. ``corrections`` are files of mended answers, as the report saves them; ``merge`` joins
     answers: "refund=return". ``unlabeled`` is a path or web address of more such texts, without an answer.
     ``listener`` gets every event of the run; without one a progress bar is shown unless ``quiet``.
-    Raises UserError with what to do about it, MissingExtra where `plaintune[train]` is not installed.
+    Raises UserError with what to do about it, MissingExtra where the extra `train` is not installed.
     """
     require_training()
     from .faces.app import default_name
@@ -63,9 +64,9 @@ def train(
     settings = _settings(
         text, label, task, group=group, time=time, minutes=minutes,
         backbone=backbone, max_length_tokens=max_length, seed=seed, separator=separator,
-        plan=None if plan is None else str(plan),
+        plan=plan,
         corrections=_several(corrections), merge=_several(merge),
-        unlabeled=None if unlabeled is None else str(unlabeled),
+        unlabeled=unlabeled,
         texts=texts_in_report,
     )  # fmt: skip
     named = default_name(str(source)) if isinstance(source, str | Path) else "plaintune-model"
@@ -118,7 +119,10 @@ def check(
     if goal is not None and not 0 < goal < 1:
         raise UserError(f"--goal {goal} is not a share of right answers.", "For example: --goal 0.95")
     if models and not can_train():
-        note(listener, "Wrong labels, learning curve and verdict need: pip install 'plaintune[train]'")
+        note(
+            listener,
+            "Wrong labels, learning curve and verdict need, in plaintune's folder: pip install '.[train]'",
+        )
         models = False
     out = None if fix is None else Path(fix)
     return check_up(
@@ -160,7 +164,17 @@ def _settings(
 ) -> Settings:
     """What was asked for, as the rooms take it."""
     kind = None if task is None else as_task(task)
-    return Settings(text=_several(text), label=_several(label), task=kind, **others)
+    given = {name: _plain(value) for name, value in others.items()}
+    return Settings(text=_several(text), label=_several(label), task=kind, **given)
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text and NumPy's numbers as Python's: settings are kept as JSON."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool | int) else value
 
 
 def _several(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

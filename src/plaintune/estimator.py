@@ -49,20 +49,26 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(
                 f"X holds {len(texts)} texts and y has shape {labels.shape}: give one label a text."
             )
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        folder = self._new_folder()
-        self.model_ = train(
-            texts,
-            [str(code) for code in codes],
-            task=Task.SINGLE,
-            out=folder / "model",
-            minutes=self.minutes,
-            backbone=self.backbone,
-            max_length=None if self.max_length is None else int(self.max_length),
-            seed=int(self.random_state or 0),
-            quiet=not self.verbose,
-        )
-        self.score_ = self.model_.manifest.scores["score"]
+        classes, codes = np.unique(labels, return_inverse=True)
+        folder = Path(tempfile.mkdtemp(prefix="plaintune-"))
+        try:
+            model = train(
+                texts,
+                [str(code) for code in codes],
+                task=Task.SINGLE,
+                out=folder / "model",
+                minutes=self.minutes,
+                backbone=self.backbone,
+                max_length=None if self.max_length is None else int(self.max_length),
+                seed=int(self.random_state or 0),
+                quiet=not self.verbose,
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self._keep(folder)
+        self.model_, self.classes_ = model, classes
+        self.score_ = model.manifest.scores["score"]
         return self
 
     def predict(self, X: Sequence[str]) -> NDArray[Any]:
@@ -80,10 +86,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         return every
 
-    def _new_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="plaintune-"))
+    def _keep(self, folder: Path) -> None:
+        """``folder`` is there as long as this is; the one of an earlier fit no longer."""
+        before = getattr(self, "_finalizer", None)
         self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
+        if before is not None:
+            before()
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -99,7 +107,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if files is not None:
             from .model.predict import Model
 
-            folder = self._new_folder()
+            folder = Path(tempfile.mkdtemp(prefix="plaintune-"))
+            self._keep(folder)
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             self.model_ = Model.load(folder)

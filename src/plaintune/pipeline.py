@@ -47,7 +47,6 @@ from .model.folder import (
     checkpoint_folder,
     packed_hashes,
     publish,
-    remove_checkpoint,
     require_free,
     staging_folder,
     write_manifest,
@@ -100,7 +99,10 @@ def fit(
         require_new_texts(repeats)
         checked_data = short_check(examples, test_examples, repeats, settings, listener, test_source=test)
         from .deploying import finished_graph
-        from .learn.blend import weigh  # torch takes seconds to load: the reader answers before that
+        from .learn.blend import (
+            threshold_alone,
+            weigh,
+        )  # torch takes seconds to load: the reader answers before that
         from .learn.learn import learn
         from .learn.onnx import write_graph
         from .report.stored import write_report
@@ -118,7 +120,7 @@ def fit(
         stage(listener, "Writing the model")
         learned.ngrams.save(staged / NGRAMS)
         write_text(staged / TOKENIZER, learned.learner.tokenizer.to_str())
-        parity = write_graph(
+        difference = write_graph(
             learned.network,
             staged / GRAPH,
             task=examples.task,
@@ -140,7 +142,7 @@ def fit(
             manifest,
             blend=asdict(blend),
             choices=(*map(asdict, drawn), *manifest.choices, asdict(numbers), asdict(choice)),
-            parity={"largest_difference": parity.largest_difference},
+            parity={"largest_difference": difference},
         )
         write_manifest(staged, manifest)
         stage(listener, "Scoring on examples it has never seen")
@@ -152,7 +154,8 @@ def fit(
         result = evaluate(deployed, held_back, kept=checkpoint, until=until, listener=listener)
         held_back = scored_of(held_back, result, listener)
         rows_per_second = len(held_back) / (time.monotonic() - scoring)
-        scores, held = score(deployed, held_back, result)
+        alone = threshold_alone(blend, checked.ngram_logits, checked.labels, learned.prior)
+        scores, held = score(deployed, held_back, result, learned.words_alone, alone)
         if test_examples is not None:
             scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
         curve = cheap_curve(
@@ -178,7 +181,7 @@ def fit(
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
         publish(staged, out)
-    remove_checkpoint(checkpoint)
+    shutil.rmtree(checkpoint, ignore_errors=True)
     return Model.load(out)
 
 

@@ -23,9 +23,10 @@ from .data.corrections import correction_key
 from .data.examples import Examples
 from .data.finding import DataCheck
 from .data.split import rows_that_belong_together
+from .learn.baseline import seconds_per_row
 from .learn.crossval import Checked
 from .learn.curve import learning_curve
-from .learn.evidence import gather
+from .learn.evidence import LESSONS, gather
 from .learn.learn import Learned
 from .learn.suspects import find_suspects
 from .model.card import compared, how_good
@@ -36,7 +37,8 @@ from .report.actions import short_of_time
 from .report.contents import Doubt, Told
 from .report.figures import HeldBack
 
-CURVE_ROWS, FEWEST_CURVE_ROWS = 2000, 100
+CURVE_ROWS, FEWEST_CURVE_ROWS = 2000, 134  # with fewer, a curve has fewer than three points
+LONGEST_EXPLAINED = 10_000  # characters: twice of what a page shows, as much as `serve` explains
 CURVE_COST = 3.0  # reading a row and fitting on it in several sizes, by the time that scoring it takes
 
 
@@ -52,7 +54,8 @@ def cheap_curve(
 ) -> dict[str, Any] | None:
     """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
     rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
-    if rows < FEWEST_CURVE_ROWS:
+    each = LESSONS * seconds_per_row(examples.texts, len(examples.classes))
+    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * each > seconds:
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]
@@ -102,9 +105,9 @@ def explained_pieces(
 ) -> list[tuple[str, int, int, float]]:
     """The text in pieces with their pull towards ``answer``, or the model's, as `report/` takes them.
 
-    After ``until``, in `time.monotonic` seconds, it stays in one piece.
+    After ``until``, in `time.monotonic` seconds, it stays in one piece; so does a very long one.
     """
-    if time.monotonic() > until:
+    if len(text) > LONGEST_EXPLAINED or time.monotonic() > until:
         return [(text, 0, len(text), 0.0)]
     pieces = explain(model, text, answer=answer).pieces
     return [(piece.text, piece.start, piece.end, piece.weight) for piece in pieces]

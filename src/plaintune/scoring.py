@@ -8,6 +8,7 @@ import numpy as np
 
 from .core.errors import UserError
 from .core.events import Listener, note, warn
+from .core.linear import NgramModel
 from .core.metrics import score_outputs
 from .core.tasks import Task
 from .data.examples import Examples
@@ -47,17 +48,21 @@ def scored_of(held_back: Examples, result: Evaluation, listener: Listener) -> Ex
     return held_back.take(result.scored)
 
 
-def score(model: Model, held_back: Examples, result: Evaluation) -> tuple[dict[str, Any], HeldBack]:
-    """The deployed files on examples held back, beside the majority guess and the n-gram baseline."""
+def score(
+    model: Model, held_back: Examples, result: Evaluation, words: NgramModel, words_threshold: float
+) -> tuple[dict[str, Any], HeldBack]:
+    """The deployed files on examples held back, beside the majority guess and ``words``, counted alone."""
     headline, fresh = result.headline, held_back.take(result.headline_rows)
-    counted = model.baseline_outputs(fresh.texts)
+    evidence = words.logits(fresh.texts)
+    counted = model.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
     baseline = score_outputs(
         model.task, fresh.labels, counted,
-        prior=model.prior, threshold=model.blend.threshold, groups=fresh.groups,
+        prior=model.prior, threshold=words_threshold, groups=fresh.groups,
     )  # fmt: skip
     held = HeldBack(
         model.task, model.classes, fresh.texts, fresh.rows, fresh.labels,
         result.outputs[result.headline_rows], counted, model.prior, model.blend, fresh.groups,
+        baseline_threshold=words_threshold,
     )  # fmt: skip
     scores = {
         "metric": headline.metric,

@@ -38,15 +38,16 @@ def answer(
     questions: dict[str, Callable[..., Any]],
     *,
     no_credentials: tuple[type[Exception], ...],
-    away: type[Exception],
+    away: tuple[type[Exception], ...],
 ) -> None:
     """Answer what the command line asks, as JSON; exits with 3 for bad credentials, with 1 for the rest."""
+    refusals: tuple[type[Exception], ...] = (Refused, *away)
     try:
         questions["account"]()
         print(json.dumps(questions[sys.argv[1]](**json.loads(sys.argv[2]))))
+    except refusals as error:  # before the others: without a network nobody is known
+        print(error, file=sys.stderr)
+        sys.exit(3 if getattr(error, "status", 0) == 401 else 1)
     except no_credentials as error:
         print(error, file=sys.stderr)
         sys.exit(3)
-    except (Refused, away) as error:
-        print(error, file=sys.stderr)
-        sys.exit(3 if getattr(error, "status", 0) == 401 else 1)

@@ -47,6 +47,12 @@ QUOTAS = {
     "on_demand_cpus": "standardncasv3_t4family", "spot_cpus": "lowprioritycores", "all_cpus": "cores",
 }  # fmt: skip
 SECONDS = 30  # for one answer
+NO_NETWORK = (
+    "NewConnectionError",
+    "Max retries exceeded",
+    "Connection aborted",
+    "Failed to resolve",
+)  # of az
 WORK_SECONDS = 80  # for what Azure does after it has answered
 LOOK_SECONDS = float(os.environ.get("AZURE_LOOK_SECONDS", "2"))
 NEW_SECONDS = 1800  # a group younger than this may be waiting for its machine
@@ -58,7 +64,7 @@ class NotLoggedIn(Exception):
 
 @cache
 def login() -> tuple[str, str]:
-    """A token, and the subscription that it is for. Raises NotLoggedIn."""
+    """A token, and the subscription that it is for. Raises NotLoggedIn, RequestException."""
     command = ["az", "account", "get-access-token", "--resource", "https://management.azure.com/"]
     try:
         done = subprocess.run(
@@ -67,9 +73,13 @@ def login() -> tuple[str, str]:
         )  # fmt: skip
         said = json.loads(done.stdout)
         return said["accessToken"], said["subscription"]
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise requests.Timeout(f"the az program does not answer: {error}") from error
+    except OSError as error:
         raise NotLoggedIn(f"the az program does not run: {error}") from error
     except subprocess.CalledProcessError as error:
+        if any(sign in error.stderr for sign in NO_NETWORK):
+            raise requests.ConnectionError(error.stderr) from error
         raise NotLoggedIn(error.stderr) from error
     except (ValueError, KeyError) as error:
         raise NotLoggedIn("az gave no token") from error
@@ -365,4 +375,4 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    answer(QUESTIONS, no_credentials=(NotLoggedIn,), away=requests.RequestException)
+    answer(QUESTIONS, no_credentials=(NotLoggedIn,), away=(requests.RequestException,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import NoReturn
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage, warn
 from ..core.files import file_sha256
-from ..model.folder import checkpoint_folder, publish, remove_checkpoint, require_free, staging_folder
+from ..model.folder import checkpoint_folder, publish, require_free, staging_folder
 from ..model.predict import Model
 from .clouds import CLOUDS, open_to_user
 from .ending import end
@@ -62,8 +63,9 @@ def train_on_cloud(
     """
     require_free(out, replace_existing=replace_existing)
     earlier = unfinished(out)
+    same = earlier is not None and earlier.fingerprint in ("", errand.fingerprint)
     with silence_in_words():
-        if earlier is not None and earlier.secured:
+        if earlier is not None and earlier.secured and same:
             with signals_as_interrupts():
                 return Run(engine(listener), errand, out, wish, prices, listener).taken_up(earlier)
         quotes = affordable(errand, wish, prices)
@@ -76,6 +78,10 @@ def train_on_cloud(
         with signals_as_interrupts():
             run = Run(engine(listener), errand, out, wish, prices, listener)
             if earlier is not None:
+                if not same:
+                    note(
+                        listener, "An earlier run is of other data or settings; what is left of it ends now."
+                    )
                 run.clear_away(earlier)
             return run.from_start(quotes if made else open_to_us(run.engine, quotes, listener))
 
@@ -110,7 +116,12 @@ def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuot
             f"plaintune does not rent from {wish.cloud}: it could not make sure that the machine ends.",
             f"Take another: {' or '.join(f'--cloud {name}' for name in CLOUDS)}",
         )
-    within = [quote for quote in quotes if quote.most_usd <= wish.max_cost_usd]
+    least_hours = (SETUP_MINUTES + 1) / 60 + HOME_MARGIN / 3600  # for a minute of training, anywhere
+    within = [
+        quote
+        for quote in quotes
+        if quote.most_usd <= wish.max_cost_usd and least_hours * dearest(quote, prices) <= wish.max_cost_usd
+    ]
     if within:
         return within
     cheapest = min(quotes, key=lambda quote: quote.cost_usd, default=None)
@@ -118,6 +129,13 @@ def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuot
     raise UserError(
         f"Nothing fits into ${wish.max_cost_usd:.2f}. {problem}", "Allow more, for example: --max-cost 5"
     )
+
+
+def dearest(quote: RentedQuote, prices: PriceList) -> float:
+    """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
+    offers = prices.cheapest(gpu=quote.offer.gpu, cloud=quote.offer.cloud, spot=False)
+    same = [offer.on_demand_usd for offer, _ in offers if offer.machine == quote.offer.machine]
+    return quote.machines * max(same, default=quote.offer.on_demand_usd)
 
 
 def open_to_us(engine: Engine, quotes: list[RentedQuote], listener: Listener) -> list[RentedQuote]:
@@ -196,7 +214,7 @@ class Run:
         """The record of a machine to be rented; its deadline is what time and money allow at worst."""
         complete(self.engine.on(quote.offer.cloud), self.listener)
         now = time.time()
-        most_usd = self._dearest(quote)
+        most_usd = dearest(quote, self.prices)
         spent = 0.0 if earlier is None else earlier.spent_usd
         affordable_seconds = 3600 * (self.wish.max_cost_usd - spent) / most_usd
         wanted_seconds = 60 * (self.errand.settings.minutes + MARGIN_MINUTES + quote.minutes)
@@ -205,18 +223,13 @@ class Run:
             quote.price_usd, most_usd, now, now + min(affordable_seconds, wanted_seconds),
             str(self.out.absolute()), spent_usd=spent, nodes=quote.machines, machine=quote.offer.machine,
             asked_minutes=self.errand.settings.minutes, minutes=self._job_minutes(affordable_seconds / 60),
+            fingerprint=self.errand.fingerprint,
         )  # fmt: skip
         if earlier is not None:
             order = replace(order, name=earlier.name, started=earlier.started, machines=earlier.machines)
             if order.cloud == earlier.cloud:
                 return replace(order, account=earlier.account)
         return replace(order, account=account_of(self.engine.on(order.cloud)))
-
-    def _dearest(self, quote: RentedQuote) -> float:
-        """The highest price of an hour that SkyPilot may take where the cheap places have none to give."""
-        offers = self.prices.cheapest(gpu=quote.offer.gpu, cloud=quote.offer.cloud, spot=False)
-        same = [offer.on_demand_usd for offer, _ in offers if offer.machine == quote.offer.machine]
-        return quote.machines * max(same, default=quote.offer.on_demand_usd)
 
     def _job_minutes(self, affordable: float) -> float:
         """Minutes of training for the job: those asked for, or what of the affordable ones is left for it.
@@ -236,6 +249,7 @@ class Run:
                 return self._launch(rental)
             except NoCapacity as none:
                 note(self.listener, f"None to be had: {quote.offer.gpu} on {quote.offer.cloud} ({none}).")
+                write_rental(replace(as_written(rental), since=None))  # the search itself costs nothing
                 rental = self._gone(rental)
         raise UserError(
             "No machine that fits is to be had anywhere at the moment.",
@@ -302,7 +316,7 @@ class Run:
             bring_model(self.engine, rental, finished, staged)
             Model.load(staged)
             publish(staged, self.out)
-        remove_checkpoint(checkpoint_folder(self.out))
+        shutil.rmtree(checkpoint_folder(self.out), ignore_errors=True)
         return Model.load(self.out)
 
     def _again(self, rental: Rental, *, in_vain: int) -> Rental:

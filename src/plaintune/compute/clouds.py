@@ -11,6 +11,10 @@ from ..core.errors import UserError
 PAID_THOUGH_OFF = "off but paid for"  # the state of a machine of Azure's that powered off and no more
 
 
+class NoCredentials(UserError):
+    """A cloud does not accept the user's credentials, or there are none."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A cloud that machines are rented from, because it is known how to make sure that they end."""
@@ -41,9 +45,9 @@ class Cloud:
     off_is_paid: bool = False  # one that only powers off is paid for until the cloud is asked to stop it
     services: str = ""  # what to type for parts of it that an account may not have opened: {names}
 
-    def no_credentials(self, said: str) -> UserError:
+    def no_credentials(self, said: str) -> NoCredentials:
         """The cloud does not know the user."""
-        return UserError(
+        return NoCredentials(
             f"{self.company}'s cloud does not accept your credentials, or there are none "
             f"({said.strip()[-200:]}).",
             self.log_in,

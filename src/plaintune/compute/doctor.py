@@ -139,11 +139,17 @@ def _found(instance: dict[str, Any], cloud: str, known: dict[str, Rental], now: 
         cloud=cloud, id=instance["id"], region=instance["region"], zone=instance["zone"],
         state=instance["state"],
         rental=name, hours=hours,
-        cost_usd=None if rental is None else hours * rental.price_usd / rental.nodes,
+        cost_usd=None if rental is None else _cost(rental, instance["state"], hours, now),
         deadline=deadline, own=own,
         keeps_disk=own and (not instance["spot"] or CLOUDS[cloud].stops_spot), known=rental is not None,
         why_not=_why_not(rental, own, instance["state"], deadline, now),
     )  # fmt: skip
+
+
+def _cost(rental: Rental, state: str, hours: float, now: float) -> float:
+    """Dollars for one machine: by the hour since it was started, unless it is off and costs nothing now."""
+    off = state in ("stopping", "stopped")
+    return (rental.cost_usd(now) if off else hours * rental.price_usd) / rental.nodes
 
 
 def _why_not(rental: Rental | None, own: bool, state: str, deadline: float | None, now: float) -> str:
@@ -169,9 +175,9 @@ def end_wrong(engine: Engine, examined: Examined) -> Examined:
         what = "stop" if one.keeps_disk else "terminate"
         wrong.setdefault((one.cloud, what), []).append({"id": one.id, "region": one.region})
     for (cloud, what), instances in wrong.items():
-        with suppress(CloudAway, subprocess.TimeoutExpired):  # what is still there is told
+        with suppress(CloudAway, UserError, subprocess.TimeoutExpired):  # what is still there is told
             engine.on(cloud).ask(what, instances=instances)
     for cloud in _clouds():  # a disk may outlive the machine that has just been ended
-        with suppress(CloudAway, subprocess.TimeoutExpired):
+        with suppress(CloudAway, UserError, subprocess.TimeoutExpired):  # one that knows no such user
             delete_disks(engine.on(cloud), None)
     return examine(engine)

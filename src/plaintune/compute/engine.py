@@ -100,7 +100,7 @@ class Engine:
                 except BaseException:
                     client.kill()
                     raise
-        said = log.read_text(encoding="utf-8", errors="replace")[begun:]
+        said = log.read_bytes()[begun:].decode("utf-8", errors="replace")
         if status != 0:
             raise SkyFailed(said)
         return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ..core.events import Listener
 from ..core.settings import Settings
 from ..data.examples import Examples
 from ..data.private import private_parts
+from .parcel import fingerprint
 from .rented import Work
 
 LONGEST_TOKENS = 256  # the cut that training takes when it has the time
@@ -26,9 +28,13 @@ class Errand:
     source: str
     test: str | None
     settings: Settings
-    rows: int
     work: Work
     private: str  # a sentence on private data, or empty
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the run that is asked for."""
+        return fingerprint(self.source, self.test, self.settings)
 
 
 def prepare(source: str, test: str | None, settings: Settings, listener: Listener) -> Errand:
@@ -36,7 +42,7 @@ def prepare(source: str, test: str | None, settings: Settings, listener: Listene
     from ..pipeline import read
 
     examples, _ = read(source, None, test, settings, listener)
-    return Errand(source, test, settings, len(examples), work_of(examples), private_data_in(examples))
+    return Errand(source, test, settings, work_of(examples), private_data_in(examples))
 
 
 def work_of(examples: Examples) -> Work:

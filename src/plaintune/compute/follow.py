@@ -27,7 +27,8 @@ from .records import Rental
 REMOTE = "sky_workdir"
 SYNC_SECONDS = 60.0  # a checkpoint is written every 40: less than two minutes of work are ever lost
 LOOK_SECONDS = 15.0  # without a word, before it is asked whether the machine is still there
-SYNC_MOST_SECONDS = 150.0  # for one checkpoint; where that is too short, the next try goes on from there
+SYNC_MOST_SECONDS = 150.0  # for one checkpoint
+PAUSES = 10  # times as long as a copy took before the next: a slow line, or one paid by the byte, is spared
 FETCH_SECONDS = 900.0
 FETCH_WAIT_SECONDS = 10.0  # before the model is fetched again
 FETCH_TRIES = 3  # at least, however near the deadline is
@@ -54,16 +55,17 @@ def follow(engine: Engine, rental: Rental, checkpoint: Path, listener: Listener)
     """Until the run ends. Raises Preempted, OutOfTime, and UserError as the run itself would."""
     stage(listener, "Setting up the rented machine")
     heard = 0
-    synced = time.monotonic()
+    next_copy = time.monotonic() + SYNC_SECONDS
     away = False
     while True:
         with _lines(engine, rental, skip=heard) as lines:
             silent_since = time.monotonic()
             while True:
                 _check_time(rental)
-                if time.monotonic() - synced > SYNC_SECONDS:
+                if time.monotonic() > next_copy:
+                    begun = time.monotonic()
                     bring_checkpoint(engine, rental, checkpoint)
-                    synced = time.monotonic()
+                    next_copy = time.monotonic() + max(SYNC_SECONDS, PAUSES * (time.monotonic() - begun))
                 line = _next(lines)
                 if line is not None:
                     heard, silent_since, away = heard + 1, time.monotonic(), False

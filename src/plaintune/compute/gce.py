@@ -20,7 +20,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import google.auth
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import AuthorizedSession
 from requests import RequestException
 
@@ -282,4 +282,4 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 }
 
 if __name__ == "__main__":
-    answer(QUESTIONS, no_credentials=(GoogleAuthError, NoProject), away=RequestException)
+    answer(QUESTIONS, no_credentials=(GoogleAuthError, NoProject), away=(RequestException, TransportError))

@@ -26,7 +26,6 @@ class Gpu:
     name: str
     memory_gib: int
     float32_peak: float  # operations a second, without matrix units
-    memory_bandwidth: float  # bytes a second
 
     @property
     def tokens_per_second(self) -> float:
@@ -35,14 +34,14 @@ class Gpu:
 
 
 GPUS = (
-    Gpu("T4", 16, 8.1e12, 320e9),
-    Gpu("L4", 24, 30.3e12, 300e9),
-    Gpu("A10G", 24, 31.2e12, 600e9),
-    Gpu("V100", 16, 15.7e12, 900e9),
-    Gpu("A6000", 48, 38.7e12, 768e9),
-    Gpu("A100", 40, 19.5e12, 1555e9),
-    Gpu("A100-80GB", 80, 19.5e12, 1935e9),
-    Gpu("L40S", 48, 91.6e12, 864e9),
-    Gpu("H100", 80, 66.9e12, 3350e9),
+    Gpu("T4", 16, 8.1e12),
+    Gpu("L4", 24, 30.3e12),
+    Gpu("A10G", 24, 31.2e12),
+    Gpu("V100", 16, 15.7e12),
+    Gpu("A6000", 48, 38.7e12),
+    Gpu("A100", 40, 19.5e12),
+    Gpu("A100-80GB", 80, 19.5e12),
+    Gpu("L40S", 48, 91.6e12),
+    Gpu("H100", 80, 66.9e12),
 )
 BY_NAME = {gpu.name: gpu for gpu in GPUS}

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
-from .clouds import CLOUDS
+from .clouds import CLOUDS, NoCredentials
 from .engine import CloudAway, Engine, SkyFailed, runs_there, settings_file
 from .parcel import PROGRESS, SETUP, SETUP_SAID
 from .power import ENDS_ITSELF, at_every_start, end_by_itself, timer
@@ -220,11 +220,15 @@ def look(engine: Engine, rental: Rental) -> dict[str, Any]:
 
 
 def is_running(engine: Engine, rental: Rental) -> bool | None:
-    """Whether the machine is there, each of them where they are several; None where nobody answers."""
+    """Whether the machine is there, each of them where they are several; None where nobody can tell.
+
+    Credentials that are no longer accepted tell nothing of a machine that was rented with them: its ssh has
+    keys of its own.
+    """
     try:
         there = [one for one in instances_of(engine, rental) if one["state"] in ("pending", "running")]
         return len(there) >= rental.nodes
-    except (CloudAway, subprocess.TimeoutExpired):
+    except (CloudAway, NoCredentials, subprocess.TimeoutExpired):
         return None
 
 

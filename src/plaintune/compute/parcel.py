@@ -14,8 +14,10 @@ import shutil
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import UserError
+from ..core.files import file_sha256
 from ..core.settings import Settings
 from ..model.wheel import write_wheel
 
@@ -62,7 +64,8 @@ def pack(
 ) -> Path:
     """Put together in ``folder`` all that the machine needs; gives the folder.
 
-    Raises UserError for what cannot be sent.
+    Data that lie there already stay as they were when the run began. Raises UserError for what cannot be
+    sent.
     """
     pack_plaintune(folder)
     settings = replace(
@@ -81,15 +84,16 @@ def pack(
         "needs_gpu": WITHOUT_GPU not in os.environ,
     }
     (folder / JOB).write_text(json.dumps(job, ensure_ascii=False, indent=1), encoding="utf-8")
+    begun = folder / f"{MODEL}.plaintune-checkpoint"
+    shutil.rmtree(begun, ignore_errors=True)
     if checkpoint is not None and checkpoint.is_dir():
-        shutil.copytree(checkpoint, folder / f"{MODEL}.plaintune-checkpoint")
+        shutil.copytree(checkpoint, begun)
     return folder
 
 
 def pack_plaintune(folder: Path) -> Path:
     """Only what sets plaintune up on a machine; gives the folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     write_wheel(folder)
     (folder / "requirements.txt").write_text("\n".join(requirements()) + "\n", encoding="utf-8")
     (folder / SETUP).write_text(SETUP_TEXT.format(key=setup_key()), encoding="utf-8")
@@ -101,7 +105,9 @@ def _sent(place: Path, given: str) -> str:
     """Where the file or folder will lie on the machine; an address is left for the machine to fetch."""
     if "://" in given:
         return given
-    path = Path(given)
+    path = Path(given).expanduser().resolve()
+    if (place / path.name).exists():  # of the machine before this one: the file may have changed since
+        return f"{place.name}/{path.name}"
     if not path.exists():
         raise UserError(f"There is no file or folder {given}.", "Look for a typing error in its name.")
     place.mkdir()
@@ -110,6 +116,22 @@ def _sent(place: Path, given: str) -> str:
     else:
         shutil.copy2(path, place / path.name)
     return f"{place.name}/{path.name}"
+
+
+def fingerprint(source: str, test: str | None, settings: Settings) -> str:
+    """Names a run by its data as they are on disk and by all that was said, but for the minutes."""
+    files = [source, test, settings.unlabeled, *settings.corrections]
+    told = [asdict(replace(settings, minutes=0.0)), files, [_content(file) for file in files if file]]
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
+
+
+def _content(given: str) -> Any:
+    """What changes when a file or a folder does; nothing for an address."""
+    path = Path(given).expanduser()
+    if path.is_file():
+        return file_sha256(path)
+    parts = [(file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
+    return [(str(file.relative_to(path)), seen.st_size, seen.st_mtime_ns) for file, seen in parts]
 
 
 def _sent_model(folder: Path, backbone: str | None) -> str | None:

@@ -50,10 +50,12 @@ class Rental:
     secured: bool = False  # the cloud has shown the machine there is now, and it will end itself
     asked_minutes: float = 0.0  # of training, by the user
     minutes: float = 0.0  # what the job is given of them
+    fingerprint: str = ""  # of the data and settings of the run
 
     def cost_usd(self, now: float) -> float:
-        """What it has cost so far, about."""
-        running = 0.0 if self.since is None else (self.ended or now) - self.since
+        """What it has cost so far, about; one that ends itself costs nothing after its deadline."""
+        until = min(now, self.deadline) if self.secured else now
+        running = 0.0 if self.since is None else (self.ended or until) - self.since
         return self.spent_usd + self.price_usd * max(0.0, running) / 3600
 
     @property
@@ -97,6 +99,7 @@ def write_rental(rental: Rental) -> Rental:
     from ..core.files import write_text  # with numpy, which every command would else wait for
 
     rental.folder.mkdir(parents=True, exist_ok=True)
+    cloud_folder().chmod(0o700)  # what is sent is copied there: nobody else's business
     write_text(rental.folder / RECORD, json.dumps(asdict(rental), indent=1))
     return rental
 

@@ -45,7 +45,7 @@ class MissingExtra(UserError):
     def __init__(self, what: str, *, extra: str) -> None:
         super().__init__(
             f"{what} needs packages that are not installed here.",
-            f"Install them with: pip install 'plaintune[{extra}]'",
+            f"In plaintune's folder type: pip install '.[{extra}]'",
         )
 
 

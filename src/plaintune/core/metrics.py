@@ -31,12 +31,6 @@ class Score:
     majority: float  # the same metric of the best answer that does not read the text
     others: dict[str, float] = field(default_factory=dict)  # further metrics by name
 
-    @property
-    def half_width(self) -> float:
-        """Half the width of the interval."""
-        low, high = self.interval
-        return (high - low) / 2
-
 
 def score_outputs(
     task: Task,

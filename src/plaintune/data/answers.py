@@ -230,7 +230,9 @@ def set_aside_no_numbers(examples: Examples, answers: dict[str, int], codes: Cod
             f"{column} holds no number; '{written[0][:40]}', for example.",
             "Name a column of numbers: --label NAME",
         )
-    return set_aside(examples, odd, [f"'{written[code][:40]}' is no finite number" for code in codes[odd]])
+    return set_aside(
+        examples, odd, [f"'{written[code][:40]}' is no number to learn from" for code in codes[odd]]
+    )
 
 
 def _check_varied(examples: Examples) -> None:

@@ -28,11 +28,6 @@ class Roles:
     time: int | None
     notes: tuple[str, ...] = ()
 
-    @property
-    def label(self) -> int | None:
-        """The first label column."""
-        return self.labels[0] if self.labels else None
-
 
 @dataclass(frozen=True)
 class WantedColumns:
@@ -63,7 +58,7 @@ def find_column(columns: Sequence[str], name: str, *, source: str, option: str) 
     if len(alike) == 1:
         return alike[0]
     hint = nearest(name, columns)
-    likely = next((column for column in columns if f"'{column}'" in hint), columns[0])
+    likely = next((column for column in columns if f"'{column}'" in hint), next(iter(columns), "COL"))
     raise UserError(
         f"{source} has no column '{name}'.{hint} Its columns: {', '.join(columns)}.",
         f"Name one of them: --{option} {_quoted(likely)}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..core.features import text_hash, text_hashes
 from ..core.tasks import Task
 from .answers import learnable
 from .examples import JOINED_BY, Examples
+from .targets import number_in
 
 COLUMNS = ("line", "key", "was", "answer")  # as the report saves them; `line` or `key` may be missing
 
@@ -187,10 +189,10 @@ def _as_label(examples: Examples, answer: str, path: Path | None) -> Any:
     """``answer`` as ``examples.labels`` has it."""
     where = f"{path}" if path else "The correction"
     if examples.task is Task.NUMBER:
-        try:
-            return float(answer)
-        except ValueError as error:
-            raise UserError(f"{where} has '{answer}' where a number belongs.", "Mend that line.") from error
+        number = number_in(answer)
+        if math.isnan(number):
+            raise UserError(f"{where} has '{answer}' where a number belongs.", "Mend that line.")
+        return number
     if examples.task is Task.SINGLE:
         return _code(examples, answer, where)
     row = np.zeros(len(examples.classes), dtype=examples.labels.dtype)

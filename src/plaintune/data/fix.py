@@ -22,6 +22,7 @@ from ..core.tasks import Task
 from .beside import is_one_table, table_of
 from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
+from .repeats import first_ones
 from .several import list_items
 from .symptoms import mended
 from .table import Row, Table
@@ -132,8 +133,7 @@ def _first_alike(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np
     _, answer = np.unique(labels, return_inverse=True, axis=0)
     _, text = np.unique(hashes, return_inverse=True)
     both = text * (int(answer.max(initial=0)) + 1) + answer.reshape(-1)
-    _, first, alike = np.unique(both, return_index=True, return_inverse=True)
-    return np.asarray(first[alike])
+    return first_ones(both)
 
 
 def _merged_labels(examples: Examples, merges: dict[str, str]) -> NDArray[Any]:
@@ -190,7 +190,7 @@ def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listene
 def _keeper(file: TextIO, out: Path, columns: Sequence[str]) -> Callable[[Row, list[str]], None]:
     """Writes a row with its mended ``values``; as JSON, what was not mended stays what it was."""
     if out.suffix.lower() not in LINES_SUFFIXES:
-        write = row_writer(file, out, columns, option="--fix")
+        write = row_writer(file, out, columns)
         return lambda row, values: write(values)
     write_line = line_writer(file)
 

@@ -6,35 +6,36 @@ import re
 from collections.abc import Iterable
 
 
-def _names(listed: str) -> frozenset[str]:
+def word_set(listed: str) -> frozenset[str]:
+    """The words of a list that is written out in lines."""
     return frozenset(listed.split())
 
 
-TEXT_NAMES = _names("""
+TEXT_NAMES = word_set("""
     text texts review reviews message messages sms comment comments body sentence sentences question questions
     tweet tweets content document utterance query post description narrative feedback email statement
     transcript texte kommentar nachricht commentaire mensaje texto comentario
 """)
-LABEL_NAMES = _names("""
+LABEL_NAMES = word_set("""
     label labels sentiment category categories class target intent topic rating ratings stars star answer
     answers team tag emotion score polarity verdict genre department outcome spam
     étiquette kategorie klasse catégorie categoría categoria etiqueta clase
 """)
-TAG_NAMES = _names("tags genres topics emotions intents keywords")  # several answers for each text
-MEASURE_NAMES = _names(  # numbers, not of classes
+TAG_NAMES = word_set("tags genres topics emotions intents keywords")  # several answers for each text
+MEASURE_NAMES = word_set(  # numbers, not of classes
     "score scores rating ratings star stars points percent percentage price prices amount similarity"
 )
-CODE_NAMES = _names("""
+CODE_NAMES = word_set("""
     code codes version versions release section chapter zip zipcode postcode sku isbn
     class classes category categories
 """)  # written as numbers at most
 CLASS_NAMES = (LABEL_NAMES | TAG_NAMES) - MEASURE_NAMES - {"target", "outcome", "polarity"}
-OTHER_NAMES = _names("""
+OTHER_NAMES = word_set("""
     id uid uuid guid key index row url link href date time datetime timestamp created updated year
     user username author customer name email phone address city country location company source file filename
     film movie product thread conversation session ip hash status zip language lang
 """)
-IDENTITY_WORDS = _names("""
+IDENTITY_WORDS = word_set("""
     id uid user username author customer client account member person patient speaker film movie product item
     thread conversation session dialogue ticket order company store shop restaurant hotel book group source
 """)

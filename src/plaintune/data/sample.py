@@ -34,7 +34,8 @@ def positions_for(examples: Examples, minutes: float, *, seed: int) -> NDArray[n
     kinds = strata(examples)[drawn]
     by_kind = np.argsort(kinds, kind="stable")
     each_kind = np.split(drawn[by_kind], np.flatnonzero(np.diff(kinds[by_kind])) + 1)
-    return np.unique(np.concatenate([drawn[:rows], *(kind[:FEWEST_OF_A_KIND] for kind in each_kind)]))
+    kept = min(FEWEST_OF_A_KIND, max(2, rows // len(each_kind)))
+    return np.unique(np.concatenate([drawn[:rows], *(kind[:kept] for kind in each_kind)]))
 
 
 def say_drawn(name: str, drawn: Examples, of: Examples, listener: Listener) -> list[Choice]:

@@ -54,9 +54,11 @@ def split(
     max_test_rows: int,
     own_test: bool,
     no_validation: bool = False,
-    by_time: bool = False,
 ) -> Splits:
-    """Divide the examples; rows that share a number in ``clusters`` (rows,) stay on one side.
+    """Divide the examples, the same for the same seed, the latest last where they have times.
+
+    Rows that share a number in ``clusters`` (rows,) stay on one side. With ``own_test`` there is no test
+    part, with ``no_validation`` none to check on: the training rows are checked on by turns.
 
     Raises UserError where too few independent texts are left to learn from and to check with.
     """
@@ -64,8 +66,8 @@ def split(
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
     most_valid = min(MAX_VALID_ROWS, max(2, max_test_rows))  # where time is short for scoring, it is for both
     valid_rows = 0 if no_validation else max(2, min(round(VALID_SHARE * rows), most_valid))
-    if by_time:
-        splits = _latest_last(examples, clusters, test_rows, valid_rows)
+    if examples.times is not None:
+        splits = _latest_last(examples.times, clusters, test_rows, valid_rows)
     else:
         rng = np.random.default_rng(seed)
         rest = np.arange(rows)
@@ -135,11 +137,10 @@ def _boundary(times: NDArray[np.float64], wanted: int) -> float:
     return float(moments[1:][np.argmin(np.abs(later - wanted))])
 
 
-def _latest_last(examples: Examples, clusters: NDArray[np.int64], test_rows: int, valid_rows: int) -> Splits:
+def _latest_last(
+    times: NDArray[np.float64], clusters: NDArray[np.int64], test_rows: int, valid_rows: int
+) -> Splits:
     """Train on the past, test on the latest; rows of one moment, and repeats, stay in the later part."""
-    times = examples.times
-    if times is None:
-        raise UserError("There is no time to split by.", "Name its column: --time COL")
     latest = np.full(int(clusters.max()) + 1, -np.inf)
     np.maximum.at(latest, clusters, times)
     when = latest[clusters]  # a repeated text counts as its latest copy

@@ -14,6 +14,7 @@ from ..core.events import Listener, progress
 from ..core.features import LINE_BREAK_TAG
 from .examples import Examples
 from .finding import MEND, Finding, Severity, found, share
+from .names import word_set
 from .private import private_parts
 
 SEEN_WORDS = 800  # of a text, at most: about four windows of 256 tokens
@@ -42,11 +43,7 @@ _FOREIGN_SCRIPT = "\u0370"  # from Greek on, letters are not of English
 _CAPITAL, _LETTER = re.compile(r"[A-ZÀ-ÞА-Я]"), re.compile(r"[^\W\d_]")
 
 
-def _words(listed: str) -> frozenset[str]:
-    return frozenset(listed.split())
-
-
-ENGLISH = _words("""
+ENGLISH = word_set("""
     the a an and or but if of to in on at for with from by is are was were be been am it its this that
     i you he she we they my your his her our their not no do does did have has had what how who when
     where which why can could will would should there as so me him them all out up about just get

@@ -37,6 +37,7 @@ BESIDE = "\x1f"  # between the cells of several label columns
 NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})  # how libraries write a missing value into a text file
 MOST_RATINGS = 20  # different whole numbers that are taken for classes without a closer look
 MOST_STEPS = 3  # the same for numbers with fractions: 0, 0.5 and 1
+LARGEST = 1e150  # of numbers to learn from: their squares have to be numbers too
 CLEAR_SHARE = 0.05  # of the numbers have a fraction; fewer are slips of the pen
 ROWS_PER_ANSWER = 20  # with many answers, fewer rows each than this are no answers
 ROWS_PER_CODE = 5  # the same for a few numbers with fractions, and for many classes that come together
@@ -182,13 +183,16 @@ def _parts_any(column: ColumnProfile, separator: str) -> bool:
 
 
 def number_in(value: str, *, decimal_comma: bool = False) -> float:
-    """The finite number that ``value`` is, else nan. 1,234 has thousands unless commas are decimal."""
+    """The number that ``value`` is, else nan, as for one whose square is too large.
+
+    1,234 has thousands unless commas are decimal.
+    """
     if decimal_comma:
         value = value.replace(",", ".") if DECIMAL_COMMA.match(value) else value
     elif THOUSANDS.match(value):
         value = value.replace(",", "")
     number = float(value) if is_number(value) else math.nan
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) < LARGEST else math.nan
 
 
 def _asked_number(column: ColumnProfile, learn: bool, delimiter: str | None) -> Target:

@@ -39,11 +39,8 @@ def make_room(out: Path) -> None:
 
 
 @contextmanager
-def written_aside(out: Path | None) -> Iterator[TextIO]:
-    """stdout, or a file written aside and renamed when all of it is there."""
-    if out is None:
-        yield plain_stdout()
-        return
+def written_aside(out: Path) -> Iterator[TextIO]:
+    """A file written aside and renamed when all of it is there."""
     make_room(out)
     aside = out.with_name(f".{out.name}.part")
     try:
@@ -161,20 +158,17 @@ def require_known_suffix(out: Path, *, option: str, others: Sequence[str] = ()) 
 
 def row_writer(
     file: TextIO,
-    out: Path | None,
+    out: Path,
     columns: Sequence[str],
     *,
     separator: str = ";",
-    option: str = "--out",
     header: bool = True,
 ) -> Callable[[Sequence[Any]], None]:
     """Writes rows of values in the form that ``out`` ends in; several answers in a cell by ``separator``."""
-    suffix = ".csv" if out is None else out.suffix.lower()
+    suffix = out.suffix.lower()
     if suffix in LINES_SUFFIXES:
         write_line = line_writer(file)
         return lambda values: write_line(dict(zip(columns, values, strict=True)))
-    if out is not None:
-        require_known_suffix(out, option=option)
     write_cells = cell_writer(file, "\t" if suffix == ".tsv" else ",")
     if header:
         write_cells(columns)

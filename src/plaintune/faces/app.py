@@ -23,7 +23,10 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, everything else on stderr.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Replace what is there without asking.")]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help="Ask nothing: replace what is there, and rent, move or end machines."),
+]
 Minutes = Annotated[float, typer.Option(help="The whole command ends within this time.")]
 Seed = Annotated[int, typer.Option(help="Another seed draws another test part and another order.")]
 TextColumns = Annotated[

@@ -13,10 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from ..core.errors import UserError, nearest
+from ..core.errors import UserError
 from ..core.events import Listener, note, progress, stage, warn
 from ..core.features import whole_characters
 from ..core.tasks import Task
+from ..data.columns import find_column
 from ..data.encoding import file_kind
 from ..data.examples import Examples
 from ..data.names import unique_names
@@ -155,21 +156,10 @@ def read_for_model(
 
 def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int]:
     """Where the text stands: the columns asked for, those of training, or the only column there is."""
-    wanted = asked or model.manifest.text_columns
-    by_lower_case = {name.lower(): number for number, name in enumerate(table.columns)}
-    if all(name.lower() in by_lower_case for name in wanted):
-        return [
-            table.columns.index(name) if name in table.columns else by_lower_case[name.lower()]
-            for name in wanted
-        ]
     if len(table.columns) == 1 and not asked:
         return [0]
-    missing = next(name for name in wanted if name.lower() not in by_lower_case)
-    raise UserError(
-        f"{table.source} has no column '{missing}'. Its columns: {', '.join(table.columns[:20])}."
-        + nearest(missing, table.columns),
-        "Say which one holds the text: --text COL",
-    )
+    wanted = asked or model.manifest.text_columns
+    return [find_column(table.columns, name, source=table.source, option="text") for name in wanted]
 
 
 def model_mark(model: Model) -> str:

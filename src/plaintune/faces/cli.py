@@ -81,7 +81,8 @@ def train(
     task: TaskOption = None,
     separator: Separator = None,
     plan: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Repeat the choices of this model's run, step by step.")
+        str | None,
+        typer.Option(metavar="DIR", help="Repeat this model's run, choice by choice, however long it takes."),
     ] = None,
     corrections: Annotated[
         list[str] | None,

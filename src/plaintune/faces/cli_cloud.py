@@ -14,7 +14,6 @@ from ..core.settings import DEFAULT_MINUTES
 from .app import (
     Json,
     LabelColumns,
-    Minutes,
     Quiet,
     TextColumns,
     Yes,
@@ -236,7 +235,7 @@ def colab(
     data: Annotated[str, typer.Argument(help="One file of labelled texts.")],
     text: TextColumns = None,
     label: LabelColumns = None,
-    minutes: Minutes = DEFAULT_MINUTES,
+    minutes: Annotated[float, typer.Option(help="Of training, in the notebook.")] = DEFAULT_MINUTES,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where it goes. [default: NAME-colab]")
     ] = None,

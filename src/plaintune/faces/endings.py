@@ -18,9 +18,12 @@ def fail(problem: str, fix: str) -> None:
 
 
 def interrupted() -> None:
-    """What to type to go on after Ctrl-C."""
+    """What to type after Ctrl-C: training, downloads and files half answered go on where they were."""
     command = shlex.join(["plaintune", *sys.argv[1:]])
-    print(f"\nStopped. To go on from where it was, type the same again: {command}", file=sys.stderr)
+    print(
+        f"\nStopped. What was kept of long work is gone on from when you type the same again: {command}",
+        file=sys.stderr,
+    )
     sys.exit(INTERRUPTED)
 
 

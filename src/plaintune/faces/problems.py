@@ -22,7 +22,6 @@ MEANINGS = {
     413: "A text is too long, or too much was sent at once.",
     422: "The body is not what this address takes.",
     429: "Too many explanations are waiting; Retry-After says when to try again.",
-    501: "This release cannot explain answers.",
     503: "Too many texts are waiting; Retry-After says when to try again.",
 }
 

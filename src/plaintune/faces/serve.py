@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -143,13 +142,13 @@ async def predict_by(request: Request, question: One | Many, name: str) -> Respo
     return await _predict(request, _house(request).chosen(name), question)
 
 
-@router.post("/explain", responses=documented(400, 401, 408, 413, 422, 429, 501, 503))
+@router.post("/explain", responses=documented(400, 401, 408, 413, 422, 429, 503))
 async def explain(request: Request, question: One) -> Response:
     """Say which words of a text decided the first model's answer."""
     return await _explain(request, _house(request).chosen(None), question.text)
 
 
-@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 408, 413, 422, 429, 501, 503))
+@router.post("/models/{name}/explain", responses=documented(400, 401, 404, 408, 413, 422, 429, 503))
 async def explain_by(request: Request, question: One, name: str) -> Response:
     """Say which words of a text decided the answer of the model of that name."""
     return await _explain(request, _house(request).chosen(name), question.text)
@@ -226,16 +225,17 @@ async def _predict(request: Request, served: Served, question: One | Many) -> Re
 
 
 async def _explain(request: Request, served: Served, text: str) -> Response:
+    from ..model.explain import explain  # not before it is asked for
+
     _remember(request, served, [text])
     _check_texts([text], _most_explained(_house(request).limits))
-    explanation = _explainer()
     if served.explaining >= MOST_EXPLANATIONS:
         raise Refused(
             429, "Too many explanations are waiting.", "Try again soon.", headers={"Retry-After": "2"}
         )
     served.explaining += 1
     try:
-        found = await served.aside(lambda model: explanation(model, text))
+        found = await served.aside(lambda model: explain(model, text))
     finally:
         served.explaining -= 1
     return JSONResponse({"model": served.name, "explanation": found.as_json()})
@@ -268,14 +268,6 @@ def _check_texts(texts: list[str], most: int) -> None:
 
 def _most_explained(limits: Limits) -> int:
     return min(limits.most_characters, limits.most_explained_characters)
-
-
-def _explainer() -> Callable[..., Any]:
-    try:
-        explanation: Callable[..., Any] = import_module("plaintune.model.explain").explain
-    except ImportError:
-        raise Refused(501, "This release cannot explain answers.", "Use /predict.") from None
-    return explanation
 
 
 async def _reload_changed(models: Mapping[str, Served]) -> None:

@@ -72,13 +72,14 @@ class Reader:
         """Positions read so far, and their features (positions, hidden); waits for those in ``also``."""
         while True:
             self._read.wait()
+            self._read.clear()  # before looking: what is read meanwhile sets it again
             if self._problem is not None:
                 raise self._problem
             features = np.concatenate(list(self._features))
             positions = self.order[: len(features)]
             if set(also) <= set(positions.tolist()):
+                self._read.set()  # for the next question
                 return positions, features
-            self._read.clear()
 
 
 def next_text(

@@ -93,6 +93,15 @@ def _threshold(labels: Labels, outputs: NDArray[np.float32], prior: NDArray[np.f
     return float(max(THRESHOLDS, key=worth))
 
 
+def threshold_alone(
+    blend: Blend, ngram_logits: NDArray[np.float32], labels: Labels, prior: NDArray[np.float64]
+) -> float:
+    """The threshold for counted words alone: the blend's is for what both models say together."""
+    if blend.task is not Task.MULTI:
+        return blend.threshold
+    return _threshold(labels, blend.of_ngrams().outputs(np.zeros_like(ngram_logits), ngram_logits), prior)
+
+
 def _half_width(distances: NDArray[np.float64]) -> float:
     """Split conformal prediction (Lei et al. 2018): the rank that covers new rows, not only these."""
     rank = min(len(distances), int(np.ceil((len(distances) + 1) * COVERED)))

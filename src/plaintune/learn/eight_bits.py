@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from ..core.events import Listener
@@ -33,7 +34,6 @@ def write_eight_bits(graph: Path, out: Path, batches: Iterable[dict[str, NDArray
     same answer alone and among others. Weights take 7 of the 8 bits: with all 8, processors without AVX-512
     VNNI would overflow and answer otherwise than those with it.
     """
-    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     before = logging.root.manager.disable
@@ -71,7 +71,6 @@ def write_eight_bits(graph: Path, out: Path, batches: Iterable[dict[str, NDArray
 
 def _ranges(model: Any, batches: Iterable[dict[str, NDArray[np.int64]]]) -> dict[str, tuple[float, float]]:
     """The least and the largest number, zero among them, in what each product is asked for. By its name."""
-    import onnx
     import onnxruntime
 
     watched = copy.deepcopy(model)

@@ -35,7 +35,6 @@ class Evidence:
     """Out-of-fold opinions about a sample of rows."""
 
     examples: Examples  # the sample
-    chosen: NDArray[np.int64]  # (rows,) its positions among all examples
     clusters: NDArray[np.int64]  # (rows,) shared by rows that belong together
     features: NDArray[np.float32]  # (rows, hidden) of the frozen encoder
     frozen_logits: NDArray[np.float32]  # (rows, answers)
@@ -95,11 +94,14 @@ def gather(
     if len(chosen) > fewest:
         each = _seconds_per_row(learner, network, examples.take(chosen[:PILOT_ROWS]))
         chosen = chosen[: min(AUDIT_ROWS, max(fewest, int((seconds or AUDIT_SECONDS) / each)))]
+    other = np.flatnonzero(clusters != clusters[chosen[0]])
+    if len(other) and (clusters[chosen] == clusters[chosen[0]]).all():
+        chosen = np.append(chosen, other[0])  # rows of one cluster alone cannot be parted
     chosen = np.sort(chosen)
     sample, together = examples.take(chosen), clusters[chosen]
     features = read_with(learner, network, sample)
     stage(listener, "Asking cheap models about rows they have not seen")
-    asked = ask(sample, chosen, together, features, seed=seed)
+    asked = ask(sample, together, features, seed=seed)
     return replace(asked, pieces_per_word=_pieces_per_word(learner, sample))
 
 
@@ -121,7 +123,6 @@ def read_with(
 
 def ask(
     sample: Examples,
-    chosen: NDArray[np.int64],
     together: NDArray[np.int64],
     features: NDArray[np.float32],
     *,
@@ -138,7 +139,7 @@ def ask(
         )
     counted = counted_in_turns(sample, parts, seed=seed)
     blend = fit_blend(sample.task, frozen, counted, sample.labels, prior=prior_of(sample))
-    return Evidence(sample, chosen, together, features, frozen, counted, blend)
+    return Evidence(sample, together, features, frozen, counted, blend)
 
 
 def _pieces_per_word(learner: Learner, sample: Examples) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
 
 RUNTIME = "com.microsoft"  # whose operations these are
 NORMS = ("LayerNormalization", "SkipLayerNormalization")
@@ -97,8 +98,6 @@ def fuse_attention(model: Any, heads: int) -> int:
     that is 0, or -`HIDING` at padding. Attention of another form than BERT's stays as it is. Returns how many
     layers changed.
     """
-    import onnx
-
     graph, nodes = model.graph, _Nodes(model.graph)
     layers = [_attention(nodes, node) for node in graph.node if node.op_type == "Softmax"]
     found = [layer for layer in layers if layer is not None]
@@ -149,7 +148,7 @@ def _attention(nodes: _Nodes, softmax: Any) -> _Attention | None:
     cut = [_projection(nodes, name) for name in (*scores.input, after[0].input[1])]
     if factor is None or factor.dims or None in cut:
         return None
-    number = float(_array(factor))
+    number = float(onnx.numpy_helper.to_array(factor))
     queries, keys, values = cut
     scale = number if scaled.op_type == "Mul" else 1 / number
     return _Attention(queries, keys, values, after[-1], scale)  # type: ignore[arg-type]
@@ -183,11 +182,10 @@ def _only_mask(nodes: _Nodes, name: str) -> bool:
 
 def _widen(graph: Any, nodes: _Nodes, projection: _Projection, heads: int, *, last: float) -> None:
     """Let each head of ``projection`` end in the number ``last``."""
-    import onnx
 
     def wide(name: str, number: float) -> str:
         known = nodes.numbers[name]
-        by_head = _array(known).reshape(*known.dims[:-1], heads, -1)
+        by_head = onnx.numpy_helper.to_array(known).reshape(*known.dims[:-1], heads, -1)
         width = [(0, 0)] * (by_head.ndim - 1) + [(0, 1)]
         wider = np.pad(by_head, width, constant_values=number).reshape(*known.dims[:-1], -1)
         called = f"{name} and {number:g}"
@@ -203,8 +201,6 @@ def _widen(graph: Any, nodes: _Nodes, projection: _Projection, heads: int, *, la
 
 def _write_mask(graph: Any, heads: int, size: int) -> None:
     """What is added to the keys, 0 but for each head's last: shape (texts, tokens, heads x (size + 1))."""
-    import onnx
-
     last = np.zeros((heads, size + 1), dtype=np.float32)
     last[:, -1] = HIDING
     fixed = {"last of a head": last.reshape(-1), "one": np.float32(1.0), "third": np.array([2])}
@@ -234,28 +230,18 @@ def _unused(graph: Any) -> list[Any]:
     return spare
 
 
-def _array(numbers: Any) -> np.ndarray:
-    import onnx
-
-    return onnx.numpy_helper.to_array(numbers)
-
-
 def _other(node: Any, name: str) -> str:
     """What goes into ``node`` beside ``name``."""
     return str(next(beside for beside in node.input if beside != name))
 
 
 def _become(node: Any, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
-    import onnx
-
     made = onnx.helper.make_node(kind, inputs, [output], name=node.name, domain=RUNTIME, **attributes)
     node.CopyFrom(made)
 
 
 def _remove(model: Any, spare: list[Any]) -> None:
     """Take the nodes ``spare`` out, and numbers nobody takes; say whose operations stand in their place."""
-    import onnx
-
     for node in spare:
         model.graph.node.remove(node)
     taken = {name for node in model.graph.node for name in node.input}

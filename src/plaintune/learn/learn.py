@@ -18,7 +18,7 @@ from ..core.linear import NgramModel
 from ..core.settings import Choice, Settings, choose
 from ..data.encode import Tokens
 from ..data.examples import Examples
-from ..data.split import Splits, rows_that_belong_together
+from ..data.split import Splits, rows_that_belong_together, split
 from .baseline import fit_baseline
 from .checkpoint import Checkpoint
 from .crew import Crew, gathered
@@ -26,7 +26,7 @@ from .crossval import Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
-from .outline import divide, why_not_guessed
+from .outline import why_not_guessed
 from .plan import Plan, make_or_resume_plan
 from .self_training import NAME, SelfTraining, Taught
 from .train import Trained
@@ -43,12 +43,12 @@ class Learned:
     learner: Learner
     network: Network
     ngrams: NgramModel
+    words_alone: NgramModel  # the baseline: as ``ngrams``, but never taught by the network
     prior: NDArray[np.float64]  # as in `core.metrics.score_outputs`
     checked: Checked | None  # what was said of the training rows by turns; None where some were held back
     max_length: int
     windows: int  # in which a longer text is seen, at most
     choices: tuple[Choice, ...]
-    technique: Technique
     trained: Trained
     slowness: float  # how many times as long as planned a training step took, at least 1
     sweep: LearningRateCurve | None  # None where the plan came from a release that did not keep it
@@ -94,16 +94,16 @@ def _learn(
         checkpoint=checkpoint, seconds_left=seconds_left, listener=listener,
     )  # fmt: skip
     learner = learner.in_format(plan.number_format)
-    splits = divide(
-        examples, clusters, test,
-        seed=plan.schedule.seed, max_test_rows=plan.max_test_rows, folds=plan.folds,
+    splits = split(
+        examples, clusters, seed=plan.schedule.seed, max_test_rows=plan.max_test_rows,
+        own_test=test is not None, no_validation=plan.folds > 0,
     )  # fmt: skip
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
 
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
-    ngrams = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
+    ngrams = words_alone = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
     choices = [split_choice, *_say_crew(learner.crew, listener)]
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
@@ -129,7 +129,7 @@ def _learn(
             examples, test, splits, lesson, tokens, learner, plan,
             kept=checkpoint.folder / "second", deadline=end, listener=listener,
         )  # fmt: skip
-        taught, choice = training.run(Taught(network, ngrams, trained))
+        taught, choice = training.run(Taught(network, words_alone, trained))
         network, ngrams, trained = taught.network, taught.ngrams, taught.trained
         choices.append(choice)
     elif examples.unlabeled is not None:
@@ -139,12 +139,12 @@ def _learn(
         learner,
         network,
         ngrams,
+        words_alone,
         prior_of(lesson),
         checked,
         plan.max_length,
         plan.windows,
         (*done.choices, *choices),
-        technique,
         trained,
         plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
         plan.sweep,

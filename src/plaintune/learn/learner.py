@@ -59,7 +59,7 @@ def prepare(settings: Settings, listener: Listener) -> Learner:
     """Find the pre-trained model, and the best way this machine has of running it."""
     stage(listener, "Looking at this machine and the pre-trained model")
     backbone = find_backbone(settings.backbone)
-    keep_shapes(backbone.folder)
+    keep_shapes(str(backbone.config.get("model_type")))
     device = choose_device(inspect_machine())
     device_choice = choose(listener, device.choice.name, device.choice.value, device.choice.reason)
     reason = {

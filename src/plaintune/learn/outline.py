@@ -36,6 +36,7 @@ from .network import Network
 from .train import head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
+MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for a moment
 OWN_TEST_SHARE = 0.2  # of the time is left for the user's own test rows; more are scored where it suffices
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
@@ -190,7 +191,12 @@ def outline(
     few = examples.times is None and len(examples) <= CHECKED_IN_TURNS and not unlabeled
     seconds = (seconds_left - counting_seconds) * (FIRST_SHARE if unlabeled else 1.0)
     folds = choose_folds(measured, len(examples), longest, seconds) if few else 0
-    splits = divide(examples, clusters, test, seed=settings.seed, max_test_rows=max_test_rows, folds=folds)
+    if folds * counting_seconds > COUNTING_SHARE * seconds_left:  # with hundreds of answers
+        folds = 0
+    splits = split(
+        examples, clusters,
+        seed=settings.seed, max_test_rows=max_test_rows, own_test=test is not None, no_validation=folds > 0,
+    )  # fmt: skip
     checked_rows = len(splits.valid) * (
         2 if len(splits.valid) >= ENOUGH_ROWS else 1
     )  # by the 8-bit graph too
@@ -221,33 +227,10 @@ def why_not_guessed(examples: Examples) -> str:
     return ""
 
 
-def divide(
-    examples: Examples,
-    clusters: NDArray[np.int64],
-    test: Examples | None,
-    *,
-    seed: int,
-    max_test_rows: int,
-    folds: int,
-) -> Splits:
-    """Training, validation and (unless there is ``test``) test parts, the same for the same seed.
-
-    With ``folds`` there is no validation part: the training rows are checked on by turns.
-    """
-    return split(
-        examples,
-        clusters,
-        seed=seed,
-        max_test_rows=max_test_rows,
-        own_test=test is not None,
-        no_validation=folds > 0,
-        by_time=examples.times is not None,
-    )
-
-
 def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
     """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
-    rows = min(len(examples), MAX_FIT_ROWS)
+    characters = sum(map(len, examples.texts)) / max(1, len(examples))
+    rows = min(len(examples), MAX_FIT_ROWS, max(FEWEST_COUNTED, int(MOST_COUNTED / max(1.0, characters))))
     per_row = seconds_per_row(examples.texts, len(examples.classes))
     affordable = int(max(FEWEST_COUNTED, COUNTING_SHARE * seconds / per_row))
     return min(rows, affordable), min(rows, affordable) * per_row

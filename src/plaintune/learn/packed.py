@@ -8,13 +8,11 @@ to groups of few shapes, and a whole layer is one operation with a backward pass
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,14 +62,13 @@ def rounded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.maximum(step, (lengths + step - 1) // step * step)
 
 
-def keep_shapes(folder: Path) -> None:
-    """Before the first product: let oneDNN remember every shape that the model in ``folder`` meets here.
+def keep_shapes(family: str) -> None:
+    """Before the first product: let oneDNN remember every shape that a model of ``family`` meets here.
 
     For other families few: each batch has new shapes, and a thousand of them took 1 GB.
     """
-    with suppress(OSError, ValueError):
-        if json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") in FAMILIES:
-            os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)
+    if family in FAMILIES:
+        os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_SHAPES)
 
 
 class PackedLayers:

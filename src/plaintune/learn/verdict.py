@@ -11,7 +11,7 @@ import numpy as np
 from ..core.metrics import gain_over, main_metric, say_metric, score_outputs
 from ..core.tasks import Task
 from ..data.finding import DataCheck, Severity
-from .blend import loss_of
+from .blend import loss_of, threshold_alone
 from .curve import LearningCurve
 from .evidence import Evidence
 
@@ -78,13 +78,16 @@ def measure(evidence: Evidence) -> Measured:
     guess = np.tile(known, (len(labels), 1)).astype(outputs.dtype)
     metric = partial(main_metric, task, labels, prior=prior, threshold=blend.threshold)
     both = score_outputs(task, labels, outputs, prior=prior, threshold=blend.threshold)
-    paired = gain_over(task, labels, outputs, counted, prior=prior, threshold=blend.threshold)
+    alone = threshold_alone(blend, evidence.ngram_logits, labels, prior)
+    paired = gain_over(
+        task, labels, outputs, counted, prior=prior, threshold=blend.threshold, other_threshold=alone
+    )
     return Measured(
         task=task,
         rows=len(labels),
         majority=both.majority,
         frozen=metric(evidence.frozen_outputs),
-        ngrams=metric(counted),
+        ngrams=metric(counted, threshold=alone),
         both=both.value,
         interval=both.interval,
         gain=paired[1],

@@ -14,7 +14,7 @@ def model_card(manifest: Manifest, name: str) -> str:
     columns = " and ".join(f"`{column}`" for column in manifest.label_columns) or "the question"
     return f"""# {name}
 
-Answers {columns} for an English text ({texts}): {_answers(manifest)}.
+Answers {columns} for a text ({texts}): {_answers(manifest)}.
 
 **{how_good(manifest)}**
 {compared(manifest)}

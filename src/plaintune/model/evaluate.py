@@ -120,12 +120,13 @@ def _answered(
     """Which rows were answered in time, in their order, and what was said of them."""
     order = np.random.default_rng(0).permutation(len(examples))
     parts: list[NDArray[Any]] = []
-    slowest, done = 0.0, 0
-    while done < len(order) and (done < FEWEST_SCORED or time.monotonic() + slowest < until):
+    slowest, done = 0.0, 0  # seconds for a row
+    while done < len(order) and (done < FEWEST_SCORED or time.monotonic() + PART_ROWS * slowest < until):
         started = time.monotonic()
-        parts.append(model.outputs(examples.texts[order[done : done + PART_ROWS]], kept=kept))
-        slowest = max(slowest, time.monotonic() - started)
-        done = min(done + PART_ROWS, len(order))
+        part = order[done : done + (PART_ROWS if done else FEWEST_SCORED)]
+        parts.append(model.outputs(examples.texts[part], kept=kept))
+        slowest = max(slowest, (time.monotonic() - started) / len(part))
+        done += len(part)
         progress(listener, done, len(order))
     back = np.argsort(order[:done])
     return order[:done][back], np.concatenate(parts)[back]

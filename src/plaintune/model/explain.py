@@ -80,18 +80,18 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
     asked = code
     if model.task is Task.SINGLE and len(model.classes) == 2:  # what speaks for one speaks against the other
         asked = _explained(model, prediction, None)
-    pull = partial(_pull, model, asked, _rivals(model, prediction, asked))
+    pull, blend = partial(_pull, model, asked, _rivals(model, prediction, asked)), model.blend
 
     def of_network(texts: Sequence[str]) -> NDArray[np.float64]:
-        return pull(network=model.network_logits(texts))
+        return pull(model.network_logits(texts), blend.network)
 
     def of_words(texts: Sequence[str]) -> NDArray[np.float64]:
-        return pull(ngrams=model.ngram_logits(texts))
+        return pull(model.ngram_logits(texts), blend.ngrams)
 
     def of_both(texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         network, ngrams = model.network_logits(texts), model.ngram_logits(texts)
-        likely = model.blend.outputs(network, ngrams)[:, asked].astype(np.float64)
-        return pull(network=network) + pull(ngrams=ngrams), likely
+        likely = blend.outputs(network, ngrams)[:, asked].astype(np.float64)
+        return pull(network, blend.network) + pull(ngrams, blend.ngrams), likely
 
     if len(units) <= SHORT_TEXT:
         weights = _short(text, units, of_both)
@@ -133,16 +133,9 @@ def _rivals(model: Model, prediction: Prediction, code: int) -> NDArray[np.float
 
 
 def _pull(
-    model: Model,
-    code: int,
-    rivals: NDArray[np.float64],
-    *,
-    network: NDArray[np.float32] | None = None,
-    ngrams: NDArray[np.float32] | None = None,
+    model: Model, code: int, rivals: NDArray[np.float64], logits: NDArray[np.float32], weight: float
 ) -> NDArray[np.float64]:
-    """What one of the two parts of the blend adds for the answer ``code``. Shape (texts,)."""
-    logits, weight = (network, model.blend.network) if network is not None else (ngrams, model.blend.ngrams)
-    assert logits is not None
+    """What a part of the blend, of this ``weight``, adds for the answer ``code``. Shape (texts,)."""
     if model.task is Task.SINGLE:
         said = log_softmax(logits).astype(np.float64)
         return np.asarray(weight * (said[:, code] - said @ rivals))

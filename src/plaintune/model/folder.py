@@ -73,11 +73,6 @@ def checkpoint_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.plaintune-checkpoint")
 
 
-def remove_checkpoint(folder: Path) -> None:
-    """The run is done: what it would have needed to go on is not needed any more."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def packed_hashes(hashes: NDArray[np.uint64]) -> str:
     """Hashes as the manifest keeps them."""
     return base64.b64encode(np.unique(hashes).astype("<u8").tobytes()).decode()

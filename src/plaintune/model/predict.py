@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,9 @@ class Model:
         self, texts: str | Texts, *, kept: Path | None = None, listener: Listener = silent
     ) -> NDArray[Any]:
         """Calibrated probabilities (texts, classes) or numbers (texts, 1). UserError for what is not text."""
-        texts = [texts] if isinstance(texts, str) else texts
+        if isinstance(texts, Mapping) or hasattr(texts, "columns"):
+            raise UserError("A table is not a list of texts.", 'Give its column: table["text"]')
+        texts = [texts] if isinstance(texts, str) else list(texts)
         for row, text in enumerate(texts):
             if not isinstance(text, str):
                 raise UserError(
@@ -108,11 +110,6 @@ class Model:
     def ngram_logits(self, texts: Texts) -> NDArray[np.float32]:
         """What counted words alone say, before the blend. Shape (texts, answers)."""
         return self._ngrams.logits(texts)
-
-    def baseline_outputs(self, texts: Texts) -> NDArray[Any]:
-        """What counting words alone says, shaped as `outputs`."""
-        evidence = self._ngrams.logits(texts)
-        return self.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
 
     def unknown_words(self, texts: Texts) -> NDArray[np.float64]:
         """Of each text, the share of its different words that are not among the counted ones."""

@@ -33,6 +33,7 @@ class HeldBack:
     prior: NDArray[np.float64]
     blend: Blend
     groups: NDArray[np.int64] | None = None  # (rows,)
+    baseline_threshold: float = 0.5  # of several answers
 
     @property
     def chosen(self) -> NDArray[Any]:
@@ -56,7 +57,8 @@ def figures(held: HeldBack) -> dict[str, Any]:
     """Everything the report draws from the rows held back, by picture."""
     gain, interval = gain_over(
         held.task, held.truth, held.outputs, held.baseline,
-        prior=held.prior, threshold=held.blend.threshold, groups=held.groups,
+        prior=held.prior, threshold=held.blend.threshold, other_threshold=held.baseline_threshold,
+        groups=held.groups,
     )  # fmt: skip
     found: dict[str, Any] = {
         "gain_over_counting": {"value": gain, "interval": list(interval)},

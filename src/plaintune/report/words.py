@@ -52,11 +52,6 @@ def look_up(term: str) -> Entry:
     )
 
 
-def terms_in(text: str) -> list[Entry]:
-    """The entries whose names stand in ``text`` as whole words, in order, each once; long names first."""
-    return list(dict.fromkeys(look_up(found[0]) for found in _any_name().finditer(text)))
-
-
 def parted_by_terms(text: str) -> Iterator[tuple[str, Entry | None]]:
     """``text`` in pieces, each with the entry it is the name of, if any: what a page makes links of."""
     at = 0
