@@ -260,13 +260,13 @@ def test_an_archive_in_the_layout_of_imdb_brings_its_own_test_part(
 
 
 def test_where_time_is_up_fewer_rows_are_scored_and_the_rest_is_no_guess(trained: Trained) -> None:
-    model = Model.Model.load(trained[0])
+    model = Model.load(trained[0])
     rows = [(f"{text} number {n}", label) for n in range(10) for text, label in review_rows()]
     texts, labels = zip(*rows, strict=True)
     examples = read_examples(list(texts), list(labels))
     whole, short = evaluate(model, examples), evaluate(model, examples, until=0.0)
     assert len(whole.scored) == len(whole.outputs) == 1200
-    assert 200 <= len(short.scored) == len(short.outputs) < 1200
+    assert len(short.scored) == len(short.outputs) == FEWEST_SCORED
     assert np.allclose(short.outputs, whole.outputs[short.scored], atol=1e-5)
     assert short.all_rows.rows == len(short.scored)
     assert len(np.unique(examples.labels[short.scored])) == 2
@@ -280,13 +280,6 @@ def test_the_python_model_takes_any_texts_and_no_table(trained: Trained) -> None
     for table in (pd.DataFrame({"text": texts}), {"text": texts}):
         with pytest.raises(UserError, match="A table is not a list of texts"):
             model.predict(table)  # type: ignore[arg-type]
-
-
-def test_where_there_is_no_time_the_fewest_rows_are_scored(trained: Trained) -> None:
-    model = Model.load(trained[0])
-    texts = [f"A film of {number} minutes" for number in range(700)]
-    examples = read_examples(texts, [model.classes[n % 2] for n in range(700)], classes=model.classes)
-    assert len(evaluate(model, examples, until=0.0).scored) == FEWEST_SCORED
 
 
 def test_a_mistake_of_a_million_characters_is_shown_in_one_piece(trained: Trained) -> None:

@@ -17,6 +17,7 @@ from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.read import read_examples
 from plaintune.learn.baseline import fit_baseline
+from plaintune.learn.eight_bits import NO_TIME
 from plaintune.learn.self_training import KEPT, NAME, decided
 from plaintune.model.evaluate import evaluate
 from plaintune.pipeline import fit
@@ -86,6 +87,18 @@ def test_a_run_stopped_among_texts_without_an_answer_goes_on_to_the_same_model(
     assert any("Going on with an unfinished run" in text for text in heard)
     assert manifest["scores"]["score"] == first["scores"]["score"]
     assert manifest["blend"] == first["blend"]
+
+
+@pytest.mark.slow
+def test_a_repeated_run_does_not_weigh_numbers_that_the_first_had_no_time_to_weigh(
+    data: Path, tiny_backbone: Path, first: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plaintune.deploying.ENOUGH_ROWS", 1)
+    plan = json.loads((data / "first-model" / "plan.json").read_text())
+    assert plan["hurried"] is False
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, "hurried": True}))
+    manifest = fitted(data, tiny_backbone, data / "hurried-model", plan=tmp_path)
+    assert NO_TIME in [choice["reason"] for choice in manifest["choices"]]
 
 
 def test_a_file_without_answers_that_is_not_there_is_an_error_in_two_lines(

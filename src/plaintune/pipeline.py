@@ -103,6 +103,8 @@ def fit(
             threshold_alone,
             weigh,
         )  # torch takes seconds to load: the reader answers before that
+        from .learn.checkpoint import Checkpoint
+        from .learn.eight_bits import NO_TIME
         from .learn.learn import learn
         from .learn.onnx import write_graph
         from .report.stored import write_report
@@ -130,8 +132,11 @@ def fit(
         stage(listener, "Weighing the network against counted words")
         checked, numbers = finished_graph(
             examples, learned, staged,
-            seconds=math.inf if settings.plan else seconds_left(), listener=listener,
+            seconds=seconds_left() if not settings.plan else 0.0 if learned.hurried else math.inf,
+            listener=listener,
         )  # fmt: skip
+        if numbers.reason == NO_TIME:
+            Checkpoint(checkpoint, listener).amend_plan({"hurried": True})
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
             prior=learned.prior, listener=listener,

@@ -121,7 +121,8 @@ def _sent(place: Path, given: str) -> str:
 def fingerprint(source: str, test: str | None, settings: Settings) -> str:
     """Names a run by its data as they are on disk and by all that was said, but for the minutes."""
     files = [source, test, settings.unlabeled, *settings.corrections]
-    told = [asdict(replace(settings, minutes=0.0)), files, [_content(file) for file in files if file]]
+    said = {name: value for name, value in asdict(settings).items() if name != "minutes"}
+    told = [said, files, [_content(file) for file in files if file]]
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:16]
 
 

@@ -24,6 +24,7 @@ MOST_COST = 0.002  # of the main metric, on the rows held back to check on
 PACKING_SECONDS = 5.0  # of the bundled model
 ENOUGH_ROWS = 500  # with fewer a single row is more than MOST_COST
 LEVELS = 255  # of an activation
+NO_TIME = "too little time is left to see whether smaller numbers cost nothing"
 NAME, PLAIN, PACKED = "numbers of the finished model", "float32", "8-bit"
 
 
@@ -131,6 +132,4 @@ def too_few_for_eight_bits(rows: int, listener: Listener) -> Choice:
 
 def no_time_for_eight_bits(listener: Listener) -> Choice:
     """The graph stays as it is, and why."""
-    return choose(
-        listener, NAME, PLAIN, "too little time is left to see whether smaller numbers cost nothing"
-    )
+    return choose(listener, NAME, PLAIN, NO_TIME)

@@ -51,6 +51,7 @@ class Learned:
     choices: tuple[Choice, ...]
     trained: Trained
     slowness: float  # how many times as long as planned a training step took, at least 1
+    hurried: bool  # as in the plan
     sweep: LearningRateCurve | None  # None where the plan came from a release that did not keep it
 
 
@@ -147,6 +148,7 @@ def _learn(
         (*done.choices, *choices),
         trained,
         plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
+        plan.hurried,
         plan.sweep,
     )
 

@@ -52,6 +52,7 @@ class Plan:
     step_seconds: float = 0.0  # that a training step should take
     forecast: Forecast | None = None
     number_format: str = ""  # of matrix products
+    hurried: bool = False  # there was no time to weigh the graph in 8-bit numbers
     turn_steps: int = 0  # that were planned, where ``schedule`` tells those done: what turns were tried with
 
     @property
