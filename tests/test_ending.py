@@ -47,6 +47,12 @@ def instance(*, purpose: str = RUN, spot: bool = True, state: str = "running") -
     }  # fmt: skip
 
 
+def overdue() -> dict[str, Any]:
+    """An instance whose deadline is nine seconds past."""
+    tags = {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)}
+    return {**instance(), "tags": tags}
+
+
 def told(*instances: dict[str, Any], account: str = "1", **regions: dict[str, str]) -> dict[str, Any]:
     return {"found": list(instances), "account": account, "silent": {}, "closed": {}, **regions}
 
@@ -349,10 +355,7 @@ def test_the_doctor_looks_into_every_cloud_and_one_that_is_silent_keeps_none_fro
             return super().ask(what, **request)
 
     monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
-    late = {
-        **instance(),
-        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
-    }
+    late = overdue()
     clouds: Any = NoGoogle(told(late), told())
     seen = examine(clouds)
     assert [(one.cloud, one.why_not) for one in seen.machines] == [("aws", "past its deadline")]
@@ -374,10 +377,7 @@ def test_a_cloud_that_does_not_know_the_user_keeps_no_other_from_being_ended(
             return super().ask(what, **request)
 
     monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
-    late = {
-        **instance(),
-        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
-    }
+    late = overdue()
     clouds: Any = Stranger(told(late), told())
     end_wrong(clouds, examine(clouds))
     assert "terminate" in clouds.asked
@@ -406,10 +406,7 @@ def test_a_search_that_finds_nothing_costs_nothing(
 
 
 def test_a_disk_that_is_left_by_a_machine_the_doctor_ends_is_deleted_with_it() -> None:
-    late = {
-        **instance(),
-        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
-    }
+    late = overdue()
     amazon: Any = Cloud(told(late), told())
     seen = examine(amazon)
     amazon.disk_left = True
@@ -427,10 +424,7 @@ def test_a_cloud_that_does_not_end_a_machine_keeps_no_other_from_it(monkeypatch:
             return super().ask(what, **request)
 
     monkeypatch.setattr(doctor, "open_to_user", lambda: ("aws", "gcp"))
-    late = {
-        **instance(),
-        "tags": {"plaintune-rental": "plaintune-1", "plaintune-deadline": str(int(NOW) - 9)},
-    }
+    late = overdue()
     clouds: Any = Stubborn(told(late))
     end_wrong(clouds, examine(clouds))
     assert "terminate on gcp" in clouds.asked

@@ -98,11 +98,8 @@ def fit(
         repeats = find_repeats(examples, test_examples, listener=listener)
         require_new_texts(repeats)
         checked_data = short_check(examples, test_examples, repeats, settings, listener, test_source=test)
-        from .deploying import finished_graph
-        from .learn.blend import (
-            threshold_alone,
-            weigh,
-        )  # torch takes seconds to load: the reader answers before that
+        from .deploying import finished_graph  # torch takes seconds to load: the reader answers before that
+        from .learn.blend import threshold_alone, weigh
         from .learn.checkpoint import Checkpoint
         from .learn.eight_bits import NO_TIME
         from .learn.learn import learn

@@ -53,8 +53,7 @@ def score(
 ) -> tuple[dict[str, Any], HeldBack]:
     """The deployed files on examples held back, beside the majority guess and ``words``, counted alone."""
     headline, fresh = result.headline, held_back.take(result.headline_rows)
-    evidence = words.logits(fresh.texts)
-    counted = model.blend.of_ngrams().outputs(np.zeros_like(evidence), evidence)
+    counted = model.blend.ngram_outputs(words.logits(fresh.texts))
     baseline = score_outputs(
         model.task, fresh.labels, counted,
         prior=model.prior, threshold=words_threshold, groups=fresh.groups,

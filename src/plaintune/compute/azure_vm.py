@@ -47,12 +47,7 @@ QUOTAS = {
     "on_demand_cpus": "standardncasv3_t4family", "spot_cpus": "lowprioritycores", "all_cpus": "cores",
 }  # fmt: skip
 SECONDS = 30  # for one answer
-NO_NETWORK = (
-    "NewConnectionError",
-    "Max retries exceeded",
-    "Connection aborted",
-    "Failed to resolve",
-)  # of az
+NO_NETWORK = ("NewConnectionError", "Max retries exceeded", "Connection aborted", "Failed to resolve")
 WORK_SECONDS = 80  # for what Azure does after it has answered
 LOOK_SECONDS = float(os.environ.get("AZURE_LOOK_SECONDS", "2"))
 NEW_SECONDS = 1800  # a group younger than this may be waiting for its machine
@@ -78,7 +73,7 @@ def login() -> tuple[str, str]:
     except OSError as error:
         raise NotLoggedIn(f"the az program does not run: {error}") from error
     except subprocess.CalledProcessError as error:
-        if any(sign in error.stderr for sign in NO_NETWORK):
+        if any(sign in error.stderr for sign in NO_NETWORK):  # as az words it
             raise requests.ConnectionError(error.stderr) from error
         raise NotLoggedIn(error.stderr) from error
     except (ValueError, KeyError) as error:

@@ -174,12 +174,12 @@ def start(engine: Engine, rental: Rental, *, offer: Offer | None, hours: float, 
 def _start(engine: Engine, rental: Rental, offer: Offer | None, hours: float, listener: Listener) -> Rental:
     engine = engine.on(rental.cloud)
     machine = state_of(engine, rental)
-    if machine.is_on and offer is not None:
-        raise UserError(
-            "Your machine is on, and its GPU can be changed only while it is off.",
-            f"First: plaintune cloud stop, then: plaintune cloud start --gpu {offer.gpu}",
-        )
     if machine.is_on:
+        if offer is not None:
+            raise UserError(
+                "Your machine is on, and its GPU can be changed only while it is off.",
+                f"First: plaintune cloud stop, then: plaintune cloud start --gpu {offer.gpu}",
+            )
         note(listener, "Your machine is on already.")
         return _put_off(engine, rental, hours, listener)
     if machine.state == "stopping":

@@ -48,9 +48,9 @@ class Blend:
             return np.asarray(np.where(outputs >= self.threshold, outputs, 1 - outputs).min(axis=1))
         return np.full(len(outputs), COVERED)
 
-    def of_ngrams(self) -> Blend:
-        """The n-gram model alone, as it came out of its own fit."""
-        return replace(self, network=0.0, ngrams=1.0)
+    def ngram_outputs(self, ngram_logits: NDArray[np.float32]) -> NDArray[Any]:
+        """`outputs` of the n-gram model alone, as it came out of its own fit."""
+        return replace(self, network=0.0, ngrams=1.0).outputs(np.zeros_like(ngram_logits), ngram_logits)
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -99,7 +99,7 @@ def threshold_alone(
     """The threshold for counted words alone: the blend's is for what both models say together."""
     if blend.task is not Task.MULTI:
         return blend.threshold
-    return _threshold(labels, blend.of_ngrams().outputs(np.zeros_like(ngram_logits), ngram_logits), prior)
+    return _threshold(labels, blend.ngram_outputs(ngram_logits), prior)
 
 
 def _half_width(distances: NDArray[np.float64]) -> float:

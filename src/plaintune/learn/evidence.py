@@ -70,7 +70,7 @@ class Evidence:
     @property
     def ngram_outputs(self) -> NDArray[Any]:
         """Counted words alone. Shape (rows, answers)."""
-        return self.blend.of_ngrams().outputs(self.frozen_logits, self.ngram_logits)
+        return self.blend.ngram_outputs(self.ngram_logits)
 
 
 def gather(
