@@ -65,9 +65,10 @@ def evaluate_summary(result: Evaluation, name: str) -> list[str]:
         lines.append("Careful: it has learned from every one of these texts, so this says little.")
     elif result.overlap_rows:
         among = say_metric(result.task, result.all_rows.value)
+        left_out = "text was" if result.overlap_rows == 1 else "texts were"
         lines.append(
-            f"{result.overlap_rows:,} more texts were left out, as it has learned from them; "
-            f"with them it would be {among} on {result.all_rows.rows:,}."
+            f"{result.overlap_rows:,} more {left_out} left out, already met in training; "
+            f"on all {result.all_rows.rows:,} it would be {among}."
         )
     return lines
 
