@@ -127,7 +127,7 @@ def pick(task: Lesson, *, seed: int, minutes: float) -> tuple[float, float]:
         network,
         task.stepper,
         rows_per_batch=rows_per_batch(task.rows) // 2,
-        seconds=sweep_seconds(Work(task.rows, 0, 60 * minutes), 0.0),
+        seconds=sweep_seconds(Work(task.rows, 0, 60 * minutes), 60 * minutes, 0.0),
         seed=seed,
         listener=silent,
     )

@@ -464,8 +464,9 @@ def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_usual_rate() -> N
 
 def test_a_sweep_too_short_to_tell_anything_is_left_out() -> None:
     minute = Work(10_000, 500, 50.0)
-    assert sweep_seconds(minute, step_seconds=0.5) == 10.0
-    assert sweep_seconds(minute, step_seconds=0.8) == 0.0  # 25 steps of half a batch
+    assert sweep_seconds(minute, training_seconds=50.0, step_seconds=0.5) == 10.0
+    assert sweep_seconds(minute, training_seconds=50.0, step_seconds=0.8) == 0.0  # 25 steps of half a batch
+    assert sweep_seconds(minute, training_seconds=5.0, step_seconds=0.5) == 0.0  # nor is there time to train
 
 
 def test_a_hurried_sweep_leaves_out_the_lowest_rates(

@@ -14,11 +14,15 @@ from .events import Event, Listener
 from .tasks import Task
 
 DEFAULT_MINUTES = 60.0
+EVERY_RUN_SECONDS = 30.0  # whatever the rows: libraries, pre-trained model, graph, report
 PLAN = "plan.json"  # the file that keeps the choices of a run, for `train --plan`
 REPORT, REPORT_PAGE = "report.json", "report.html"  # in a model folder; here alone stand texts of users
-
-
 ABOUT_DATA = ("text", "label", "group", "time", "task", "separator")  # options of all that read the data
+
+
+def free_seconds(minutes: float) -> float:
+    """Of a run of ``minutes``, the time that may go by how many rows there are; half of it at least."""
+    return max(30 * minutes, 60 * minutes - EVERY_RUN_SECONDS)
 
 
 @dataclass(frozen=True)

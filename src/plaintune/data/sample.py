@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener
-from ..core.settings import Choice, choose
+from ..core.settings import Choice, choose, free_seconds
 from .examples import Examples
 from .split import strata
 
-LOOKING_SHARE = 0.12  # of the time, at most, goes into comparing all texts and cutting them into tokens
+LOOKING_SHARE = 0.08  # of the free time, at most, goes into comparing all texts and cutting them into tokens
 ROW_SECONDS, CHARACTER_SECONDS = 25e-6, 0.45e-6  # what that takes: measured, docs/experiments.md
 FEWEST_OF_A_KIND = 50  # examples that a rare answer keeps, where it has them
 
@@ -27,7 +27,7 @@ def positions_for(examples: Examples, minutes: float, *, seed: int) -> NDArray[n
     How many depends on nothing but the data and ``minutes``, so that a run that was killed draws the same.
     """
     seconds = ROW_SECONDS + CHARACTER_SECONDS * sum(map(len, examples.texts)) / max(1, len(examples))
-    rows = int(LOOKING_SHARE * 60 * minutes / seconds)
+    rows = int(LOOKING_SHARE * free_seconds(minutes) / seconds)
     if rows >= len(examples):
         return np.arange(len(examples))
     drawn = np.random.default_rng(seed).permutation(len(examples))

@@ -21,7 +21,7 @@ MOST_WINDOWS, NEARLY_ALL = 4, 0.95  # a text is seen in so many windows at most;
 FIXED_SECONDS = 15.0  # the graph written, checked, written in 8-bit numbers, and the folder closed
 SAFETY = 0.93  # of the time left is planned; where the machine slows down, training is cut short
 PROBE_ROWS = 400
-PROBE_SECONDS, READINGS = 2.0, 3
+PROBE_SECONDS, READINGS = 2.0, 2
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
@@ -125,7 +125,7 @@ def rows_per_batch(rows: int) -> int:
 
 
 def test_rows_affordable(measured: Probe, *, max_length: int, seconds: float) -> int:
-    """How many rows can be scored in an eighth of the time, at most 5,000 (± 0.7 points at 93%)."""
+    """How many rows can be scored in an eighth of ``seconds``, at most 5,000 (± 0.7 points at 93%)."""
     return min(5000, max(200, rows_in(seconds / 8, measured, max_length)))
 
 
@@ -154,14 +154,22 @@ class Work:
         tokens = self.scored_rows * measured.mean_tokens_seen(length)
         return FIXED_SECONDS + tokens / measured.read_per_second
 
-    def passes(self, measured: Probe, length: int) -> float:
-        """How often training can go through the texts in the time that is left beside scoring."""
+    def training_seconds(self, measured: Probe, length: int) -> float:
+        """For training steps: what scoring and fitting last layers leave of the time."""
         tokens = measured.mean_tokens(length)
         head_seconds = head_rows(self.rows, tokens) * tokens / (measured.tokens_per_second * 2)
-        runs = max(1, self.folds)  # so many runs on all but one part, and one on all, cost about this many
-        left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - runs * head_seconds
-        left -= self.folds * turn_seconds(measured, self.rows, length)
-        return max(0.0, left * measured.tokens_per_second / (runs * self.rows * tokens))
+        left = SAFETY * self.seconds - self.scoring_seconds(measured, length) - self._runs * head_seconds
+        return max(0.0, left - self.folds * turn_seconds(measured, self.rows, length))
+
+    def passes(self, measured: Probe, length: int) -> float:
+        """How often training can go through the texts in the time that is left beside scoring."""
+        one = self._runs * self.rows * measured.mean_tokens(length) / measured.tokens_per_second
+        return self.training_seconds(measured, length) / one
+
+    @property
+    def _runs(self) -> int:
+        """On all but one part each, and one on all: they cost about so many on all."""
+        return max(1, self.folds)
 
     @property
     def wanted_passes(self) -> float:
@@ -169,13 +177,13 @@ class Work:
         return next((passes for most, passes in PASSES_BY_ROWS if self.rows <= most), FEWEST_PASSES)
 
 
-def sweep_seconds(work: Work, step_seconds: float) -> float:
-    """The time for the learning-rate sweep: a twentieth or 10 s, but never a fifth of what there is.
+def sweep_seconds(work: Work, training_seconds: float, step_seconds: float) -> float:
+    """The time for the learning-rate sweep: a twentieth of all or 10 s, but never a fifth of training's.
 
     There is none where it would be too short to tell anything, its steps being half as long as those of
     training, and for a handful of rows: it would only tell how fast they are learned by heart.
     """
-    seconds = min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * work.seconds)
+    seconds = min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * training_seconds)
     too_short = seconds < FEWEST_SWEPT * step_seconds / 2
     return 0.0 if work.rows < HANDFUL or too_short else seconds
 

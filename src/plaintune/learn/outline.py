@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.settings import Settings
+from ..core.settings import Settings, free_seconds
 from ..data.examples import Examples
 from ..data.split import Splits, split
 from .baseline import MAX_FIT_ROWS, seconds_per_row
@@ -37,7 +37,9 @@ from .train import head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
 MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for a moment
-OWN_TEST_SHARE = 0.2  # of the time is left for the user's own test rows; more are scored where it suffices
+OWN_TEST_SHARE = (
+    0.2  # of the free time is left for the user's own test rows; more are scored where it suffices
+)
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
@@ -86,7 +88,8 @@ class Outline:
     @property
     def sweep_seconds(self) -> float:
         """How long to look for the learning rate; 0: not at all."""
-        return sweep_seconds(self.work, self.step_seconds)
+        training = self.work.training_seconds(self.measured, self.length[0])
+        return sweep_seconds(self.work, training, self.step_seconds)
 
     def later(self, seconds_left: float, tokens_per_second: float) -> Outline:
         """The same split, with what is known later about time and speed."""
@@ -183,7 +186,7 @@ def outline(
     seconds_left: float,
 ) -> Outline:
     """What fits into ``seconds_left`` of a run of ``settings.minutes``."""
-    max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=60 * settings.minutes)
+    max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=free_seconds(settings.minutes))
     counted_rows, counting_seconds = _counting(examples, seconds_left)
     unlabeled = 0
     if examples.unlabeled is not None and not why_not_guessed(examples):
@@ -202,7 +205,9 @@ def outline(
     )  # by the 8-bit graph too
     test_rows = len(splits.test)
     if test is not None:
-        test_rows = min(len(test), rows_in(OWN_TEST_SHARE * 60 * settings.minutes, measured, longest))
+        test_rows = min(
+            len(test), rows_in(OWN_TEST_SHARE * free_seconds(settings.minutes), measured, longest)
+        )
     work = Work(len(splits.train), checked_rows + test_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(
