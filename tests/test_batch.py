@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -10,20 +11,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import plaintune
-from conftest import BAD, GOOD, measured
+from conftest import BAD, GOOD, Cli, measured
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
 from plaintune.data.table import Row
-from plaintune.data.write import PartFile, _cell, _lock, line_writer
+from plaintune.data.write import PartFile, _cell, _lock, kept_beside, line_writer
 from plaintune.faces import batch
-from plaintune.faces.batch import answer_file
+from plaintune.faces.batch import answer_file, model_mark
 
 Trained = tuple[Path, dict[str, Any]]
 TEXTS = [*GOOD, *BAD]
@@ -36,11 +37,20 @@ def model(trained: Trained) -> plaintune.Model:
 
 def write_rows(file: Path, rows: int) -> Path:
     """A table with a number, one of our twenty sentences, an empty text now and then, and a comma."""
+    told = ((n, "" if n % 97 == 96 else TEXTS[n % 20], f"old, {n}") for n in range(rows))
+    columns = ("id", "review", "answer")
+    if file.suffix == ".parquet":
+        import pyarrow as arrow
+        import pyarrow.parquet as parquet
+
+        parquet.write_table(arrow.table(dict(zip(columns, zip(*told, strict=True), strict=True))), file)
+        return file
     with file.open("w", newline="", encoding="utf-8") as out:
-        table = csv.writer(out)
-        table.writerow(["id", "review", "answer"])
-        for number in range(rows):
-            table.writerow([number, "" if number % 97 == 96 else TEXTS[number % 20], f"old, {number}"])
+        if file.suffix == ".jsonl":
+            out.writelines(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in told)
+        else:
+            csv.writer(out).writerows([columns])
+            csv.writer(out).writerows(told)
     return file
 
 
@@ -137,6 +147,29 @@ def test_a_key_too_late_for_a_column_is_told(model: plaintune.Model, tmp_path: P
     assert "--out FILE.jsonl" in late[0]
 
 
+def test_what_is_no_json_object_keeps_its_place_and_all_of_it(model: plaintune.Model, tmp_path: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    whole, broken = json.dumps({"id": 1, "review": GOOD[0]}), '{"id": 2, "review": "cut off he'
+    (tmp_path / "a.jsonl").write_text(f"{whole}\n{broken}\n[3]\n{whole}\n")
+    told: list[str] = []
+    for name in ("b.jsonl", "b.csv", "b.parquet"):
+        answer_file(
+            model, str(tmp_path / "a.jsonl"), tmp_path / name,
+            listener=lambda event: told.append(event.message),
+        )  # fmt: skip
+    first, second, third, last = map(json.loads, (tmp_path / "b.jsonl").read_text().splitlines())
+    assert second == {"unreadable": broken, "answer": None, "confidence": None}
+    assert third["unreadable"] == "[3]"
+    assert first == last
+    assert list(first) == ["id", "review", "answer", "confidence"]
+    nothing = {"review": "", "answer": "", "confidence": ""}
+    assert answered(tmp_path / "b.csv")[1:3] == [{"id": broken, **nothing}, {"id": "[3]", **nothing}]
+    assert parquet.read_table(tmp_path / "b.parquet").column("id").to_pylist() == ["1", broken, "[3]", "1"]
+    assert len([words for words in told if "could not be read" in words]) == 3
+    assert not [words for words in told if "too late" in words]
+
+
 def test_what_is_beyond_the_last_column_stays_in_it(model: plaintune.Model, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("n,review\n1,fine\n2,late, and broken\n3,good,\n4\n")
     answer_file(model, str(tmp_path / "a.csv"), tmp_path / "b.csv", listener=silent)
@@ -189,6 +222,18 @@ def test_a_part_of_another_file_begins_anew(
     write_rows(source, 300)
     answer_file(model, str(source), tmp_path / "b.csv", listener=silent)
     assert [row["id"] for row in answered(tmp_path / "b.csv")] == [str(number) for number in range(300)]
+
+
+@pytest.mark.parametrize(
+    "other", [{"classes": ("no", "yes")}, {"windows": 3}, {"max_length_tokens": 9}, {"separator": "|"}]
+)
+def test_the_same_parts_that_answer_otherwise_are_another_model(
+    model: plaintune.Model, other: dict[str, Any]
+) -> None:
+    """Else what one left unfinished the other would go on with."""
+    manifest = dataclasses.replace(model.manifest, **other)
+    changed = plaintune.Model(model.folder, manifest, model._graph, model._ngrams)
+    assert model_mark(changed) != model_mark(model)
 
 
 def test_a_file_that_was_finished_meanwhile_is_left_alone(tmp_path: Path) -> None:
@@ -288,12 +333,45 @@ def test_stdin_is_answered_on_stdout_in_the_form_it_came_in(trained: Trained) ->
     assert [row["answer"] for row in json.loads(whole)["predictions"]] == ["positive", "negative"]
 
 
+def test_what_a_kill_leaves_of_stdin_goes_with_the_next_run(model: plaintune.Model, tmp_path: Path) -> None:
+    source, out = write_rows(tmp_path / "a.csv", 9), tmp_path / "b.csv"
+    with kept_beside(out) as kept:
+        kept.write_text("of another run")
+        with pytest.raises(UserError, match="Another run"), kept_beside(out):
+            pass
+        answer_file(model, str(source), out, listener=silent)
+        assert kept.read_text() == "of another run"
+        assert kept.parent.parent == tmp_path
+    assert not kept.parent.exists()
+    kept.parent.mkdir()
+    kept.write_text("of a run that was killed")
+    answer_file(model, str(source), out, listener=silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+
+
+def test_stdin_is_not_read_where_its_answers_cannot_be_written(trained: Trained, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "plaintune", "predict", str(trained[0]), "--file", "-"]
+    run = subprocess.Popen(
+        [*command, "--out", "b.xlsx"], cwd=tmp_path, text=True,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert run.stderr
+    assert run.wait(timeout=60) == 2  # stdin is still open
+    assert ".xlsx is not known" in run.stderr.read()
+    assert not list(tmp_path.iterdir())
+    run.communicate()
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "~nobody-of-that-name/there"])
+def test_a_home_that_cannot_be_looked_at_stops_no_command(
+    trained: Trained, cli: Cli, tmp_path: Path, place: str
+) -> None:
+    done = cli("predict", trained[0], GOOD[0], cwd=tmp_path, PLAINTUNE_HOME=place)
+    assert done.returncode == 0, done.stderr
+
+
 def predict_a(model: Path) -> list[str]:
     return [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
-
-
-def background(folder: Path, model: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(predict_a(model), cwd=folder, stderr=subprocess.DEVNULL, env={**os.environ})
 
 
 def test_half_a_character_and_a_terminal_of_another_age_do_not_stop_an_answer(trained: Trained) -> None:
@@ -357,27 +435,65 @@ def test_no_number_is_written_that_json_does_not_know(tmp_path: Path) -> None:
     assert json.loads(out.getvalue(), parse_constant=pytest.fail)["k"] == 1
 
 
-@pytest.mark.slow
-def test_killed_again_and_again_no_row_is_lost_or_repeated(trained: Trained, tmp_path: Path) -> None:
-    write_rows(tmp_path / "a.csv", 200_000)
-    journal, seen, kills = tmp_path / ".b.csv.part.json", -1, 0
-    for _ in range(4):
-        run = background(tmp_path, trained[0])
-        while run.poll() is None:
-            rows = json.loads(journal.read_text()).get("rows", 0) if journal.exists() else 0
-            if rows > seen + 10_000:
-                seen, kills = rows, kills + 1
-                run.send_signal(signal.SIGKILL)
-                break
+def background(folder: Path, model: Path, source: str, out: str) -> subprocess.Popen[bytes]:
+    """`predict` at work on the file ``source`` of the folder, "< FILE" being that as stdin."""
+    command = [sys.executable, "-m", "plaintune", "predict", str(model), "--quiet", "--out", out, "--file"]
+    with (folder / source.removeprefix("< ")).open("rb") as given:
+        return subprocess.Popen(
+            [*command, "-" if source.startswith("<") else source], cwd=folder,
+            stdin=given, stderr=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(folder)},
+        )  # fmt: skip
+
+
+def killed_when(run: subprocess.Popen[bytes], it_is_time: Callable[[], bool]) -> bool:
+    """Whether it could be killed at that time; else it has ended before."""
+    try:
+        while run.poll() is None and not it_is_time():
             time.sleep(0.002)
-        run.wait()
-    assert kills == 4
-    assert background(tmp_path, trained[0]).wait() == 0
-    rows = answered(tmp_path / "b.csv")
-    assert [int(row["id"]) for row in rows] == list(range(200_000))
-    answers = {row["review"]: row["answer (2)"] for row in rows}
-    assert all(answers[row["review"]] == row["answer (2)"] for row in rows)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
+    finally:
+        run.kill()
+    return run.wait() == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "out"),
+    [
+        ("a.csv", "b.csv"),
+        ("a.parquet", "b.csv"),
+        ("a.jsonl", "b.jsonl"),
+        ("a.csv", "b.parquet"),
+        ("a.parquet", "b.parquet"),
+        ("< a.csv", "b.csv"),
+        ("< a.jsonl", "b.parquet"),
+    ],
+)
+def test_killed_again_and_again_no_row_is_lost_or_repeated(
+    trained: Trained, model: plaintune.Model, tmp_path: Path, source: str, out: str
+) -> None:
+    file = write_rows(tmp_path / source.removeprefix("< "), 40_000)
+    journal, made = tmp_path / f".{out}.part.json", tmp_path / f".{out}.made"
+    kept = tmp_path / f".{out}.given" / "stdin"
+    seen = -1
+
+    def rows_kept() -> int:
+        return int(json.loads(journal.read_text())["rows"]) if journal.exists() else -1
+
+    def has_got_further() -> bool:
+        assert rows_kept() >= seen, "it began anew"
+        return rows_kept() > seen + 6_000
+
+    for _ in range(3):
+        assert killed_when(background(tmp_path, trained[0], source, out), has_got_further)
+        assert kept.exists() == source.startswith("<")
+        seen = rows_kept()
+    if out.endswith(".parquet"):
+        assert killed_when(background(tmp_path, trained[0], source, out), made.exists)
+        assert not (tmp_path / out).exists()
+    assert background(tmp_path, trained[0], source, out).wait() == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [file.name, out]
+    answer_file(model, str(file), tmp_path / f"whole-{out}", listener=silent)
+    assert (tmp_path / out).read_bytes() == (tmp_path / f"whole-{out}").read_bytes()
 
 
 @pytest.mark.slow

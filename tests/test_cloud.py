@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import plaintune
 from cloud.lab import ENVIRONMENT, Lab, why_not
 from cloud.skypilot import SHIPPED_PRICES, optimizer
 from conftest import review_rows, write_csv
+from plaintune.compute.names import BACKBONE, DATA, MODEL
 from plaintune.compute.prices import price_list
 
 pytestmark = [
@@ -100,6 +102,25 @@ def long_work(folder: Path, rows: int) -> None:
     write_csv(folder / "reviews.csv", ["review", "sentiment"], drawn)
 
 
+def its_report_names_what_is_here_and_what_was_paid(model: Path, backbone: Path) -> None:
+    """Title, lines to type and dollars; nothing in it is called as it was on the machine."""
+    report = json.loads((model / "report.json").read_text())
+    assert (report["model"], report["place"], report["source"]) == (model.name, model.name, "reviews.csv")
+    train = report["corrections_command"]
+    assert train.startswith(f"plaintune train reviews.csv --backbone {backbone} --corrections fixes.csv ")
+    assert f" --out {model.name} " in train
+    assert f"plaintune evaluate {model.name} newer.csv" in [one["command"] for one in report["actions"]]
+    assert " (aws us-" in report["rental"]["machine"]
+    assert 0 < report["rental"]["cost_usd"] < 0.1
+    assert 0 < report["rental"]["minutes"] < 10
+    page, card = ((model / name).read_text() for name in ("report.html", "README.md"))
+    assert f"<h1>{model.name}</h1>" in page
+    assert f"plaintune predict {model.name} " in card
+    for text in (page, card, (model / "report.json").read_text(), (model / "manifest.json").read_text()):
+        assert "about $0.0" in text
+        assert not re.search(rf"{MODEL}|{DATA}|{BACKBONE}", text)
+
+
 def test_a_model_is_trained_on_a_rented_machine_and_the_machine_is_gone(
     lab: Lab, here: Path, tiny_backbone: Path
 ) -> None:
@@ -110,6 +131,7 @@ def test_a_model_is_trained_on_a_rented_machine_and_the_machine_is_gone(
     assert "The machine is gone. It cost about $0.0" in errors
     assert "The model is in reviews-model" in said
     assert sorted(path.name for path in here.iterdir()) == ["reviews-model", "reviews.csv"]
+    its_report_names_what_is_here_and_what_was_paid(here / "reviews-model", tiny_backbone)
     status, said, errors = Command(lab, here, "predict", "reviews-model", "what a great film").finish()
     assert status == 0, errors
     assert lab.states() == ["terminated"]

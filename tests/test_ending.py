@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,19 @@ def test_a_machine_of_ones_own_that_gets_no_timer_is_switched_off_again(
     assert amazon.asked == ["tag", "sky stop", "sky start", "stop server", "stop"]
 
 
+def test_the_cloud_switches_a_machine_of_ones_own_off_before_skypilot_is_asked_and_without_its_help() -> None:
+    class BrokenSky(Cloud):
+        def sky(self, *arguments: str, log: Path, seconds: float | None = None) -> str:
+            super().sky(*arguments, log=log)
+            raise subprocess.TimeoutExpired("sky", seconds or 0.0)
+
+    mine = write_rental(replace(SECURED, purpose=OWN, spot=False))
+    on, off = (instance(purpose=OWN, spot=False, state=state) for state in ("running", "stopped"))
+    amazon: Any = BrokenSky(told(on), told(off))
+    assert own.stop(amazon, mine, silent).since is None
+    assert amazon.asked == ["stop", "sky stop", "stop server"]
+
+
 def test_what_a_machine_cost_before_it_switched_itself_off_stays_on_the_bill(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,13 +251,19 @@ def run(amazon: Any, out: Path, *, minutes: float = 30, max_cost_usd: float = 2)
     return Run(amazon, errand, out, Wish(max_cost_usd=max_cost_usd), price_list(), silent)
 
 
+def ordered(rental: Rental) -> Rental:
+    """As `launch` writes it down before it asks SkyPilot."""
+    orders, machines = rental.orders + 1, rental.machines + 1
+    return replace(rental, orders=orders, machines=machines, cluster="c", since=NOW)
+
+
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch) -> list[Rental]:
     """Every machine that is rented; renting is played."""
     rented: list[Rental] = []
 
     def launch(engine: Any, rental: Rental, parcel: Path, listener: Any) -> Rental:
-        rental = replace(rental, machines=rental.machines + 1, cluster="c", since=NOW, secured=True)
+        rental = replace(ordered(rental), secured=True)
         rented.append(write_rental(replace(rental, region="us-east-1")))
         return rented[-1]
 
@@ -294,7 +314,7 @@ def test_what_a_failed_order_left_is_ended_by_its_own_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(engine: Any, rental: Rental, *given: Any) -> Rental:
-        write_rental(replace(rental, machines=rental.machines + 1, cluster="half-made", since=NOW))
+        write_rental(ordered(rental))
         raise NoCapacity("none left")
 
     monkeypatch.setattr(cloud, "launch", fails)
@@ -396,13 +416,30 @@ def test_a_search_that_finds_nothing_costs_nothing(
     launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(engine: Any, rental: Rental, parcel: Path, listener: Any) -> Rental:
-        write_rental(replace(rental, since=NOW - 1200, cluster="c"))
+        write_rental(replace(ordered(rental), since=NOW - 1200))
         raise NoCapacity("sold out")
 
     monkeypatch.setattr(cloud, "launch", none)
     with pytest.raises(UserError, match="No machine that fits"):
         run(Cloud(told()), tmp_path / "model").from_start(QUOTES[:2])
     assert rentals()[0].spent_usd == 0.0
+
+
+def test_an_order_that_found_nothing_is_not_counted_as_a_machine_that_was_taken_back(
+    launched: list[Rental], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sold_out_at_first(engine: Any, rental: Rental, *given: Any) -> Rental:
+        if rental.orders < 5:
+            write_rental(ordered(rental))
+            raise NoCapacity("sold out")
+        return launch(engine, rental, *given)
+
+    launch = cloud.launch
+    monkeypatch.setattr(cloud, "launch", sold_out_at_first)
+    monkeypatch.setattr(cloud, "follow", taken_back)
+    with pytest.raises(UserError, match="2 machines have gone before"):
+        run(Cloud(told()), tmp_path / "model").from_start(QUOTES[:1] * 6)
+    assert [one.machines for one in launched] == [1, 2]
 
 
 def test_a_disk_that_is_left_by_a_machine_the_doctor_ends_is_deleted_with_it() -> None:

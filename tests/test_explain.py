@@ -12,10 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import Cli
+from plaintune.core.blending import Blend
 from plaintune.core.errors import UserError
-from plaintune.faces.cli_explain import _coloured
+from plaintune.core.tasks import Task
+from plaintune.faces import cli_explain
+from plaintune.faces.cli_explain import _coloured, as_page
 from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, Explanation, Piece, _short, _units, explain
-from plaintune.model.predict import Model
+from plaintune.model.predict import Model, Prediction
 
 Trained = tuple[Path, dict[str, Any]]
 TEXT = "The music was wonderful, I loved every minute; <b>but</b> the seats were hard."
@@ -116,3 +119,41 @@ def test_no_answer_or_word_steers_the_terminal() -> None:
     coloured = _coloured(Explanation("good", 0.9, True, (piece,)))
     assert "\x1b" not in coloured.plain
     assert coloured.plain.endswith(" text\nnext")
+
+
+class Rating:
+    """A model of numbers: a point more for each "good", one less for each "bad"."""
+
+    task, classes = Task.NUMBER, ()
+    blend = Blend(Task.NUMBER, 1.0, 0.0, centre=3.0, spread=1.0, half_width=2.0)
+
+    def network_logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        said = [text.split().count("good") - text.split().count("bad") for text in texts]
+        return np.array(said, dtype=np.float32)[:, None]
+
+    def ngram_logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.zeros((len(texts), 1), dtype=np.float32)
+
+    def predict(self, text: str) -> list[Prediction]:
+        number = 3.0 + float(self.network_logits([text])[0, 0])
+        return [Prediction(number, 0.9, {}, (number - 2.0, number + 2.0))]
+
+
+def test_a_pull_above_nothing_raises_a_number_and_the_interval_is_told() -> None:
+    found = explain(Rating(), "good food but bad and bad service")
+    assert (found.answer, found.interval) == ("2", (0.0, 4.0))
+    signs = {piece.text: np.sign(round(piece.weight, 1)) for piece in found.pieces if piece.text.strip()}
+    assert signs == {"good": 1, "food": 0, "but": 0, "bad": -1, "and": 0, "service": 0}
+
+
+def test_of_a_number_the_command_tells_its_interval_and_what_raised_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Model, "load", lambda folder: Rating())
+    cli_explain.explain(Path("model"), "good food")
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "4  (90% sure: 2 to 6)"
+    assert last == "+ raised the number, - lowered it (in its unit)."
+    page = as_page(explain(Rating(), "good food"))
+    assert "90% sure: 2 to 6. Words that raised the number are" in page
+    assert "towards" not in page

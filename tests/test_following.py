@@ -17,14 +17,16 @@ from plaintune.compute.engine import Engine
 from plaintune.compute.follow import Finished, Preempted, bring_model, put_checkpoint
 from plaintune.compute.machine import RUN as RUN_COMMAND
 from plaintune.compute.machine import task_of, timer
-from plaintune.compute.parcel import FETCHED, JOB, MODEL
+from plaintune.compute.names import MODEL, Names
+from plaintune.compute.parcel import FETCHED, JOB
 from plaintune.compute.records import RUN, Rental
 from plaintune.core.errors import UserError
-from plaintune.core.events import silent
+from plaintune.core.events import Event, silent
 from plaintune.core.files import file_sha256
 from plaintune.core.settings import Settings
 
 RENTAL = Rental("plaintune-1", RUN, "aws", "T4", True, 0.2, 0.5, 0.0, 9e9, "", cluster="c", secured=True)
+NAMES = Names({"sent-data/reviews.csv": "my reviews.csv"})
 
 
 def engine(tmp_path: Path) -> Engine:
@@ -81,15 +83,22 @@ def test_a_failure_is_told_unless_the_machine_is_being_taken_back(
     for running, raised in ((True, (UserError, RuntimeError)), (None, (UserError, RuntimeError))):
         monkeypatch.setattr(follow, "is_running", lambda *asked, answer=running: answer)
         with pytest.raises(raised, match="It broke"):
-            follow._understood(line, engine(tmp_path), RENTAL, silent)
+            follow._understood(line, engine(tmp_path), RENTAL, NAMES, silent)
     monkeypatch.setattr(follow, "is_running", lambda *asked: False)
     with pytest.raises(Preempted):
-        follow._understood(line, engine(tmp_path), RENTAL, silent)
+        follow._understood(line, engine(tmp_path), RENTAL, NAMES, silent)
+
+
+def test_what_the_machine_says_names_files_as_the_user_does(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    said = {"kind": "note", "message": "Look: plaintune check sent-data/reviews.csv"}
+    follow._understood(json.dumps(said), engine(tmp_path), RENTAL, NAMES, heard.append)
+    assert heard == [Event("note", "Look: plaintune check 'my reviews.csv'")]
 
 
 def test_half_a_line_is_passed_over(tmp_path: Path) -> None:
-    assert follow._understood('{"kind": "no', engine(tmp_path), RENTAL, silent) is None
-    assert follow._understood("\n", engine(tmp_path), RENTAL, silent) is None
+    assert follow._understood('{"kind": "no', engine(tmp_path), RENTAL, NAMES, silent) is None
+    assert follow._understood("\n", engine(tmp_path), RENTAL, NAMES, silent) is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shutil
+import subprocess
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,21 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from plaintune.core.errors import BrokenModel
+from plaintune.core.errors import BrokenModel, panics_as_errors
+from plaintune.core.hardware import inspect_machine
 from plaintune.model.onnx_file import require_plain_graph
 from plaintune.model.predict import Model
 
 Trained = tuple[Path, dict[str, Any]]
+PREDICT_WITHIN = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+from plaintune.model.predict import Model
+try:
+    Model.load(sys.argv[1]).predict("some text")
+except Exception as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -89,10 +103,16 @@ def test_a_graph_that_loops_or_brings_operations_of_its_own_is_refused(folder: P
 
 
 def test_a_graph_that_would_fill_the_memory_is_stopped(folder: Path) -> None:
-    """It loads, as its constants are small, and ends with an error that the service survives."""
+    """It asks for what the machine has, and the error is that of our own limit, not of the system's.
+
+    Should ours fail, the system refuses it to the process that asks here.
+    """
+    memory = inspect_machine().memory_gib
+    assert memory
+    rows = int(0.8 * memory * 2**30) // 4 >> 20  # of 2 to the 20 numbers of 4 bytes
 
     def grow(model: Any) -> None:
-        huge = helper.make_tensor("huge", TensorProto.INT64, [2], [1 << 19, 1 << 20])
+        huge = helper.make_tensor("huge", TensorProto.INT64, [2], [rows, 1 << 20])
         model.graph.initializer.append(huge)
         model.graph.node.append(helper.make_node("ConstantOfShape", ["huge"], ["filled"]))
         model.graph.node.append(helper.make_node("ReduceSum", ["filled"], ["sum"], keepdims=0))
@@ -107,8 +127,9 @@ def test_a_graph_that_would_fill_the_memory_is_stopped(folder: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     manifest["files"]["model.onnx"] = {"bytes": len(content), "sha256": digest}
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(Exception, match=r"ConstantOfShape|memory|allocat"):
-        Model.load(folder).predict("some text")
+    command = [sys.executable, "-c", PREDICT_WITHIN, str(folder), str(rows << 22)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert re.search(rf"Available memory of \d+ is smaller than requested bytes of {rows << 22}", done.stdout)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 100, 5000])
@@ -171,6 +192,52 @@ def test_a_tokenizer_that_adds_a_page_to_each_text_or_for_a_character_is_refused
     }
     (folder / "tokenizer.json").write_text(json.dumps({**rules, "post_processor": around}))
     refused(folder, "adds too much")
+
+
+def test_a_tokenizer_that_says_each_text_many_times_is_refused(folder: Path) -> None:
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    pair = [text, {"Sequence": {"id": "B", "type_id": 0}}]
+    many = {"type": "TemplateProcessing", "single": [text] * 300, "pair": pair, "special_tokens": {}}
+    hidden = {"type": "Replace", "pattern": {"String": "a"}, "content": ""}  # so that "a" shows nothing
+    changed = {**rules, "normalizer": hidden, "post_processor": many}
+    (folder / "tokenizer.json").write_text(json.dumps(changed))
+    refused(folder, "adds too much")
+
+
+def test_a_text_that_a_tokenizer_makes_far_longer_is_not_read(folder: Path) -> None:
+    rules = json.loads((folder / "tokenizer.json").read_text())
+    rules["normalizer"] = {"type": "Replace", "pattern": {"String": "b"}, "content": "w " * 400}
+    (folder / "tokenizer.json").write_text(json.dumps(rules))
+    content = (folder / "tokenizer.json").read_bytes()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest["files"]["tokenizer.json"] = told
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    model = Model.load(folder)
+    assert model.predict("some text")
+    with pytest.raises(ValueError, match="far longer"):
+        model.predict("b" * 10_000)
+
+
+def test_what_a_library_in_rust_gives_up_with_is_an_error_like_others() -> None:
+    class Panic(BaseException):
+        pass
+
+    with pytest.raises(ValueError, match="gave up: so it is"), panics_as_errors():
+        raise Panic("so it is")
+    with pytest.raises(KeyboardInterrupt), panics_as_errors():
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("field", [b"\x3a\x00", b"\x3a\x02\x0a\x00"])
+def test_a_graph_of_endless_small_parts_is_refused_before_they_are_kept(field: bytes) -> None:
+    content = field * 2_000_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"one plain graph|more parts"):
+        require_plain_graph(content)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_a_manifest_of_endless_small_things_is_not_parsed(folder: Path) -> None:

@@ -19,7 +19,7 @@ MAY_USE = {
     "learn": {"core", "data", "learn"},
     "model": {"core", "data", "model"},
     "report": {"core", "data", "report"},
-    "compute": {"core", "data", "model", "pipeline", "compute", "learn"},
+    "compute": {"core", "data", "model", "pipeline", "compute", "learn", "report"},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from browser import take_picture
 from conftest import BAD, GOOD, write_csv
+from plaintune.model.explain import explain
 from plaintune.model.predict import Model
 from service import Service, serving
 
@@ -79,6 +81,18 @@ def test_the_deciding_words_are_marked(browser_page: Any, service: Service) -> N
     assert "“loved”" in browser_page.inner_text("#why-told")
 
 
+def test_the_marked_words_are_those_that_the_model_names(
+    browser_page: Any, service: Service, model: Model
+) -> None:
+    answer(browser_page, service.address, GOOD[0])
+    browser_page.wait_for_selector("#why:visible")
+    found = explain(model, GOOD[0])
+    least = 0.1 * abs(found.strongest[0].weight)
+    pulling = [piece.text for piece in found.pieces if abs(piece.weight) > least]
+    assert browser_page.locator("#words mark").all_inner_texts() == pulling
+    assert browser_page.inner_text("#words") == GOOD[0]
+
+
 def saved(page: Any, folder: Path) -> list[list[str]]:
     page.wait_for_selector("#done:visible", timeout=60_000)
     with page.expect_download() as download:
@@ -104,6 +118,22 @@ def test_a_file_comes_back_with_the_answers_of_predict_in_every_row(
         assert float(row[4]) == pytest.approx(expected.confidence, abs=2e-4)
     assert found[-1][3:] == ["", "", ""]
     assert "240 rows answered. 1 row without a usable text" in browser_page.inner_text("#done-told")
+
+
+def test_a_file_that_is_dropped_is_answered(browser_page: Any, service: Service, tmp_path: Path) -> None:
+    browser_page.goto(service.address)
+    browser_page.wait_for_selector("#curl:not(:empty)")
+    dropped = browser_page.evaluate_handle(
+        "text => { const dropped = new DataTransfer();"
+        " dropped.items.add(new File([text], 'mail.csv', {type: 'text/csv'})); return dropped; }",
+        f"review\n{GOOD[0]}\n{BAD[0]}\n",
+    )
+    browser_page.dispatch_event("#drop", "dragover", {"dataTransfer": dropped})
+    assert browser_page.get_attribute("#drop", "class") == "drop over"
+    browser_page.dispatch_event("#drop", "drop", {"dataTransfer": dropped})
+    assert [row[0] for row in saved(browser_page, tmp_path)] == ["review", GOOD[0], BAD[0]]
+    assert browser_page.get_attribute("#drop", "class") == "drop"
+    assert browser_page.inner_text("#save") == "Save mail-answered.csv"
 
 
 def test_a_file_of_other_columns_asks_which_one_and_tells_its_progress(
@@ -187,6 +217,39 @@ def test_the_snippets_work_as_they_are(browser_page: Any, service: Service, mode
         done = subprocess.run([*command, code], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert told in done.stdout
+
+
+@pytest.mark.parametrize("name", ["curl", "python"])
+def test_a_snippet_is_copied_or_at_least_selected(browser_page: Any, service: Service, name: str) -> None:
+    browser_page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=service.address)
+    browser_page.goto(service.address)
+    browser_page.wait_for_selector(f"#{name}:not(:empty)")
+    code = browser_page.text_content(f"#{name}")
+    browser_page.click(f"[data-copies={name}]")
+    browser_page.wait_for_function("document.getElementById('copied').textContent === 'Copied.'")
+    assert browser_page.evaluate("navigator.clipboard.readText()") == code
+    browser_page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
+    browser_page.click(f"[data-copies={name}]")
+    browser_page.wait_for_function("document.getElementById('copied').textContent.startsWith('Selected')")
+    assert browser_page.evaluate("getSelection().toString()") == code
+
+
+def test_the_examples_for_programs_bear_the_token_where_one_is_asked_for(
+    browser_page: Any, service: Service, model: Model
+) -> None:
+    def example(address: str, path: str) -> str:
+        browser_page.goto(f"{address}/docs")
+        heading = browser_page.locator(f"h2 code:text-is('{path}')")
+        shown = browser_page.locator("section.route", has=heading).locator("pre").first
+        return str(shown.inner_text())
+
+    assert "PLAINTUNE_TOKEN" not in example(service.address, "/predict")
+    with serving(model.folder, cwd=model.folder.parent, PLAINTUNE_TOKEN=TOKEN) as guarded:
+        assert "PLAINTUNE_TOKEN" not in example(guarded.address, "/health")
+        for path, told in (("/predict", "predictions"), ("/models", "models")):
+            command = ["sh", "-c", example(guarded.address, path)]
+            asked = subprocess.check_output(command, env={**os.environ, "PLAINTUNE_TOKEN": TOKEN}, timeout=60)
+            assert told in json.loads(asked)
 
 
 def test_a_token_is_asked_for_once(browser_page: Any, service: Service, model: Model) -> None:

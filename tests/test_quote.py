@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import Cli, review_rows, write_csv
-from plaintune.compute.quote import _command
+from plaintune.compute.quote import Quote, Way, _command
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
+from plaintune.faces.cli_quote import _lines
 from plaintune.learn.trial import Forecast, Trial
 
 
@@ -46,10 +47,19 @@ def test_texts_that_teach_nothing_promise_the_guess() -> None:
 
 
 def test_a_forecast_is_said_in_the_terms_of_the_task() -> None:
-    assert "be right 90% to 94% of the time" in Forecast(360, 0.9, 0.94).say(Task.SINGLE)
-    assert "reach an F1 of 0.90 to 0.94" in Forecast(360, 0.9, 0.94).say(Task.MULTI)
-    assert "explain 0% to 30% of the differences" in Forecast(360, -0.1, 0.3).say(Task.NUMBER)
+    assert "be right 90.0% to 94.0% of the time" in Forecast(360, 0.9, 0.94).say(Task.SINGLE)
+    assert "reach an F1 of 0.900 to 0.940" in Forecast(360, 0.9, 0.94).say(Task.MULTI)
+    assert "explain 0.0% to 30.0% of the differences" in Forecast(360, -0.1, 0.3).say(Task.NUMBER)
     assert Forecast(50, None, None).say(Task.SINGLE) == "This should take about 50 seconds."
+    assert Forecast(104, None, None).say(Task.SINGLE) == "This should take about 1.7 minutes."
+    assert Forecast(1234, None, None).say(Task.SINGLE) == "This should take about 21 minutes."
+
+
+def test_a_quote_is_not_rounded_past_what_it_promises() -> None:
+    ways = [Way("quick", 2, 1.44, 0.986, 0.999, 0.5, "a"), Way("thorough", 15, 12.4, 0.99, 0.9991, 1, "b")]
+    told = _lines(Quote(400, Task.SINGLE, "a laptop", tuple(ways), (), "prices"))
+    assert told[1].split(maxsplit=1) == ["quick", "1.4 min   should be right 98.6% to 99.9% of the time"]
+    assert told[3].split(maxsplit=1) == ["thorough", "12 min   should be right 99.0% to 99.9% of the time"]
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from conftest import measured
 from plaintune.core.errors import UserError
 from plaintune.core.events import Event
 from plaintune.data.read import describe, read_examples
+from plaintune.data.tables import Row, open_table
 from plaintune.data.unpack import _zip_name
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -103,6 +104,23 @@ def test_rows_that_cannot_be_used_are_set_aside_with_line_and_reason(tmp_path: P
         (304, "3 fields instead of 2"),
     ]
     assert examples.understood.rows_in_file == 303
+
+
+def test_what_is_no_object_in_json_is_set_aside_and_stays_whole(tmp_path: Path) -> None:
+    objects = [{"text": text, "label": label, "unreadable": ""} for text, label in ROWS]
+    lines = "\n".join(map(json.dumps, objects))
+    broken = '{"text": "café, cut off he'
+    for name, content, whole in (
+        ("data.jsonl", f"{lines}\n{broken}\n", broken),
+        ("data.json", json.dumps([*objects, ["café", None]]), '["café", null]'),
+    ):
+        path = write(tmp_path, name, content)
+        *_, last = open_table(path).rows()
+        assert last == Row(
+            9, [whole, "", ""], "not a JSON object", {"unreadable (2)": whole}
+        )  # its own column is another
+        aside = read_examples(path, strict_rows=False).understood.set_aside
+        assert [(row.row, row.reason) for row in aside] == [(9, "not a JSON object")]
 
 
 def test_a_header_in_the_middle_of_a_joined_file_is_no_example(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Cli, review_rows, write_csv
 from plaintune.compute import doctor
-from plaintune.compute.cloud import Wish, affordable, unfinished
+from plaintune.compute.cloud import Wish, affordable
 from plaintune.compute.errand import Errand, prepare
 from plaintune.compute.machine import NoCapacity, config_of, explain_failure, task_of
 from plaintune.compute.parcel import JOB, fingerprint, pack, requirements
@@ -28,6 +28,7 @@ from plaintune.compute.records import (
     forgotten,
     is_looked_after,
     looking_after,
+    unfinished,
     write_rental,
 )
 from plaintune.compute.rented import Work

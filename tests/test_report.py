@@ -115,7 +115,9 @@ def test_the_gain_over_counting_words_is_of_the_same_rows() -> None:
 def test_merging_what_is_mixed_up_is_proposed_with_what_it_would_bring(mixed_up: HeldBack) -> None:
     actions = {action["title"]: action for action in contents(told_of(mixed_up))["actions"]}
     merge = actions["Do you need “billing” and “refunds” apart?"]
-    assert merge["command"] == "plaintune train 'my mail.csv' --merge refunds=billing"
+    assert merge["command"] == (
+        "plaintune train 'my mail.csv' --merge refunds=billing --out runs/mail-model --yes"
+    )
     assert "16.7 points" in merge["why"]
 
 
@@ -125,7 +127,7 @@ def test_where_time_was_short_a_rented_gpu_is_named_with_its_price() -> None:
     rented = {"gpu": "T4", "minutes": 9.4, "cost_usd": 0.031, "price_date": "2026-11-24"}
     actions = {a["title"]: a for a in contents(told_of(held, choices=short, rented=rented))["actions"]}
     rent = actions["Rent a GPU"]
-    assert rent["command"] == "plaintune train 'my mail.csv' --on cloud"
+    assert rent["command"] == "plaintune train 'my mail.csv' --on cloud --out runs/mail-model"
     assert "T4 would do all of it in about 9 minutes, for about $0.03 (prices of 2026-11-24)" in rent["why"]
     assert "Rent a GPU" not in {a["title"] for a in contents(told_of(held, choices=short))["actions"]}
 
@@ -161,7 +163,8 @@ def test_what_was_said_before_is_said_again(mixed_up: HeldBack) -> None:
     commands = {action["title"]: action["command"] for action in told["actions"]}
     merge = commands["Do you need “billing” and “refunds” apart?"]
     before = "--merge a=b --corrections fixes.csv --backbone some/model --test held.csv"
-    assert merge == f"plaintune train 'my mail.csv' {before.replace('a=b', 'a=b --merge refunds=billing')}"
+    again = before.replace("a=b", "a=b --merge refunds=billing")
+    assert merge == f"plaintune train 'my mail.csv' {again} --out runs/mail-model --yes"
     assert "--corrections fixes.csv --corrections fixes-2.csv" in told["corrections_command"]
     assert "plaintune evaluate runs/mail-model newer.csv" in commands.values()
 
@@ -185,7 +188,8 @@ def test_findings_are_shown_with_their_lines(mixed_up: HeldBack) -> None:
 def test_data_from_python_get_actions_in_python(mixed_up: HeldBack) -> None:
     told = told_of(mixed_up, from_python=True, options={"label": ("team",)})
     commands = [action["command"] for action in contents(told)["actions"]]
-    assert "plaintune.train(…, label=('team',), merge='refunds=billing', overwrite=True)" in commands
+    call = "label=('team',), merge='refunds=billing', out='runs/mail-model', overwrite=True"
+    assert f"plaintune.train(…, {call})" in commands
 
 
 def test_a_review_that_holds_a_script_is_shown_and_escaped() -> None:

@@ -7,10 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from browser import take_picture
 from conftest import BAD, GOOD, Cli, review_rows, write_csv
+from plaintune.report.contents import Doubt, contents
+from plaintune.report.page import render_page
+from test_report import held_back, told_of
 
 pytestmark = pytest.mark.slow
 KINDS = ("two answers", "77 answers", "several answers", "numbers")
@@ -130,3 +134,26 @@ def test_corrections_chosen_on_the_page_are_saved_and_taken_by_train(
     done = cli("train", "mail.csv", "--corrections", "fixes.csv", *arguments, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "1 answers are corrected" in done.stderr
+
+
+def test_any_of_many_answers_is_typed_and_a_slip_is_not_saved(
+    browser_page: Any, accessibility_faults: Callable[[], list[str]], tmp_path: Path
+) -> None:
+    classes = tuple(f"matter {n}" for n in range(20))
+    held = held_back(["one", "two"], [0, 1], np.eye(20)[:2].tolist(), classes)
+    doubtful = [Doubt(n, f"{n:02}", f"text {n}", "matter 0", "matter 1", 0.9) for n in (2, 3)]
+    (tmp_path / "report.html").write_text(render_page(contents(told_of(held, doubtful=doubtful))))
+    browser_page.goto((tmp_path / "report.html").as_uri())
+    assert accessibility_faults() == []
+    fields = browser_page.locator("#doubtful tbody input")
+    fields.nth(1).fill("mater 7")
+    fields.nth(1).press("Enter")
+    browser_page.locator("#save").click()
+    assert "there is no answer “mater 7”" in browser_page.locator("#saved").inner_text()
+    fields.nth(1).fill("matter 7")
+    browser_page.locator("#doubtful select").first.select_option(index=1)
+    with browser_page.expect_download() as download:
+        browser_page.locator("#save").click()
+    download.value.save_as(tmp_path / "fixes.csv")
+    _, *saved = (tmp_path / "fixes.csv").read_text().splitlines()
+    assert saved == ["2,02,matter 0,matter 1", "3,03,matter 0,matter 7"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import http.client
+import io
 import json
 import shutil
 import signal
@@ -14,15 +16,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from conftest import BAD, GOOD, Cli
-from plaintune.core.errors import UserError
+from plaintune.core.errors import BrokenModel, UserError
+from plaintune.core.linear import NgramModel
 from plaintune.faces import served
 from plaintune.faces.serve import Many, One
 from plaintune.faces.unsure import UnsureLog
@@ -359,6 +364,51 @@ def test_a_folder_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
 
     monkeypatch.setattr(Path, "is_dir", refuse)
     assert served._stamp(folder) is None
+
+
+@pytest.mark.parametrize("fault", ["weights", "scores"])
+def test_a_model_that_opens_but_cannot_serve_is_refused(folder: Path, tmp_path: Path, fault: str) -> None:
+    stranger = Path(shutil.copytree(folder, tmp_path / "stranger"))
+    manifest = json.loads((stranger / "manifest.json").read_text())
+    if fault == "scores":
+        del manifest["scores"]["score_interval"]
+    else:
+        words = NgramModel.load(stranger / "ngrams.safetensors")
+        replace(words, bias=np.full_like(words.bias, np.nan)).save(stranger / "ngrams.safetensors")
+        content = (stranger / "ngrams.safetensors").read_bytes()
+        told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        manifest["files"]["ngrams.safetensors"] = told
+    (stranger / "manifest.json").write_text(json.dumps(manifest))
+    Model.load(stranger)
+    with pytest.raises(BrokenModel, match="does not answer"):
+        served._load(stranger)
+
+
+HASTY = """
+from plaintune.faces import server
+server.GRACE_SECONDS = 1
+from plaintune.faces.cli import main
+main()
+"""
+
+
+def test_what_takes_longer_than_the_service_waits_at_its_end_is_told_so(folder: Path, tmp_path: Path) -> None:
+    with (
+        serving(folder, "--batch", 1, cwd=tmp_path, program=("-c", HASTY)) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        long = pool.submit(service.ask, "/predict", {"texts": ["a word " * 1000] * 1000})
+        while "} 1000" not in service.ask("/metrics").body.decode():
+            assert not long.done()
+        assert service.stop() == 0
+        is_problem(long.result(), 503)
+
+
+def test_the_log_is_written_where_only_ascii_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(told, encoding="ascii", write_through=True))
+    served.log_line("request", text="ünïcode \ud800")
+    assert json.loads(told.getvalue())["text"].startswith("ünïcode")
 
 
 def test_what_cannot_be_served_ends_in_two_lines(folder: Path, tmp_path: Path, cli: Cli) -> None:

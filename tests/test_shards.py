@@ -79,6 +79,16 @@ def test_a_file_keeps_its_folder_and_what_cannot_be_written_becomes_a_table(tmp_
     assert names == {"x/a.csv", "y/a.csv", "y/b.csv.gz.csv", "c.json.jsonl", "d.xlsx.csv"}
 
 
+@pytest.mark.parametrize("names", [("d.xlsx", "d.xlsx.csv"), ("c.json", "c.json.jsonl")])
+def test_two_files_that_would_be_answered_in_one_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in names:
+        (tmp_path / "in" / name).touch()
+    with pytest.raises(UserError, match=f"{names[0]} and {names[1]} would both be answered in") as refused:
+        shards_of(str(tmp_path / "in/*"), tmp_path / "out")
+    assert "Rename one" in refused.value.fix
+
+
 def test_a_file_that_is_done_is_not_done_again_and_a_changed_one_is(
     model: plaintune.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

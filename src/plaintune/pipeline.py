@@ -30,6 +30,7 @@ from .data.describe import describe
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
 from .data.fix import require_fixable, write_fixed
+from .data.leaks import without_words
 from .data.read import read_examples
 from .data.repeats import Repeats, find_repeats
 from .data.sample import drawn_for, say_drawn
@@ -168,7 +169,7 @@ def fit(
         )  # fmt: skip
         reference = reference_figures(deployed, held_back.texts, result.outputs)
         manifest = replace(manifest, scores=scores, reference=reference, seconds=time.monotonic() - started)
-        write_text(staged / DATA_CHECK, json.dumps(checked_data.as_json(), ensure_ascii=False))
+        write_text(staged / DATA_CHECK, json.dumps(without_words(checked_data.as_json()), ensure_ascii=False))
         stage(listener, "Writing the report")
         told = report_on(
             out, manifest, examples, learned, held, checked_data,

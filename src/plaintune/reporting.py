@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from .learn.crossval import Checked
 from .learn.curve import learning_curve
 from .learn.evidence import LESSONS, gather
 from .learn.learn import Learned
+from .learn.self_training import KEPT, NAME
 from .learn.suspects import find_suspects
 from .model.card import compared, how_good
 from .model.explain import explain
@@ -129,7 +131,12 @@ def report_on(
 ) -> Told:
     """What there is to tell of a run; ``test`` are the test data that the user named, if any."""
     trained = learned.trained
-    history = {"seen": trained.seen, "steps": trained.steps, "steps_per_pass": trained.steps_per_pass}
+    history = {
+        "seen": trained.seen,
+        "steps": trained.steps,
+        "steps_per_pass": trained.steps_per_pass,
+        "second": learned_twice(manifest.choices),
+    }
     return Told(
         model=out.name,
         place=str(out),
@@ -160,6 +167,12 @@ def report_on(
         rented=gpu_for(examples, manifest),
         made_by=f"plaintune {manifest.versions.get('plaintune', '')}",
     )
+
+
+def learned_twice(choices: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether the network that was kept had learned before, without the texts that have no answer."""
+    taught = [said for (network, _), said in KEPT.items() if network]
+    return any(choice["name"] == NAME and choice["value"] in taught for choice in choices)
 
 
 def gpu_for(examples: Examples, manifest: Manifest) -> dict[str, Any] | None:

@@ -20,11 +20,13 @@ from .ending import end
 from .engine import Engine, complete, engine, made_engine, silence_in_words
 from .errand import Errand
 from .follow import HOME_MARGIN, STATE, Finished, OutOfTime, Preempted, bring_checkpoint, bring_model, follow
+from .homecoming import Bill, settle_in
 from .interrupts import signals_as_interrupts, unbreakable, undisturbed
 from .machine import NoCapacity, account_of, is_running, launch, set_timer
+from .names import Names
 from .parcel import pack
 from .prices import PriceList
-from .records import RUN, Rental, as_written, close, is_looked_after, looking_after, rentals, write_rental
+from .records import RUN, Rental, as_written, close, looking_after, rentals, unfinished, write_rental
 from .rented import SETUP_MINUTES, RentedQuote, rented_quotes
 
 DEFAULT_MAX_COST_USD = 2.0
@@ -84,24 +86,6 @@ def train_on_cloud(
                     )
                 run.clear_away(earlier)
             return run.from_start(quotes if made else open_to_us(run.engine, quotes, listener))
-
-
-def unfinished(out: Path) -> Rental | None:
-    """A rental of an earlier command for the same model that may still be at work.
-
-    Raises UserError where another process is at work on a rented machine: the two would share SkyPilot.
-    """
-    for rental in rentals():
-        if rental.ended is not None or rental.purpose != RUN:
-            continue
-        if is_looked_after(rental):
-            raise UserError(
-                f"Another plaintune is training {rental.out} on a rented machine right now.",
-                "Wait until it has ended; plaintune cloud doctor shows the machine.",
-            )
-        if rental.out == str(out.absolute()):
-            return rental
-    return None
 
 
 def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuote]:
@@ -226,7 +210,8 @@ class Run:
             fingerprint=self.errand.fingerprint,
         )  # fmt: skip
         if earlier is not None:
-            order = replace(order, name=earlier.name, started=earlier.started, machines=earlier.machines)
+            order = replace(order, name=earlier.name, started=earlier.started)
+            order = replace(order, orders=earlier.orders, machines=earlier.machines)
             if order.cloud == earlier.cloud:
                 return replace(order, account=earlier.account)
         return replace(order, account=account_of(self.engine.on(order.cloud)))
@@ -249,7 +234,8 @@ class Run:
                 return self._launch(rental)
             except NoCapacity as none:
                 note(self.listener, f"None to be had: {quote.offer.gpu} on {quote.offer.cloud} ({none}).")
-                write_rental(replace(as_written(rental), since=None))  # the search itself costs nothing
+                looked_for = replace(as_written(rental), since=None, machines=rental.machines)
+                write_rental(looked_for)  # the search itself costs nothing
                 rental = self._gone(rental)
         raise UserError(
             "No machine that fits is to be had anywhere at the moment.",
@@ -303,12 +289,17 @@ class Run:
         while True:
             before = _state(checkpoint)
             try:
-                return self._home(rental, follow(self.engine, rental, checkpoint, self.listener))
+                return self._home(rental, follow(self.engine, rental, checkpoint, self._names, self.listener))
             except Preempted:
                 in_vain = in_vain + 1 if _state(checkpoint) == before else 0
                 rental = self._again(self._gone(rental), in_vain=in_vain)
             except OutOfTime:
                 self._out_of_time(rental, checkpoint)
+
+    @property
+    def _names(self) -> Names:
+        """What all is called on the machine."""
+        return Names.of(self.errand.source, self.errand.test, self.errand.settings, out=self.out)
 
     def _home(self, rental: Rental, finished: Finished) -> Model:
         stage(self.listener, "Bringing the model home")
@@ -316,6 +307,8 @@ class Run:
             bring_model(self.engine, rental, finished, staged)
             Model.load(staged)
             publish(staged, self.out)
+        bill = Bill.of(rental, time.time())
+        settle_in(self.out, self._names, bill, self.listener)  # a fault here costs no model any more
         shutil.rmtree(checkpoint_folder(self.out), ignore_errors=True)
         return Model.load(self.out)
 
@@ -377,10 +370,10 @@ class Run:
                 return
             ordered = latest.cluster is not None  # else nothing was, or what was has been ended
             ended = end(self.engine, latest, self.listener) if ordered else close(latest)
-            if latest.machines == 0:
+            if latest.orders == 0:
                 return
             self.engine.stop_server(log=latest.log)
-            if ended.ended is not None:
+            if ended.ended is not None and latest.machines > 0:
                 said = f"The machine is gone. It cost about ${ended.spent_usd:.2f}."
                 note(unbreakable(self.listener), said)
 

@@ -21,7 +21,8 @@ from ..core.files import file_sha256
 from ..core.settings import PLAN
 from .engine import Engine, copy_back, runs_there, ssh_command
 from .machine import is_running
-from .parcel import FETCHED, MODEL, PROGRESS
+from .names import MODEL, Names
+from .parcel import FETCHED, PROGRESS
 from .records import Rental
 
 REMOTE = "sky_workdir"
@@ -53,8 +54,11 @@ class Finished:
     files: dict[str, str]
 
 
-def follow(engine: Engine, rental: Rental, checkpoint: Path, listener: Listener) -> Finished:
-    """Until the run ends. Raises Preempted, OutOfTime, and UserError as the run itself would."""
+def follow(engine: Engine, rental: Rental, checkpoint: Path, names: Names, listener: Listener) -> Finished:
+    """Until the run ends, which is told in the user's own names.
+
+    Raises Preempted, OutOfTime, and UserError as the run itself would.
+    """
     stage(listener, "Setting up the rented machine")
     heard = 0
     next_copy = time.monotonic() + SYNC_SECONDS
@@ -71,7 +75,7 @@ def follow(engine: Engine, rental: Rental, checkpoint: Path, listener: Listener)
                 line = _next(lines)
                 if line is not None:
                     heard, silent_since, away = heard + 1, time.monotonic(), False
-                    if (finished := _understood(line, engine, rental, listener)) is not None:
+                    if (finished := _understood(line, engine, rental, names, listener)) is not None:
                         return finished
                     continue
                 if time.monotonic() - silent_since > LOOK_SECONDS:
@@ -128,10 +132,12 @@ def _next(lines: queue.Queue[str | None]) -> str | None:
         return None
 
 
-def _understood(line: str, engine: Engine, rental: Rental, listener: Listener) -> Finished | None:
+def _understood(
+    line: str, engine: Engine, rental: Rental, names: Names, listener: Listener
+) -> Finished | None:
     """Pass an event on; raise what ended the run; give the end itself."""
     try:
-        said: dict[str, Any] = json.loads(line)
+        said: dict[str, Any] = names.at_home(json.loads(line))
     except ValueError:  # a line that was cut off when its process was killed, or an empty one
         return None
     match said["kind"]:

@@ -59,10 +59,9 @@ def launch(engine: Engine, rental: Rental, parcel: Path, listener: Listener) -> 
     kind = "spot" if rental.spot else "on demand"
     stage(listener, f"Renting a machine: {rental.gpu}, {kind}, about ${rental.price_usd:.2f} an hour")
     now = time.time()
-    cluster = f"{rental.name}-{rental.machines}"
-    rental = write_rental(
-        replace(rental, cluster=cluster, machines=rental.machines + 1, since=now, secured=False)
-    )
+    cluster = f"{rental.name}-{rental.orders}"
+    counted = replace(rental, orders=rental.orders + 1, machines=rental.machines + 1)
+    rental = write_rental(replace(counted, cluster=cluster, since=now, secured=False))
     task = settings_file(rental.folder / "task.yaml", task_of(rental, parcel, now))
     config = settings_file(rental.folder / "config.yaml", config_of(rental, now))
     try:

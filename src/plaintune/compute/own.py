@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ..core.errors import UserError
 from ..core.events import Listener, note, stage
 from .clouds import CLOUDS, PAID_THOUGH_OFF
-from .ending import end
+from .ending import DOWN_SECONDS, end
 from .engine import CloudAway, Engine, SkyFailed, complete, ssh_command
 from .interrupts import undisturbed
 from .machine import (
@@ -142,18 +142,20 @@ def stop(engine: Engine, rental: Rental, listener: Listener) -> Rental:
         )
     stage(listener, "Stopping your machine")
     engine = engine.on(rental.cloud)
-    _tell_sky_to_stop(engine, rental)  # where that fails, the cloud is asked directly
-    engine.stop_server(log=rental.log)
     if (machine := state_of(engine, rental)).is_paid:
         engine.ask("stop", instances=[_where(machine)])
     _until(engine, rental, "stopped")
-    return write_rental(_off(rental))
+    rental = write_rental(_off(rental))
+    _tell_sky_to_stop(engine, rental)  # last, so that nothing that is wrong with SkyPilot keeps it on
+    engine.stop_server(log=rental.log)
+    return rental
 
 
 def _tell_sky_to_stop(engine: Engine, rental: Rental) -> None:
-    with suppress(SkyFailed):
+    """Let SkyPilot see that a machine is off, which it would else take for one that is on."""
+    with suppress(SkyFailed, subprocess.TimeoutExpired, OSError):
         engine.enable(log=rental.log)
-        engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=LAUNCH_SECONDS)
+        engine.sky("stop", "--yes", _name(rental), log=rental.log, seconds=DOWN_SECONDS)
 
 
 def _off(rental: Rental) -> Rental:
@@ -214,7 +216,7 @@ def _switched_on(rental: Rental, offer: Offer | None, hours: float, *, now: floa
 def _boot(engine: Engine, rental: Rental) -> None:
     name = _name(rental)
     idle = [] if CLOUDS[rental.cloud].off_is_paid else ["-i", str(OWN_IDLE_MINUTES)]
-    _tell_sky_to_stop(engine, rental)  # it may have switched itself off, which SkyPilot learns by this
+    _tell_sky_to_stop(engine, rental)  # it may have switched itself off
     try:
         engine.sky("start", "--yes", *idle, name, log=rental.log, seconds=LAUNCH_SECONDS)
     except SkyFailed as failed:

@@ -20,9 +20,9 @@ from ..core.errors import UserError
 from ..core.files import file_sha256
 from ..core.settings import Settings
 from ..model.wheel import write_wheel
+from .names import BACKBONE, DATA, MENDED, MODEL, PLAN_GIVEN, TEST, UNLABELED, name_there, things_to_send
 
 JOB, PROGRESS = "job.json", "progress.jsonl"
-MODEL = "model"
 SETUP, SETUP_SAID = "setup.sh", "setup.log"
 WITHOUT_GPU = "PLAINTUNE_WITHOUT_GPU"  # set where rented machines have none: the cloud of the tests
 FETCHED = "fetched"  # put beside the model once it has come home whole
@@ -68,18 +68,19 @@ def pack(
     sent.
     """
     pack_plaintune(folder)
+    given = things_to_send(source, test, settings)
+    sent = {place: _sent(folder / place, one) for place, one in given.items()}
+    mended = enumerate(settings.corrections)
     settings = replace(
         settings,
-        backbone=_sent_model(folder, settings.backbone),
-        plan=None if settings.plan is None else _sent(folder / "plan", settings.plan),
-        corrections=tuple(
-            _sent(folder / f"mended-{number}", file) for number, file in enumerate(settings.corrections)
-        ),
-        unlabeled=None if settings.unlabeled is None else _sent(folder / "unlabeled", settings.unlabeled),
+        backbone=sent.get(BACKBONE, settings.backbone),
+        plan=sent.get(PLAN_GIVEN, settings.plan),
+        corrections=tuple(sent.get(f"{MENDED}-{number}", file) for number, file in mended),
+        unlabeled=sent.get(UNLABELED, settings.unlabeled),
     )
     job = {
-        "source": _sent(folder / "data", source),
-        "test": None if test is None else _sent(folder / "test", test),
+        "source": sent.get(DATA, source),
+        "test": sent.get(TEST, test),
         "settings": asdict(settings),
         "needs_gpu": WITHOUT_GPU not in os.environ,
     }
@@ -102,12 +103,10 @@ def pack_plaintune(folder: Path) -> Path:
 
 
 def _sent(place: Path, given: str) -> str:
-    """Where the file or folder will lie on the machine; an address is left for the machine to fetch."""
-    if "://" in given:
-        return given
-    path = Path(given).expanduser().resolve()
+    """Copy a file or folder for the machine; gives where it will lie there."""
+    path, there = Path(given).expanduser().resolve(), name_there(place.name, given)
     if (place / path.name).exists():  # of the machine before this one: the file may have changed since
-        return f"{place.name}/{path.name}"
+        return there
     if not path.exists():
         raise UserError(f"There is no file or folder {given}.", "Look for a typing error in its name.")
     place.mkdir()
@@ -115,7 +114,7 @@ def _sent(place: Path, given: str) -> str:
         shutil.copytree(path, place / path.name)
     else:
         shutil.copy2(path, place / path.name)
-    return f"{place.name}/{path.name}"
+    return there
 
 
 def fingerprint(source: str, test: str | None, settings: Settings) -> str:
@@ -133,10 +132,3 @@ def _content(given: str) -> Any:
         return file_sha256(path)
     parts = [(file, file.stat()) for file in sorted(path.rglob("*")) if file.is_file()]
     return [(str(file.relative_to(path)), seen.st_size, seen.st_mtime_ns) for file, seen in parts]
-
-
-def _sent_model(folder: Path, backbone: str | None) -> str | None:
-    """A pre-trained model in a folder goes along; a name is for the machine to find."""
-    if backbone is None or not Path(backbone).is_dir():
-        return backbone
-    return _sent(folder / "backbone", backbone)

@@ -40,7 +40,8 @@ class Rental:
     region: str | None = None  # known once there is a machine, or wanted
     zone: str | None = None  # as the cloud names it in this account, where it is wanted
     cluster: str | None = None  # SkyPilot's name of the machine there is now
-    machines: int = 0  # rented so far, one after the other
+    orders: int = 0  # of machines, so far; some may have found none
+    machines: int = 0  # had so far, one after the other
     spent_usd: float = 0.0  # for machines of this rental that are gone
     since: float | None = None  # of the machine there is now
     ended: float | None = None
@@ -118,6 +119,24 @@ def rentals() -> list[Rental]:
 def open_rentals() -> list[Rental]:
     """The rentals that are not known to have ended."""
     return [rental for rental in rentals() if rental.ended is None]
+
+
+def unfinished(out: Path) -> Rental | None:
+    """A rental of an earlier command for the same model that may still be at work.
+
+    Raises UserError where another process is at work on a rented machine: the two would share SkyPilot.
+    """
+    for rental in open_rentals():
+        if rental.purpose != RUN:
+            continue
+        if is_looked_after(rental):
+            raise UserError(
+                f"Another plaintune is training {rental.out} on a rented machine right now.",
+                "Wait until it has ended; plaintune cloud doctor shows the machine.",
+            )
+        if rental.out == str(out.absolute()):
+            return rental
+    return None
 
 
 def as_written(rental: Rental) -> Rental:

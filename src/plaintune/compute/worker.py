@@ -19,7 +19,8 @@ from ..core.files import file_sha256
 from ..core.hardware import is_helper
 from ..core.settings import Settings
 from ..core.tasks import Task
-from .parcel import FETCHED, JOB, MODEL, PROGRESS
+from .names import MODEL
+from .parcel import FETCHED, JOB, PROGRESS
 
 Say = Callable[[dict[str, Any]], None]
 LOOK_SECONDS = 5.0

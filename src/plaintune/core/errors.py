@@ -11,7 +11,8 @@ Anything else that is raised is our own bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -55,6 +56,17 @@ class BrokenModel(UserError):
 
 class OutputExists(UserError):
     """The output is there already; a face may ask before it replaces it."""
+
+
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """What libraries written in Rust give up with is no Exception, and would end whoever waits for it."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as panic:
+        raise ValueError(f"a library gave up: {one_line(str(panic))}") from panic
 
 
 def printable(text: str) -> str:

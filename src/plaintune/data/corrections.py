@@ -124,6 +124,11 @@ def put_right(
     return left
 
 
+def can_merge(*names: str) -> bool:
+    """Whether a merge can name these answers: it parts two names at the first equals sign."""
+    return not any("=" in name for name in names)
+
+
 def merged(examples: Examples, merges: Sequence[str]) -> Examples:
     """The examples with some answers joined, as in ``"refund=return"``: what was refund is return."""
     for merge in merges:

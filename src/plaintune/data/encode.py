@@ -17,6 +17,7 @@ HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beg
 CHUNK_ROWS = 1000
 WHOLE = sys.maxsize  # texts are seen whole, however long
 MARKS = 2  # tokens that stand before and after each text
+SHORT = 1000  # characters that any text may have after the tokenizer's rules
 CHARACTERS_PER_TOKEN = 12  # more than any ordinary text has; what lies further in is never looked at
 
 
@@ -81,12 +82,15 @@ def windows_of(lengths: NDArray[np.int64], window: int) -> NDArray[np.int64]:
     return np.maximum(1, -(-(lengths - MARKS) // max(1, window - MARKS)))
 
 
-def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int, windows: int = 1) -> Tokens:
+def encode(
+    tokenizer: Tokenizer, texts: Texts, *, max_length: int, windows: int = 1, most_growth: int | None = None
+) -> Tokens:
     """Token ids with the special ones of the model, to be seen in up to ``windows`` of ``max_length`` tokens.
 
     Of a longer text the head and the tail are kept.
 
-    Line breaks written as HTML are line breaks: as text they were one in twenty of IMDB's tokens.
+    Line breaks written as HTML are line breaks: as text they were one in twenty of IMDB's tokens. Raises
+    ValueError where the tokenizer's rules make a text more than ``most_growth`` times as long.
     """
     kept: list[NDArray[np.int32]] = []
     most = max_length if windows == 1 else windows * (max_length - MARKS) + MARKS
@@ -94,6 +98,10 @@ def encode(tokenizer: Tokenizer, texts: Texts, *, max_length: int, windows: int 
         chunk = [
             LINE_BREAK_TAG.sub("\n", _ends(str(text), most)) for text in texts[first : first + CHUNK_ROWS]
         ]
+        if most_growth is not None and tokenizer.normalizer is not None:
+            for text in chunk:
+                if len(tokenizer.normalizer.normalize_str(text)) > most_growth * len(text) + SHORT:
+                    raise ValueError("the tokenizer makes a text far longer than it is")
         for encoding in tokenizer.encode_batch_fast(chunk, add_special_tokens=True):
             ids = np.asarray(encoding.ids, dtype=np.int32)
             kept.append(head_and_tail(ids, most))

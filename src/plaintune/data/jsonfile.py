@@ -12,10 +12,12 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.features import whole_characters
 from .encoding import damage_told, open_text
+from .names import unique_names
 from .table import Row, Table, as_text
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 KEYS_FROM = 10_000  # lines of JSON lines in which all keys are expected to turn up
+UNREADABLE = "unreadable"  # the key of what is no object, where it is written again as JSON
 
 
 def json_table(path: Path, encoding: str, sample: str, *, suffix: str) -> Table | None:
@@ -50,20 +52,20 @@ def _is_columns(value: dict[str, Any]) -> bool:
 
 
 def _json_lines(path: Path, encoding: str) -> Table:
-    def objects() -> Iterator[tuple[int, Any]]:
+    def objects() -> Iterator[tuple[int, str, Any]]:
         with damage_told(path), open_text(path, encoding, newline=None) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield number, _parsed(line)
+                    yield number, line, _parsed(line)
 
-    keys = _keys(value for _, value in islice(objects(), KEYS_FROM))
+    keys = _keys(value for *_, value in islice(objects(), KEYS_FROM))
     if not keys:
         raise _no_objects(path)
     return Table(
         source=path.name,
         format="JSON lines",
         columns=tuple(map(whole_characters, keys)),
-        read=lambda: (_row(number, value, keys) for number, value in objects()),
+        read=lambda: (_row(number, value, keys, line) for number, line, value in objects()),
         encoding=encoding,
         counted_in="line",
     )
@@ -114,10 +116,13 @@ def _keys(objects: Iterator[Any]) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _row(number: int, value: Any, keys: tuple[str, ...]) -> Row:
-    if not isinstance(value, dict):
-        return Row(number, [""] * len(keys), "not a JSON object")
-    return Row(number, [as_text(value.get(name)) for name in keys], record=value)
+def _row(number: int, value: Any, keys: tuple[str, ...], line: str | None = None) -> Row:
+    """What is no object stands whole in the first field, as a line with too few fields does in a CSV file."""
+    if isinstance(value, dict):
+        return Row(number, [as_text(value.get(name)) for name in keys], record=value)
+    whole = whole_characters(json.dumps(value, ensure_ascii=False)) if line is None else line.rstrip("\n")
+    *_, key = unique_names([*keys, UNREADABLE])
+    return Row(number, [whole, *[""] * (len(keys) - 1)], "not a JSON object", record={key: whole})
 
 
 def _no_objects(path: Path) -> UserError:

@@ -6,7 +6,9 @@ Looked for in a sample: what gives away many answers shows in a few thousand tex
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from .examples import Examples
 from .finding import Finding, Severity, found
 from .private import masked
 
+TELLING, WORDS = "telling_word", "words"  # the finding that names words of texts, and its figure of them
 SAMPLE_ROWS = 10_000
 LONGEST_RUN = 3  # words
 FEWEST_TEXTS = 12
@@ -67,17 +70,37 @@ def _telling_words(sample: Examples) -> Finding | None:
     )
     positions = np.unique(np.concatenate([t.texts for t in telling]))
     return found(
-        "telling_word", severity, positions, sample,
+        TELLING, severity, positions, sample,
         what=f"A few words give an answer away alone: {pairs}. Going by them and nothing else is right "
         f"{reached:.1%} of the time (always the same answer: {majority:.1%}).",
         why="If new texts lack them (a prefix, a signature, a date of this export), the model will be lost.",
         done="They are kept; if they come from how the data were made, cut them out of the texts.",
         values={
             "score": round(reached, 4),
-            "words": {masked(t.words): sample.classes[t.label] for t in telling},
+            WORDS: {masked(t.words): sample.classes[t.label] for t in telling},
             "texts_looked_at": len(sample),
         },
     )  # fmt: skip
+
+
+def left_out(sentence: str, findings: Sequence[Mapping[str, Any]]) -> str:
+    """``sentence`` with "…" for the words of texts that ``findings``, as JSON, name."""
+    for finding in findings:
+        if finding["kind"] == TELLING:
+            for words in finding.get("values", {}).get(WORDS, ()):
+                sentence = sentence.replace(f"“{words}” →", "… →")
+    return sentence
+
+
+def without_words(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A check-up or a report as JSON, its findings without the words of texts that they name."""
+    findings = []
+    for finding in told["findings"]:
+        if finding["kind"] == TELLING:
+            values = {name: value for name, value in finding.get("values", {}).items() if name != WORDS}
+            finding = {**finding, "what": left_out(finding["what"], told["findings"]), "values": values}
+        findings.append(finding)
+    return {**told, "findings": findings}
 
 
 def find_telling(sample: Examples) -> list[Telling]:

@@ -13,6 +13,7 @@ from .delimited import HEADER_SAMPLE, fit_rows
 from .dialect import column_names, has_header
 from .table import Row, Table, as_text
 
+READ = {"pre_buffer": False, "buffer_size": 1 << 20}  # else what was read stays in memory to the end
 BATCH_ROWS, GROUP_ROWS = 2048, 65_536  # read at a time; written as one of Parquet's row groups
 GROUP_BYTES = 64_000_000  # or so many bytes
 AGAIN = "Download or save it again, or give the table as CSV."
@@ -27,7 +28,7 @@ def parquet_table(path: Path) -> Table:
         raise MissingExtra("Reading Parquet", extra="train") from error
     damage = (arrow.ArrowException, OSError)
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, **READ) as file:
             names = list(file.schema_arrow.names)
             columns, notes = column_names(names, len(names))
     except damage as error:
@@ -36,7 +37,7 @@ def parquet_table(path: Path) -> Table:
     def read() -> Iterator[Row]:
         number = 0
         try:
-            with parquet.ParquetFile(path) as file:
+            with parquet.ParquetFile(path, **READ) as file:
                 for batch in file.iter_batches(batch_size=BATCH_ROWS):
                     for values in zip(*map(_values, batch.columns), strict=True):
                         number += 1
@@ -100,7 +101,7 @@ def _own_batches(lines: Path, schema: Any, like: Path | None) -> Iterator[Any]:
     import pyarrow.parquet as parquet
 
     if like is not None:
-        with parquet.ParquetFile(like) as source:
+        with parquet.ParquetFile(like, **READ) as source:
             yield from source.iter_batches(batch_size=BATCH_ROWS)
         return
     with lines.open(encoding="utf-8") as file:

@@ -18,7 +18,7 @@ class Row(NamedTuple):
     line: int  # in a text file the line it begins in (first line = 1), else the row's number
     values: list[str]
     problem: str | None = None  # e.g. "3 fields instead of 2"
-    record: dict[str, Any] | None = None  # the row as a typed format has it
+    record: dict[str, Any] | None = None  # the row as a typed format has it; of JSON also what is no object
     cut_short: bool = False  # the problem is that fields are missing at its end; those before are in place
 
 

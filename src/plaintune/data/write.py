@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -93,6 +94,9 @@ class PartFile:
         """Put the finished file in its place, or ``made`` of it."""
         self.text.flush()  # the journal tells all of it already
         os.fsync(self._bytes.fileno())
+        if made is not None:
+            with made.open("rb+") as file:  # on the disk before what it was made of goes
+                os.fsync(file.fileno())
         if os.name == "nt":  # an open file cannot be renamed there, nor is it locked
             self.text.close()
         (made or self.path).replace(self.out)
@@ -105,6 +109,38 @@ class PartFile:
         if not self.text.closed and not self.journal.exists():
             self.path.unlink(missing_ok=True)
         self.text.close()
+
+
+@contextmanager
+def kept_beside(out: Path) -> Iterator[Path]:
+    """Where stdin is kept while ``out`` is made of it: a file in a hidden folder beside ``out``.
+
+    Both are gone when the block ends. What a kill leaves of them the next run that writes ``out`` takes
+    over or removes (`remove_kept`). Raises UserError where another process has it.
+    """
+    path = _kept(out)
+    path.parent.mkdir(exist_ok=True)
+    with path.open("ab") as file:
+        _lock(file, path, out)
+        try:
+            yield path
+        finally:
+            if os.name == "nt":  # an open file cannot be removed there
+                file.close()
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def remove_kept(out: Path) -> None:
+    """Remove what a kill left of `kept_beside`, unless another process has it."""
+    path = _kept(out)
+    with suppress(OSError, UserError), path.open("rb+") as file:
+        _lock(file, path, out)
+        shutil.rmtree(path.parent)
+
+
+def _kept(out: Path) -> Path:
+    """The folder bears the name of ``out``; the file is called as problems with it are to call it."""
+    return out.with_name(f".{out.name}.given") / "stdin"
 
 
 def _lock(file: Any, path: Path, out: Path) -> None:

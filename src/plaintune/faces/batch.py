@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 from ..core.errors import UserError
 from ..core.events import Listener, note, progress, stage, warn
 from ..core.features import whole_characters
+from ..core.files import file_sha256
 from ..core.tasks import Task
 from ..data.columns import find_column
 from ..data.encoding import file_kind
@@ -28,9 +29,11 @@ from ..data.tables import local_path, open_table
 from ..data.write import (
     LINES_SUFFIXES,
     PartFile,
+    kept_beside,
     line_writer,
     make_room,
     plain_stdout,
+    remove_kept,
     require_known_suffix,
     row_writer,
 )
@@ -55,24 +58,48 @@ class Answered(NamedTuple):
 
 @contextmanager
 def opened(
-    source: str, model: Model, text: tuple[str, ...], listener: Listener
+    source: str, model: Model, text: tuple[str, ...], listener: Listener, *, out: Path | None = None
 ) -> Iterator[tuple[Path, Table, dict[str, Any]]]:
-    """The file ``source`` ("-": stdin, kept on disk while it is read), its table, and what tells it apart."""
+    """The file ``source`` ("-": stdin, kept on disk while it is read), its table, and what tells it apart.
+
+    Raises UserError, MissingExtra where ``out`` cannot be written, before stdin is read.
+    """
     expected = text or model.manifest.text_columns
     if source != "-":
         path = local_path(source, listener=listener)
+        if out is not None:
+            _require_place(out)
+            remove_kept(out)
         table, told = _opened(path, model, expected, listener), path.stat()
         yield path, table, {"file": str(path.resolve()), "bytes": told.st_size, "changed": told.st_mtime_ns}
         return
     if sys.stdin is None:
         raise UserError("There is no stdin to read.", "Give a file: --file FILE")
-    with tempfile.TemporaryDirectory(prefix="plaintune-") as folder:
-        path = Path(folder) / "stdin"
+    with _place_for_stdin(out) as path:
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        yield path, _opened(path, model, expected, listener), {"file": "-", "sha256": digest}
+        told_apart = {"file": "-", "sha256": file_sha256(path)}
+        yield path, _opened(path, model, expected, listener), told_apart
+
+
+@contextmanager
+def _place_for_stdin(out: Path | None) -> Iterator[Path]:
+    """Beside ``out``, where there must be room for as much; a temporary folder may lie in memory."""
+    if out is not None:
+        _require_place(out)
+        with kept_beside(out) as path:
+            yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="plaintune-") as folder:
+        yield Path(folder) / "stdin"
+
+
+def _require_place(out: Path) -> None:
+    """Raise UserError where ``out`` cannot be written, MissingExtra where it needs more than is installed."""
+    make_room(out)
+    require_known_suffix(out, option="--out", others=[PARQUET])
+    if out.suffix.lower() == PARQUET:
+        require_parquet()
 
 
 def _opened(path: Path, model: Model, expected: tuple[str, ...], listener: Listener) -> Table:
@@ -95,19 +122,17 @@ def answer_file(
     """Write every row of ``source`` to ``out`` (None: stdout) with its answer and confidence.
 
     Beside a number stand the ends of its interval; with ``unsure`` a column says whether the confidence
-    is below it. Rows without text keep their place. Killed, the same call goes on where it was.
+    is below it. Rows without text keep their place. So does what stands in JSON and is no object, whole:
+    as `unreadable` in JSON lines, else in the first column, as a line with too few fields stays in a CSV
+    file. Killed, the same call goes on where it was.
     """
-    with opened(source, model, text, listener) as (path, table, told):
+    with opened(source, model, text, listener, out=out) as (path, table, told):
         columns = text_columns(table, model, text)
         names = added_names(model, unsure)
         if out is None:
             form = Path("stdout" + FORM_OF.get(table.format, ".csv"))
             write = _writer(plain_stdout(), form, table, names, model, unsure, listener)
             return _answer_rest(model, table, columns, write, Answered(0, 0), listener)
-        make_room(out)
-        require_known_suffix(out, option="--out", others=[PARQUET])
-        if out.suffix.lower() == PARQUET:
-            require_parquet()
         part = PartFile(out, {**told, "text": columns, "unsure": unsure, "model": model_mark(model)})
         try:
             before = Answered(part.done.get("rows", 0), part.done.get("without_answer", 0))
@@ -163,8 +188,10 @@ def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int
 
 
 def model_mark(model: Model) -> str:
-    """A mark that only this model has."""
-    parts = json.dumps([model.manifest.files, model.manifest.blend], sort_keys=True)
+    """A mark that only this model has: of its parts, and of the rules that make answers of them."""
+    told = model.manifest
+    rules = [told.task, told.classes, told.separator, told.max_length_tokens, told.windows, told.pad_id]
+    parts = json.dumps([told.files, told.blend, rules], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -293,7 +320,7 @@ def _late_keys(table: Table, listener: Listener) -> Callable[[Row], None]:
 
     def tell(row: Row) -> None:
         nonlocal warned
-        if warned or row.record is None or row.record.keys() <= known:
+        if warned or row.problem or row.record is None or row.record.keys() <= known:
             return
         if late := [name for name in map(whole_characters, row.record) if name not in known]:
             warned = True

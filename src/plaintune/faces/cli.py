@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -199,7 +200,8 @@ def main() -> None:
     )
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    say_what_is_forgotten(sys.argv[1:])
+    with suppress(OSError, RuntimeError):  # where the home is not ours to look at, or there is none
+        say_what_is_forgotten(sys.argv[1:])
     try:
         status = app(standalone_mode=False)
     except UserError as error:

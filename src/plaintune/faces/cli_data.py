@@ -89,6 +89,7 @@ def label(
     with terminal(quiet) as listener:
         kept = ask_for_answers(texts, choices, file, text=tuple(text or ()), seed=seed, listener=listener)
     typer.echo(f"{kept.given:,} answers in {file}. Next: plaintune train {shlex.quote(str(file))}")
+    typer.echo("Examples that you had before are best put into the same file.")
 
 
 @app.command(epilog="Example: plaintune glossary convergence")

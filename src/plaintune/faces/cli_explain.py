@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SHOWN = 8  # words in the list below the text
 STRONG = 0.15  # of the strongest pull, from which a word is marked
+PULLED_ANSWER = {"helped": "that pulled towards this answer", "hindered": "against it"}
+PULLED_NUMBER = {"helped": "that raised the number", "hindered": "that lowered it"}
 
 
 @app.command(epilog='Example: plaintune explain reviews-model "Slow, but the ending is superb"')
@@ -33,8 +35,6 @@ def explain(
 ) -> None:
     """Say which words decided an answer."""
     from ..core.files import write_text
-    from ..core.metrics import sureness
-    from ..core.tasks import Task
     from ..data.write import make_room
     from ..model.explain import explain as explain_text
     from ..model.predict import Model
@@ -43,8 +43,7 @@ def explain(
         raise OutputExists(f"{html} exists already.", "Add --yes to replace it, or choose another name.")
     if html is not None:
         make_room(html)
-    loaded = Model.load(model)
-    found = explain_text(loaded, text, answer=answer)
+    found = explain_text(Model.load(model), text, answer=answer)
     if html is not None:
         write_text(html, as_page(found))
     if as_json:
@@ -53,13 +52,24 @@ def explain(
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    given = "" if found.given else ", not its answer"
-    console.print(f"{printable(str(found.answer))}  ({sureness(found.confidence)}{given})", markup=False)
+    console.print(f"{printable(found.answer)}  ({_sure(found)})", markup=False)
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
         console.print(f"  {piece.weight:+.2f}  {printable(piece.text)}", markup=False)
-    unit = "in the unit of the number" if loaded.task is Task.NUMBER else "in log odds"
-    console.print(f"+ pulls towards the answer, - away from it ({unit}).")
+    if found.interval is None:
+        console.print("+ pulls towards the answer, - away from it (in log odds).")
+    else:
+        console.print("+ raised the number, - lowered it (in its unit).")
+
+
+def _sure(found: Explanation) -> str:
+    """How sure the model is of the answer; of a number, between which numbers it should lie."""
+    from ..core.metrics import plain_number, sureness
+
+    if found.interval is None:
+        return sureness(found.confidence) + ("" if found.given else ", not its answer")
+    low, high = map(plain_number, found.interval)
+    return f"{found.confidence:.0%} sure: {low} to {high}"
 
 
 def _coloured(found: Explanation) -> Text:
@@ -79,8 +89,6 @@ def _coloured(found: Explanation) -> Text:
 
 def as_page(found: Explanation) -> str:
     """The explanation as one self-contained HTML page, without script."""
-    from ..core.metrics import sureness
-
     strongest = max((abs(piece.weight) for piece in found.pieces), default=0.0)
     marked = []
     for piece in found.pieces:
@@ -92,8 +100,9 @@ def as_page(found: Explanation) -> str:
         title = f"{piece.weight:+.2f}"
         mark = f'<mark class="{side}" style="--pull:{strength:.2f}" title="{title}">'
         marked.append(f"{mark}{escape(piece.text)}</mark>")
+    pulled = PULLED_ANSWER if found.interval is None else PULLED_NUMBER
     return PAGE.format(
-        answer=escape(found.answer), sure=sureness(found.confidence).capitalize(), text="".join(marked)
+        answer=escape(found.answer), sure=_sure(found).capitalize(), text="".join(marked), **pulled
     )
 
 
@@ -117,9 +126,9 @@ mark {{ color: inherit; border-radius: .15rem; }}
 .against {{ background: color-mix(in srgb, var(--against) calc(8% + 25% * var(--pull, .6)), transparent);
   border-bottom: 2px dotted var(--against); }}
 </style></head><body><main>
-<h1>{answer}</h1><p class="how">{sure}. Words that pulled towards this answer are
-<mark class="for">underlined in blue</mark>, words against it <mark class="against">dotted in orange</mark>;
-the stronger, the darker.</p>
+<h1>{answer}</h1><p class="how">{sure}. Words {helped} are
+<mark class="for">underlined in blue</mark>, words {hindered}
+<mark class="against">dotted in orange</mark>; the stronger, the darker.</p>
 <p class="text">{text}</p>
 </main></body></html>
 """

@@ -57,12 +57,12 @@ def quote(
 
 def _lines(told: Quote) -> list[str]:
     """A line or two for each way."""
-    from ..learn.trial import should
+    from ..learn.trial import in_minutes, should
 
     lines = [f"On this machine ({told.machine}), for {told.rows:,} examples:"]
     for way in told.ways:
         good = "" if way.low is None or way.high is None else should(told.task, way.low, way.high)
-        took = f"{way.expected_minutes:.0f} min" if way.expected_minutes >= 1 else "under 1 min"
+        took = f"{in_minutes(way.expected_minutes)} min" if way.expected_minutes >= 1 else "under 1 min"
         lines.append(f"  {way.name:<9} {took:>11}   should {good}" if good else f"  {way.name:<9} {took:>11}")
         lines.append(f"              {way.command}")
     return [*lines, *_rented_lines(told)]

@@ -28,10 +28,16 @@ def report(
     except ModuleNotFoundError as error:
         raise MissingExtra("The report", extra="train") from error
 
-    page = rewrite_report(model, out, texts=not no_texts, replace_existing=yes)
+    done = rewrite_report(model, out, texts=not no_texts, replace_existing=yes)
     if as_json:
-        print_json({"report": str(page)})
+        print_json({"report": str(done.page)})
     else:
-        typer.echo(f"The report is in {page}.")
+        typer.echo(f"The report is in {done.page}.")
+    if done.still_with_texts is not None:
+        typer.echo(
+            f"{done.still_with_texts} still holds examples; without --out they go from there, too.", err=True
+        )
+    elif no_texts and out is None:
+        typer.echo("Its numbers hold no examples any more, either.", err=True)
     if open_report:
-        open_page(page)
+        open_page(done.page)

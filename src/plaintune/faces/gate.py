@@ -66,6 +66,9 @@ class Gate:
             await self._serve(scope, receive, visit)
         except Refused as refused:
             await visit.refuse(refused)
+        except asyncio.CancelledError:  # the service ends, and has waited as long as it may
+            if not visit.status:
+                await visit.refuse(_busy("The service is stopping."))
         except Exception as error:
             scope["told"]["fault"] = _where(error)
             if not visit.status:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BrokenModel, UserError
-from ..core.features import whole_characters
 from ..core.files import file_sha256
 from ..core.tasks import Task
 from ..model.card import how_good
@@ -97,7 +96,7 @@ class Served:
     async def close(self) -> None:
         """End its threads, when nobody waits any more."""
         await self.batcher.close()
-        self._aside.shutdown()
+        self._aside.shutdown(wait=False, cancel_futures=True)
 
     async def reload(self) -> None:
         """Load the folder anew and answer with it from then on; where it does not work, keep the old."""
@@ -178,8 +177,7 @@ def log_line(event: str, **told: Any) -> None:
     """One JSON object on a line of stdout."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     with contextlib.suppress(OSError):  # whoever read the log is gone: answering goes on
-        line = json.dumps({"time": now, "event": event, **told}, ensure_ascii=False)
-        print(whole_characters(line), flush=True)
+        print(json.dumps({"time": now, "event": event, **told}), flush=True)  # stdout may know ASCII alone
 
 
 def _load(folder: Path) -> Loaded:
@@ -187,8 +185,10 @@ def _load(folder: Path) -> Loaded:
     stamp = _stamp(folder)
     model = Model.load(folder)
     try:
-        if not check_answers(model):
-            model.predict([PROBE])
+        check_answers(model)
+        answers = [asdict(answer) for answer in model.predict([PROBE])]
+        json.dumps(answers, allow_nan=False)
+        how_good(model.manifest)
     except BrokenModel:
         raise
     except Exception as error:

@@ -62,7 +62,10 @@ def is_pattern(source: str) -> bool:
 
 
 def shards_of(pattern: str, out: Path) -> list[Shard]:
-    """The files like ``pattern``, each with a file of its name in the folder ``out``."""
+    """The files like ``pattern``, each with a file of its name in the folder ``out``.
+
+    Raises UserError where there are none, or where two would be answered in one file.
+    """
     out = out.absolute()
     found = [Path(name).absolute() for name in glob(str(Path(pattern).expanduser()), recursive=True)]
     files = sorted(path for path in found if path.is_file() and out not in path.parents)
@@ -73,7 +76,19 @@ def shards_of(pattern: str, out: Path) -> list[Shard]:
     root = Path(os.path.commonpath([file.parent for file in files]))
     written = (PARQUET, *LINES_SUFFIXES, *TABLE_SUFFIXES)
     ends = ["" if f.suffix.lower() in written else ".jsonl" if ".json" in f.name else ".csv" for f in files]
-    return [Shard(f, out / f"{f.relative_to(root)}{end}") for f, end in zip(files, ends, strict=True)]
+    shards = [Shard(f, out / f"{f.relative_to(root)}{end}") for f, end in zip(files, ends, strict=True)]
+    _require_apart(shards)
+    return shards
+
+
+def _require_apart(shards: Sequence[Shard]) -> None:
+    """Raise where two files would be answered in one, as d.xlsx and d.xlsx.csv would."""
+    sources: dict[Path, Path] = {}
+    for shard in shards:
+        other = sources.setdefault(shard.out, shard.source)
+        if other != shard.source:
+            problem = f"{other.name} and {shard.source.name} would both be answered in {shard.out}."
+            raise UserError(problem, "Rename one of them, or answer one alone: --file FILE --out FILE")
 
 
 def answer_shards(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener, silent, stage
-from ..core.metrics import main_metric, score_outputs
+from ..core.metrics import main_metric, say_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .baseline import fit_baseline, seconds_per_row
@@ -164,20 +164,29 @@ class Forecast:
 
     def say(self, task: Task) -> str:
         """In a sentence."""
-        short = self.seconds < 100
-        took = f"about {self.seconds:.0f} seconds" if short else f"about {self.seconds / 60:.0f} minutes"
+        took = f"about {self.seconds:.0f} seconds"
+        if self.seconds >= 100:
+            took = f"about {in_minutes(self.seconds / 60)} minutes"
         if self.low is None or self.high is None:
             return f"This should take {took}."
         return f"This should take {took}, and the model should {should(task, self.low, self.high)}."
 
 
+def in_minutes(minutes: float) -> str:
+    """A number of minutes; below ten to a tenth, as a whole one may be off by a third."""
+    return f"{minutes:.0f}" if minutes >= 9.95 else f"{minutes:.1f}"
+
+
 def should(task: Task, low: float, high: float) -> str:
     """What a model should do, to follow "should"."""
-    if task is Task.MULTI:
-        return f"reach an F1 of {low:.2f} to {high:.2f}"
     if task is Task.NUMBER:
-        return f"explain {max(0.0, low):.0%} to {high:.0%} of the differences"
-    return f"be right {low:.0%} to {high:.0%} of the time"
+        low = max(0.0, low)
+    said = f"{say_metric(task, low)} to {say_metric(task, high)}"
+    if task is Task.MULTI:
+        return f"reach an F1 of {said}"
+    if task is Task.NUMBER:
+        return f"explain {said} of the differences"
+    return f"be right {said} of the time"
 
 
 def foresee(

@@ -40,7 +40,10 @@ AskBoth = Callable[[Sequence[str]], tuple[NDArray[np.float64], NDArray[np.float6
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the text and its pull, in log odds, towards the answer (numbers: in their own unit)."""
+    """A stretch of the text and its pull, in log odds, towards the answer.
+
+    Of a number it is what it raised it by, in its own unit; below 0 it lowered it.
+    """
 
     text: str
     start: int
@@ -50,16 +53,17 @@ class Piece:
 
 @dataclass(frozen=True)
 class Explanation:
-    """An answer, and the whole text in pieces, in order, each with its pull towards that answer."""
+    """An answer, and the whole text in pieces, in order, each with its pull."""
 
     answer: str  # the answer that is explained
-    confidence: float
+    confidence: float  # of a number: that it lies in ``interval``
     given: bool  # whether it is (one of) the model's answers
     pieces: tuple[Piece, ...]
+    interval: tuple[float, float] | None = None  # of a number
 
     @property
     def strongest(self) -> tuple[Piece, ...]:
-        """The pieces with a pull, the strongest first, towards the answer or away from it."""
+        """The pieces with a pull, the strongest first, whichever way."""
         pulling = [piece for piece in self.pieces if piece.weight]
         return tuple(sorted(pulling, key=lambda piece: -abs(piece.weight)))
 
@@ -71,6 +75,7 @@ class Explanation:
 def explain(model: Model, text: str, *, answer: str | None = None) -> Explanation:
     """What in ``text`` pulled towards the model's answer, or towards ``answer``; UserError if unknown.
 
+    Of a number: what raised and what lowered it.
     Of several answers that apply, the one the model is surest of is explained unless ``answer`` is given.
     """
     text = whole_characters(text)
@@ -101,7 +106,8 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
         weights = -weights
     if isinstance(prediction.answer, float):
         pieces = _pieces(text, units, weights)
-        return Explanation(plain_number(prediction.answer), prediction.confidence, True, pieces)
+        told = plain_number(prediction.answer)
+        return Explanation(told, prediction.confidence, True, pieces, prediction.interval)
     name = model.classes[code]
     given = name in prediction.answer if isinstance(prediction.answer, list) else name == prediction.answer
     return Explanation(name, prediction.probabilities[name], given, _pieces(text, units, weights))
@@ -135,7 +141,7 @@ def _rivals(model: Model, prediction: Prediction, code: int) -> NDArray[np.float
 def _pull(
     model: Model, code: int, rivals: NDArray[np.float64], logits: NDArray[np.float32], weight: float
 ) -> NDArray[np.float64]:
-    """What a part of the blend, of this ``weight``, adds for the answer ``code``. Shape (texts,)."""
+    """What a part of the blend, of ``weight``, adds for the answer ``code``, or to a number, (texts,)."""
     if model.task is Task.SINGLE:
         said = log_softmax(logits).astype(np.float64)
         return np.asarray(weight * (said[:, code] - said @ rivals))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ctypes
 import hashlib
+import json
 import os
 import re
 import threading
@@ -12,12 +13,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from ..core.errors import panics_as_errors
 from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
@@ -29,7 +32,8 @@ ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faste
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
 MOST_MEMORY = 0.6  # of this machine's, for all graphs of a process together
 MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
-MOST_GROWTH = 1000  # of a text, by what a tokenizer puts in place of parts of it
+MOST_GROWTH = 1000  # of a part of a text, by what a tokenizer puts in its place
+MOST_TEXT_GROWTH = 4  # of a text, where parts of it may grow
 MOST_AROUND = 64  # tokens that it puts around a text
 MOST_ANSWERS = 20_000
 
@@ -55,7 +59,7 @@ class Graph:
         require_plain_graph(content)
         self.sha256 = sha256
         self.tokenizer = plain_tokenizer(tokenizer.decode("utf-8"))
-        _check_tokenizer(self.tokenizer)
+        self._most_growth = MOST_TEXT_GROWTH if _checked_growth(self.tokenizer) > 1 else None
         self.max_length, self.windows, self.pad_id = max_length, windows, pad_id
         self._reread = reread
         self._lock = threading.Lock()
@@ -100,7 +104,11 @@ class Graph:
             yield batch
 
     def _windows(self, texts: Texts) -> tuple[Tokens, NDArray[np.int64]]:
-        return encode(self.tokenizer, texts, max_length=self.max_length, windows=self.windows).windows()
+        with panics_as_errors():
+            return encode(
+                self.tokenizer, texts,
+                max_length=self.max_length, windows=self.windows, most_growth=self._most_growth,
+            ).windows()  # fmt: skip
 
     def _batches(self, tokens: Tokens) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
         for chosen in batches(
@@ -165,13 +173,12 @@ def _forget_session(graph: Graph | None) -> None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the tokenizer's threads are not here either
 
 
-def _check_tokenizer(tokenizer: Tokenizer) -> None:
-    """Raise ValueError where the rules of a tokenizer could blow a short text up."""
-    if (
-        tokenizer.post_processor is not None
-        and len(tokenizer.post_processor.__getstate__()) > MOST_RULE_BYTES
-    ):
-        raise ValueError("the tokenizer adds too much to each text")
+def _checked_growth(tokenizer: Tokenizer) -> int:
+    """How many times as long a part of a text may become. ValueError where a short text could blow up."""
+    if tokenizer.post_processor is not None:
+        rules = tokenizer.post_processor.__getstate__()
+        if len(rules) > MOST_RULE_BYTES or sum(map(_repeats_the_text, _templates(json.loads(rules)))) > 1:
+            raise ValueError("the tokenizer adds too much to each text")
     growth = 1
     for rules in (tokenizer.normalizer, tokenizer.pre_tokenizer):
         if rules is not None:
@@ -183,6 +190,20 @@ def _check_tokenizer(tokenizer: Tokenizer) -> None:
         raise ValueError("the tokenizer makes texts far longer than they are")
     if any(len(tokenizer.encode(text).ids) > MOST_AROUND for text in ("", "a")):
         raise ValueError("the tokenizer adds too much to each text")
+    return growth
+
+
+def _templates(rules: dict[str, Any]) -> Iterator[list[Any]]:
+    """What is put around a single text, by each of the rules, in order."""
+    if "single" in rules:
+        yield rules["single"]
+    for inner in rules.get("processors", ()):
+        yield from _templates(inner)
+
+
+def _repeats_the_text(template: list[Any]) -> int:
+    """How often the text itself stands in it, once being usual."""
+    return sum("Sequence" in piece for piece in template)
 
 
 def _longest_replacement(charsmap: bytes) -> int:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 INPUTS, OUTPUTS = [b"input_ids", b"attention_mask"], [b"logits"]
 DOMAINS = (b"", b"ai.onnx", b"com.microsoft")
-MOST_NODES = 100_000
+MOST_FIELDS = 200_000  # of a message: a graph has one for each node and each table of numbers
+MOST_DIMENSIONS = 16
 # fields of a model, a graph, a node, an attribute, a tensor
 GRAPH, FUNCTIONS = 7, 25
 NODE, TENSOR, INPUT, OUTPUT, SPARSE = 1, 5, 11, 12, 15
@@ -32,15 +33,15 @@ def require_plain_graph(content: bytes) -> None:
 
 
 def _check_model(model: memoryview) -> None:
-    graphs = [value for number, value in _fields(model) if number == GRAPH]
-    if len(graphs) != 1 or any(number == FUNCTIONS for number, _ in _fields(model)):
-        raise ValueError("it does not hold one plain graph")
+    graph = memoryview(b"")
+    for number, value in _fields(model):
+        if number == FUNCTIONS or (number == GRAPH and len(graph)):
+            raise ValueError("it does not hold one plain graph")
+        graph = _part(value) if number == GRAPH else graph
     inputs: list[bytes] = []
     outputs: list[bytes] = []
-    nodes = 0
-    for number, value in _fields(_part(graphs[0])):
+    for number, value in _fields(graph):
         if number == NODE:
-            nodes += 1
             _check_node(_part(value))
         elif number == TENSOR:
             _check_tensor(_part(value))
@@ -48,7 +49,7 @@ def _check_model(model: memoryview) -> None:
             (inputs if number == INPUT else outputs).append(_text(_part(value), 1))
         elif number == SPARSE:
             raise ValueError("it holds sparse numbers")
-    if sorted(inputs) != sorted(INPUTS) or outputs != OUTPUTS or nodes > MOST_NODES:
+    if sorted(inputs) != sorted(INPUTS) or outputs != OUTPUTS:
         raise ValueError("it is no graph from token ids to logits")
 
 
@@ -72,14 +73,19 @@ def _check_tensor(tensor: memoryview) -> None:
             raise ValueError("it wants to read another file")
         if number == SHAPE:
             shape += [value] if isinstance(value, int) else _packed(value)
+        if len(shape) > MOST_DIMENSIONS:
+            raise ValueError("it claims more dimensions than there are")
     if math.prod(shape) > len(tensor):  # each number takes a byte or more
         raise ValueError("it claims more numbers than it holds")
 
 
 def _fields(message: memoryview) -> Iterator[Field]:
     """The fields of a message; those of a fixed size are skipped, none of them matters here."""
-    at = 0
+    at = count = 0
     while at < len(message):
+        count += 1
+        if count > MOST_FIELDS:
+            raise ValueError("it holds more parts than a graph has")
         key, at = _varint(message, at)
         number, wire = key >> 3, key & 7
         if wire == 0:
@@ -109,8 +115,9 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 def _packed(values: memoryview) -> list[int]:
-    found, at = [], 0
-    while at < len(values):
+    found: list[int] = []
+    at = 0
+    while at < len(values) and len(found) <= MOST_DIMENSIONS:
         value, at = _varint(values, at)
         found.append(value)
     return found
@@ -118,7 +125,10 @@ def _packed(values: memoryview) -> list[int]:
 
 def _text(message: memoryview, field: int) -> bytes:
     """The last text in a field, as protobuf takes it; empty where there is none."""
-    return next((bytes(_part(v)) for n, v in reversed(list(_fields(message))) if n == field), b"")
+    found: int | memoryview = memoryview(b"")
+    for number, value in _fields(message):
+        found = value if number == field else found
+    return bytes(_part(found))
 
 
 def _part(value: int | memoryview) -> memoryview:

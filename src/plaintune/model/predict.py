@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.blending import Blend
-from ..core.errors import BrokenModel, UserError
+from ..core.errors import BrokenModel, UserError, panics_as_errors
 from ..core.events import Listener, silent
 from ..core.features import Texts, whole_characters
 from ..core.linear import NgramModel
@@ -54,12 +54,13 @@ class Model:
         place = folder.absolute()
         sha256 = (manifest.files or {})[GRAPH]["sha256"]
         try:
-            ngrams = NgramModel.from_bytes(parts[NGRAMS])
-            graph = Graph(
-                parts.pop(GRAPH), parts[TOKENIZER],
-                sha256=sha256, max_length=manifest.max_length_tokens, windows=manifest.windows,
-                pad_id=manifest.pad_id, reread=lambda: read_part(place, GRAPH, sha256),
-            )  # fmt: skip
+            with panics_as_errors():
+                ngrams = NgramModel.from_bytes(parts[NGRAMS])
+                graph = Graph(
+                    parts.pop(GRAPH), parts[TOKENIZER],
+                    sha256=sha256, max_length=manifest.max_length_tokens, windows=manifest.windows,
+                    pad_id=manifest.pad_id, reread=lambda: read_part(place, GRAPH, sha256),
+                )  # fmt: skip
             model = cls(folder, manifest, graph, ngrams)
         except Exception as error:  # onnxruntime and tokenizers raise kinds of their own
             raise BrokenModel(

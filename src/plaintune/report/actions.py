@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..core.settings import ABOUT_DATA, command_line, python_call
+from ..core.settings import ABOUT_DATA, DEFAULT_MINUTES, command_line, python_call
 from ..core.tasks import Task
+from ..data.corrections import can_merge
 from ..data.finding import DataCheck, Severity
 
 SHOWN = 3
@@ -53,6 +54,18 @@ def typed(told: Mapping[str, Any], verb: str, **options: Any) -> str:
     return command_line(verb, told["source"], given)
 
 
+def trained_again(told: Mapping[str, Any], **options: Any) -> str:
+    """The line to type to train once more, in the same time, with a model in the place of this one."""
+    kept = {} if "minutes" in options else _within(told["minutes_promised"])
+    replacing = {} if told["from_python"] else {"yes": True}
+    return typed(told, "train", **options, **kept, out=told["place"], **replacing)
+
+
+def _within(minutes: float) -> dict[str, float]:
+    """The option of a run in so much time, where it is not the usual one."""
+    return {} if minutes == DEFAULT_MINUTES else {"minutes": minutes}
+
+
 def corrections_file(told: Mapping[str, Any]) -> str:
     """What the answers mended on the page are saved as: another file than those learned from already."""
     before = len(told["options"].get("corrections", ()))
@@ -71,7 +84,7 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
         yield Action(
             f"Look at {rows} answers that may be wrong" if rows > 1 else "Look at one doubtful answer",
             "Decide in the table below, save your corrections, train with them; the data stay as they are.",
-            typed(told, "train", corrections=corrections_file(told)),
+            trained_again(told, corrections=corrections_file(told)),
             worth=0.02 + rows / max(1, told["rows"]["all"]),
         )  # fmt: skip
     yield from _more_examples(told)
@@ -82,16 +95,17 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
         yield Action(
             "Give it more time",
             f"Time decided the {short[-1]['name']}: {short[-1]['value']}.",
-            typed(told, "train", minutes=minutes),
+            trained_again(told, minutes=minutes),
             worth=0.008,
         )
     rented = told["rented"]
     if rented and not told["from_python"]:
+        minutes = max(DEFAULT_MINUTES, told["minutes_promised"])  # fewer may be too few to set it up, too
         yield Action(
             "Rent a GPU",
             f"A rented {rented['gpu']} would do all of it in about {rented['minutes']:.0f} minutes, for "
             f"about ${rented['cost_usd']:.2f} (prices of {rented['price_date']}); it asks before it rents.",
-            typed(told, "train", on="cloud"),
+            typed(told, "train", on="cloud", **_within(minutes), out=told["place"]),
             worth=0.007,
         )
     yield Action(
@@ -104,24 +118,25 @@ def _actions(told: Mapping[str, Any], check: DataCheck) -> Iterator[Action]:
 
 
 def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
-    named = ",".join(told["classes"])
     unlabeled = told["options"].get("unlabeled")
-    label = f"plaintune label {shlex.quote(unlabeled or 'new-texts.csv')} --answers {shlex.quote(named)}"
-    many = len(told["classes"]) > MOST_ASKED_FOR or any("," in name for name in told["classes"])
-    if told["task"] != Task.SINGLE or many:  # `label` asks for one answer a text, by one key
-        label = "plaintune train more-examples.csv"
+    source = "your data" if told["from_python"] else f"`{told['source']}`"
+    if by_key := _asked_by_key(told):
+        line, then = _label_line(told), f"Then add what you answered to {source}, and train again."
+    else:
+        line, then = trained_again(told), f"Add them to {source}, then train again:"
     weak = [
         row for row in told["figures"].get("by_class", [])
         if row["share"] is not None and row["share"] < WEAK_SHARE
         and told["examples_by_class"].get(row["name"], 0) < FEW_OF_A_CLASS
     ]  # fmt: skip
     if weak:
-        worst = min(weak, key=lambda row: row["share"])
+        worst = max(weak, key=lambda row: row["rows"] - row["found"])
         examples = told["examples_by_class"].get(worst["name"], 0)
         yield Action(
             f"Get more examples of “{worst['name']}”",
-            f"Only {worst['share']:.0%} of its texts were found; it had {examples} examples to learn from.",
-            label,
+            f"Only {worst['share']:.0%} of its texts were found; it had {examples} examples to learn from. "
+            f"{then}",
+            line,
             worth=(1 - worst["share"]) * worst["rows"] / max(1, told["rows"]["scored"]) / 2,
         )
     curve = told["learning_curve"]
@@ -129,12 +144,25 @@ def _more_examples(told: Mapping[str, Any]) -> Iterator[Action]:
         low, high = (100 * end for end in curve["interval"])
         gain = f"about {100 * curve['gain']:.1f} points ({low:.1f} to {high:.1f})"
         twice = f"Twice as many examples should bring {gain}, as far as cheap models tell."
+        first = "It asks for the most useful ones first. " if unlabeled and by_key else ""
         yield Action(
             "Label 50 of your texts without an answer" if unlabeled else "Collect and label more texts",
-            f"It asks for the most useful ones first. {twice}" if unlabeled else twice,
-            label,
+            f"{first}{twice} {then}",
+            line,
             worth=curve["gain"],
         )
+
+
+def _asked_by_key(told: Mapping[str, Any]) -> bool:
+    """Whether `label` can ask for these answers: one a text, by one key."""
+    few = len(told["classes"]) <= MOST_ASKED_FOR
+    return told["task"] == Task.SINGLE and few and not any("," in name for name in told["classes"])
+
+
+def _label_line(told: Mapping[str, Any]) -> str:
+    options = told["options"]
+    asked = {"answers": ",".join(told["classes"]), "text": options.get("text", ())}
+    return command_line("label", options.get("unlabeled") or "new-texts.csv", asked)
 
 
 def _merge(told: Mapping[str, Any]) -> Iterator[Action]:
@@ -143,7 +171,7 @@ def _merge(told: Mapping[str, Any]) -> Iterator[Action]:
         return
     mixed: dict[tuple[int, int], int] = {}
     for truth, given, rows in told["figures"]["confusion"]["cells"]:
-        if truth != given:
+        if truth != given and can_merge(told["classes"][truth], told["classes"][given]):
             pair = (min(truth, given), max(truth, given))
             mixed[pair] = mixed.get(pair, 0) + rows
     if not mixed:
@@ -157,6 +185,6 @@ def _merge(told: Mapping[str, Any]) -> Iterator[Action]:
         f"Do you need “{names[0]}” and “{names[1]}” apart?",
         f"{rows} of the mistakes are between these two; as one answer the score would be "
         f"{100 * gain:.1f} points higher.",
-        typed(told, "train", merge=f"{names[1]}={names[0]}"),
+        trained_again(told, merge=f"{names[1]}={names[0]}"),
         worth=gain / 2,
     )

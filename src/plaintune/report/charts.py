@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -32,6 +33,7 @@ SHADES = 20  # of the cells of a confusion matrix
 SQUARE = 0.48 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
 MOST_BARS = 24
 NOTABLY_MORE = 1.5  # times as many examples as were tried
+UNKNOWN_SIGNS = r"Glyph \d+ |Matplotlib currently does not support"  # warnings: the reader's font has them
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "plaintune",
@@ -79,7 +81,7 @@ def sweep(told: Mapping[str, Any]) -> str:
 
 @rc_context(STYLE)
 def history(told: Mapping[str, Any]) -> str:
-    """Loss and share right while training, with the passes over the data."""
+    """Loss and share right while training, with the passes over the data and where every layer joins in."""
     steps, losses, right = (np.array(column) for column in zip(*told["seen"], strict=True))
     has_right = right[0] is not None
     figure = Figure(figsize=(WIDTH, HEIGHT + (1.3 if has_right else 0)))
@@ -95,6 +97,8 @@ def history(told: Mapping[str, Any]) -> str:
     for axes in parts:
         for number in range(1, int(steps[-1] // per_pass) + 1):
             axes.axvline(number * per_pass, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
+    if not told.get("second"):  # there every layer has moved before
+        _mark_start(list(parts), "every layer starts to move")
     parts[-1].set_xlabel("training steps (dotted: every text was seen once more)")
     return _svg(figure, "Loss and right answers while training")
 
@@ -134,16 +138,19 @@ def confusion(told: Mapping[str, Any], classes: Sequence[str]) -> str:
 
 
 @rc_context(STYLE)
-def confidence(bins: Sequence[Mapping[str, Any]]) -> str:
-    """How sure against how often right: on the diagonal it is as good as its word."""
+def confidence(bins: Sequence[Mapping[str, Any]], *, across: str, upwards: str) -> str:
+    """How sure against how often right: on the diagonal it is as good as its word.
+
+    ``across`` and ``upwards`` are what the axes are called.
+    """
     figure, axes = _axes()
     low = min(0.5, *(b["mean"] for b in bins), *(b["interval"][0] for b in bins))
     axes.plot([low, 1], [low, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
     _with_intervals(axes, [b["mean"] for b in bins], bins)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("how sure it says it is")
-    axes.set_ylabel("how often it is right")
+    axes.set_xlabel(across)
+    axes.set_ylabel(upwards)
     return _svg(figure, "Confidence against truth")
 
 
@@ -234,6 +241,16 @@ def numbers(told: Mapping[str, Any]) -> str:
     return _svg(figure, "True numbers against the ones given")
 
 
+def _mark_start(parts: Sequence[Axes], what: str) -> None:
+    """A line at step 0 through all parts, and above the first ``what`` happens there."""
+    for axes in parts:
+        axes.axvline(0, color=INK, linewidth=1.2)
+    parts[0].annotate(
+        what, (0, 1), xycoords=("data", "axes fraction"), xytext=(-2, 3), textcoords="offset points",
+        color=INK, fontsize=8,
+    )  # fmt: skip
+
+
 def shortened(name: str, most: int) -> str:
     """A name that fits beside an axis."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
@@ -278,8 +295,10 @@ def _smooth(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _svg(figure: Figure, title: str) -> str:
     """The figure as an element for an HTML page: named for screen readers, in the page's colours."""
     written = io.StringIO()
-    figure.tight_layout(pad=0.4)
-    FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", UNKNOWN_SIGNS)
+        figure.tight_layout(pad=0.4)
+        FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None, "Creator": None})
     svg = written.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

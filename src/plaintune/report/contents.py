@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +11,18 @@ import numpy as np
 
 from ..core.tasks import Task
 from ..data.finding import DataCheck
+from ..data.leaks import left_out, without_words
 from ..data.private import masked, private_parts
-from .actions import corrections_file, next_actions, short_of_time, typed
+from .actions import corrections_file, next_actions, short_of_time, trained_again
 from .figures import HeldBack, figures, in_words, worst_mistakes, wrong_by
 from .outcome import outcome
 
 REPORT_FORMAT = 1
 MISTAKES_SHOWN, DOUBTFUL_SHOWN = 12, 50
 LONGEST_TEXT = 5000  # characters of an example that are shown
-KEPT_APART = "texts"  # the key under which alone texts of the user stand
+KEPT_APART = "texts"  # the key under which alone texts of the user stand; a finding may name words of them
 
-Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull towards the answer given (log odds)
+Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull as in `model.explain`
 Explain = Callable[[str, str | None], Pieces]  # a text, and the answer that is asked about
 
 
@@ -106,19 +107,25 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
         "choices": [dict(choice) for choice in told.choices],
         "findings": [finding.as_json() for finding in told.check.findings],
         "mistakes": list(_mistakes(held, explain)) if texts else [],
-        "doubtful": [_doubt(doubt, texts) for doubt in told.doubtful[:DOUBTFUL_SHOWN]],
+        "doubtful": [_doubt(doubt) for doubt in told.doubtful[:DOUBTFUL_SHOWN]],
         "doubtful_in_all": len(told.doubtful),
     }
-    found["corrections_command"] = typed(found, "train", corrections=corrections_file(found))
+    found["corrections_command"] = trained_again(found, corrections=corrections_file(found))
     found["actions"] = next_actions(found, told.check)
     cleaned: dict[str, Any] = _without_nan(found)
-    return cleaned
+    return cleaned if texts else without_texts(cleaned)
 
 
 def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
     """The report without a word of any example."""
-    doubtful = [{**doubt, KEPT_APART: ""} for doubt in report["doubtful"]]
-    return {**report, "mistakes": [], "doubtful": doubtful}
+    findings = report["findings"]
+    return {
+        **without_words(report),
+        "outcome_words": left_out(report["outcome_words"], findings),
+        "actions": [{**action, "why": left_out(action["why"], findings)} for action in report["actions"]],
+        "mistakes": [],
+        "doubtful": [{**doubt, KEPT_APART: ""} for doubt in report["doubtful"]],
+    }
 
 
 def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any]]:
@@ -140,41 +147,48 @@ def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any
         }
 
 
-def _doubt(doubt: Doubt, texts: bool) -> dict[str, Any]:
-    shown = masked(doubt.text)[:LONGEST_TEXT] if texts else ""
+def _doubt(doubt: Doubt) -> dict[str, Any]:
     return {
         "line": doubt.line,
         "key": doubt.key,
         "given": doubt.given,
         "proposed": doubt.proposed,
         "chance": doubt.chance,
-        KEPT_APART: shown,
+        KEPT_APART: masked(doubt.text)[:LONGEST_TEXT],
     }
 
 
 def _shown_pieces(text: str, about: str | None, explain: Explain | None) -> list[list[Any]]:
-    """The text as [piece, pull]; what is private is masked, whatever it pulled."""
-    if explain is None:
-        return [[masked(text)[:LONGEST_TEXT], 0.0]]
-    return list(_masked_pieces(text, explain(text, about)))
+    """The text as [piece, pull], cut where it is too long; what is private is masked, whatever it pulled."""
+    pieces = [(text, 0, len(text), 0.0)] if explain is None else explain(text, about)
+    return list(_cut(_masked_pieces(text, pieces)))
 
 
-def _masked_pieces(text: str, pieces: Pieces) -> Iterator[list[Any]]:
+def _masked_pieces(text: str, pieces: Pieces) -> Iterator[tuple[str, float]]:
     private = sorted((start, end, kind) for kind, start, end in private_parts(text))
     for piece, start, end, pull in pieces:
-        if start >= LONGEST_TEXT:
-            yield [" …", 0.0]
-            return
         hidden = [part for part in private if part[0] < end and start < part[1]]
         if not hidden:
-            yield [piece[: LONGEST_TEXT - start], pull]
+            yield piece, pull
             continue
         for number, (from_, to, kind) in enumerate(hidden):
             before = hidden[number - 1][1] if number else start
             if from_ >= start:
-                yield [text[max(start, before) : from_] + f"[{kind}]", 0.0]
+                yield text[max(start, before) : from_] + f"[{kind}]", 0.0
             if number == len(hidden) - 1:
-                yield [text[max(start, to) : end], 0.0]
+                yield text[max(start, to) : end], 0.0
+
+
+def _cut(pieces: Iterable[tuple[str, float]]) -> Iterator[list[Any]]:
+    """The pieces up to the longest text that is shown."""
+    left = LONGEST_TEXT
+    for piece, pull in pieces:
+        if len(piece) > left:
+            yield [piece[:left], pull]
+            yield [" …", 0.0]
+            return
+        left -= len(piece)
+        yield [piece, pull]
 
 
 def _without_nan(value: Any) -> Any:

@@ -17,6 +17,7 @@ CONFIDENCE_BINS, LENGTH_BINS = 10, 6
 FEWEST_IN_A_BIN = 20
 MOST_POINTS = 400  # drawn of numbers, true against told
 LARGEST_CONFUSIONS = 8
+LEAST_LIKELY = 0.1  # of several answers, those that the model surely leaves out tell nothing of the others
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,14 @@ def confusion(held: HeldBack) -> dict[str, Any]:
 
 
 def by_confidence(held: HeldBack) -> list[dict[str, Any]]:
-    """How often answers were right, in bins of how sure the model was; of several answers, each decision."""
+    """How often answers were right, in bins of how sure the model was.
+
+    Of several answers: how often each applied, in bins of how probable it was, from `LEAST_LIKELY` on.
+    """
     if held.task is Task.MULTI:
-        chance = held.outputs.reshape(-1).astype(np.float64)
-        right = (held.truth.reshape(-1) == 1).astype(np.float64)
+        likely = held.outputs >= LEAST_LIKELY  # else rare answers fill every bin with what is left out
+        chance = held.outputs[likely].astype(np.float64)
+        right = (held.truth[likely] == 1).astype(np.float64)
     else:
         chance, right = held.outputs.max(axis=1).astype(np.float64), held.right.astype(np.float64)
     return _binned(chance, right, CONFIDENCE_BINS)

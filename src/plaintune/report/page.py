@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from ..core.metrics import sureness
 from ..core.tasks import Task
 from ..data.corrections import corrections_csv
+from ..data.examples import JOINED_BY
 from . import charts
 from .actions import corrections_file
 from .readings import drawable, readings
@@ -26,7 +27,7 @@ ALWAYS_EXPLAINED = (  # what the article behind this project got stuck on
     "transfer learning", "learning-rate finder",
 )  # fmt: skip
 STRONG_PULL = 0.15  # of the strongest pull in a text, from which a word is coloured
-MOST_CHOICES = 12  # answers offered for a correction; of more, the given and the proposed one
+MOST_CHOICES = 12  # answers offered beside each doubtful one; of more, the others are typed
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -56,6 +57,8 @@ def render_page(report: Mapping[str, Any]) -> str:
         anchor=_anchor,
         coloured=_coloured,
         choices=_offered,
+        typed_in=_typed_in(report),
+        joined_by=JOINED_BY if report["task"] == Task.MULTI else None,
         corrections=_corrections_link(report),
     )
 
@@ -107,7 +110,10 @@ def _pictures(report: Mapping[str, Any]) -> dict[str, Markup]:
         "history": (drawn["history"], charts.history),
         "learning_curve": (drawn["learning_curve"], charts.learning_curve),
         "confusion": (drawn.get("confusion"), lambda told: charts.confusion(told, report["classes"])),
-        "confidence": (drawn.get("confidence"), charts.confidence),
+        "confidence": (
+            drawn.get("confidence"),
+            lambda told: charts.confidence(told, **_axes_of_confidence(report)),
+        ),
         "by_class": (drawn.get("by_class"), charts.by_class),
         "lengths": (drawn["lengths"], lambda told: charts.lengths(told, about=_rightness(report))),
         "numbers": (drawn.get("numbers"), charts.numbers),
@@ -123,8 +129,15 @@ def _rightness(report: Mapping[str, Any]) -> str:
     return told[Task(report["task"])]
 
 
+def _axes_of_confidence(report: Mapping[str, Any]) -> dict[str, str]:
+    """What stands beside the axes of that picture: of several answers, it is about each of them."""
+    if report["task"] == Task.MULTI:
+        return {"across": "how probable it says an answer is", "upwards": "how often the answer applies"}
+    return {"across": "how sure it says it is", "upwards": "how often it is right"}
+
+
 def _coloured(pieces: Iterable[tuple[str, float]]) -> Markup:
-    """A text whose words are marked by what they pulled towards the answer given."""
+    """A text whose words are marked by what they pulled towards the answer given; of a number, up or down."""
     pieces = list(pieces)
     strongest = max((abs(pull) for _, pull in pieces), default=0.0)
     marked = []
@@ -143,6 +156,11 @@ def _offered(doubt: Mapping[str, Any], classes: list[str]) -> list[str]:
     """What a doubtful answer may be changed to, the proposal first."""
     others = classes if len(classes) <= MOST_CHOICES else []
     return list(dict.fromkeys([doubt["proposed"], *(c for c in others if c != doubt["given"])]))
+
+
+def _typed_in(report: Mapping[str, Any]) -> bool:
+    """Whether there are more answers than are offered beside each doubtful one: any may be typed."""
+    return report["task"] == Task.NUMBER or len(report["classes"]) > MOST_CHOICES
 
 
 def _corrections_link(report: Mapping[str, Any]) -> str:

@@ -9,12 +9,13 @@ from typing import Any
 
 from ..core.metrics import plain_number
 from ..core.tasks import Task
+from .figures import LEAST_LIKELY
 
 CLEAR_SLOPE = 0.05  # between the lowest and the highest bin of lengths
 FEWEST_POINTS = 8  # of a curve
 GOOD_CALIBRATION, FAIR_CALIBRATION = 0.03, 0.06
 CHANCE_TIMES = 1.7  # an error that is larger than this many times what chance brings is one
-LEAST_LIKELY = 0.1  # of several answers, those that the model surely leaves out tell nothing of the others
+SAID_ALONE = "confidence"  # where there are too few answers for a picture, that is said
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def readings(report: Mapping[str, Any]) -> dict[str, Reading]:
         "history": _history,
         "sweep": _sweep,
     }
-    return {name: make(report) for name, make in makers.items() if drawable(report).get(name)}
+    drawn = drawable(report)
+    shown = [name for name in makers if drawn.get(name) or (name == SAID_ALONE and name in drawn)]
+    return {name: makers[name](report) for name in shown}
 
 
 def drawable(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,31 +110,42 @@ def _numbers(report: Mapping[str, Any]) -> Reading:
 
 def _confidence(report: Mapping[str, Any]) -> Reading:
     several = report["task"] == Task.MULTI
-    bins = [part for part in report["figures"]["confidence"] if not several or part["mean"] >= LEAST_LIKELY]
-    rows = max(1, sum(part["rows"] for part in bins))
+    how = (
+        "With each answer the model says how sure it is. Here texts are grouped by that; upwards stands how "
+        "often it was right."
+    )
+    if several:
+        how = (
+            "The model says of each answer how probable it is. Here those that it finds at least "
+            f"{LEAST_LIKELY:.0%} probable are grouped by that; upwards stands how often they applied."
+        )
+    drawn = report["figures"]["confidence"]
+    if drawn:
+        how += " On the dashed line, confidence and truth agree (good calibration)."
+    if several:  # reports of older releases hold the less likely ones, too
+        drawn = [part for part in drawn if part["mean"] >= LEAST_LIKELY]
+    return Reading("Can its confidence be trusted?", how, _trust(drawn))
+
+
+def _trust(bins: Sequence[Mapping[str, Any]]) -> str:
+    """Whether what it says of its confidence is true, by the bins of what it said."""
+    rows = sum(part["rows"] for part in bins)
+    if not rows:
+        return f"It found no answer as probable as {LEAST_LIKELY:.0%}: there are too few to tell."
     error = sum(part["rows"] * abs(part["share"] - part["mean"]) for part in bins) / rows
     spread = [math.sqrt(part["rows"] * part["mean"] * (1 - part["mean"])) for part in bins]
     chance = math.sqrt(2 / math.pi) * sum(spread) / rows  # what this error is on average where all is right
     if chance > GOOD_CALIBRATION and error <= CHANCE_TIMES * chance:
-        here = (
+        return (
             f"{rows:,} answers are too few to tell: on average it is off by {100 * error:.1f} points, "
             f"and chance alone would bring {100 * chance:.1f}."
         )
-    elif error <= GOOD_CALIBRATION:
-        here = f"It can be taken at its word: on average it is off by {100 * error:.1f} points."
-    elif error <= FAIR_CALIBRATION:
-        here = f"Roughly as good as its word: on average it is off by {100 * error:.1f} points."
-    else:
-        here = f"Do not take its confidence literally: on average it is off by {100 * error:.1f} points."
-    sure = "the model says how sure it is"
-    if several:
-        sure = "the model says how probable each answer is"
-    return Reading(
-        "Can its confidence be trusted?",
-        f"With each answer {sure}. Here texts are grouped by that; upwards stands how often it was right. "
-        "On the dashed line, confidence and truth agree (good calibration).",
-        here,
-    )
+    off = f"on average it is off by {100 * error:.1f} points."
+    if error <= GOOD_CALIBRATION:
+        return f"It can be taken at its word: {off}"
+    if error <= FAIR_CALIBRATION:
+        return f"Roughly as good as its word: {off}"
+    return f"Do not take its confidence literally: {off}"
 
 
 def _learning_curve(report: Mapping[str, Any]) -> Reading:
@@ -169,10 +183,15 @@ def _history(report: Mapping[str, Any]) -> Reading:
     passes = told["steps"] / max(1, told["steps_per_pass"])
     numbers = report["task"] == Task.NUMBER
     below = "" if numbers else "; below, how often it was right on them"
+    begun = "First only the last layer was fitted; at the mark every layer starts to move (it is unfrozen)."
+    if told.get("second"):  # reports of older releases do not say
+        begun = (
+            "It is the second training: every layer went on from what it had learned, now with the texts "
+            "without an answer as well."
+        )
     how = (
         "The loss says how surprised the network was by the right answers of the texts it was about to learn "
-        f"from{below}. First only the last layer was fitted; from step 0 on, every layer moves "
-        "(it is unfrozen)."
+        f"from{below}. {begun}"
     )
     losses = [one[1] for one in told["seen"] if one[1] is not None]
     here = f"In {told['steps']:,} steps, {passes:.1f} passes over the texts"

@@ -10,10 +10,13 @@ function bodies(operation) {
   return names.map((name) => EXAMPLES[name]).filter(Boolean);
 }
 
-function command(path, method, body) {
+function command(path, method, body, guarded) {
   const address = new URL(path.slice(1).replace("{name}", "NAME"), location.href).href;
-  const words = method === "post" ? [` \\\n  -H 'Content-Type: application/json' \\\n  -d ${shellWord(JSON.stringify(body))}`] : [];
-  return `curl ${shellWord(address)}${words.join("")}`;
+  const words = [shellWord(address)];
+  if (method === "post") words.push("-H 'Content-Type: application/json'");
+  if (guarded) words.push('-H "Authorization: Bearer $PLAINTUNE_TOKEN"');
+  if (method === "post") words.push(`-d ${shellWord(JSON.stringify(body))}`);
+  return `curl ${words.join(" \\\n  ")}`;
 }
 
 function answers(operation) {
@@ -23,8 +26,9 @@ function answers(operation) {
 
 function route(path, method, operation) {
   const title = element("h2", { id: operation.operationId }, element("span", { className: "method" }, method.toUpperCase()), " ", element("code", {}, path));
+  const guarded = Boolean(operation.security?.length); // it says so only where the service asks for a token
   const examples = method === "post" ? bodies(operation) : [undefined];
-  const shown = examples.map((body) => element("pre", { tabIndex: 0, role: "group", "aria-label": "Example" }, element("code", {}, command(path, method, body))));
+  const shown = examples.map((body) => element("pre", { tabIndex: 0, role: "group", "aria-label": "Example" }, element("code", {}, command(path, method, body, guarded))));
   const table = element("table", {},
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Status"), element("th", { scope: "col" }, "Meaning"))),
     element("tbody", {}, ...answers(operation)));

@@ -85,8 +85,9 @@ function showWords(text, pieces) {
     marked.filter((piece) => sign * piece.weight > 0)
       .sort((one, other) => sign * (other.weight - one.weight)).slice(0, 5).map((piece) => `“${piece.text.trim()}”`).join(", ");
   const told = [];
-  if (named(1)) told.push(`For this answer, strongest first: ${named(1)}.`);
-  if (named(-1)) told.push(`Against it: ${named(-1)}.`);
+  const [towards, against] = model.classes.length ? ["For this answer", "Against it"] : ["Words that raised the number", "Words that lowered it"];
+  if (named(1)) told.push(`${towards}, strongest first: ${named(1)}.`);
+  if (named(-1)) told.push(`${against}: ${named(-1)}.`);
   byId("why-told").textContent = told.join(" ") || "No single word decided.";
   byId("why").hidden = false;
 }
