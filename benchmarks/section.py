@@ -60,10 +60,10 @@ def model_of(line: Line) -> str:
 
 
 def latest(lines: Iterable[Line]) -> list[Line]:
-    """The last line of each key, whatever the version of the code."""
+    """The last line of each key on each kind of machine, whatever the version of the code."""
     kept: dict[str, Line] = {}
     for line in lines:
-        key = {name: value for name, value in line["key"].items() if name != "code"}
+        key = {**line["key"], "code": None, "machine": line["machine"]}
         kept.pop(json.dumps(key, sort_keys=True), None)
         kept[json.dumps(key, sort_keys=True)] = line
     return list(kept.values())

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .. import __version__
 from ..core.errors import nearest
-from ..core.features import has_half_character
+from ..core.features import has_half_character, whole_characters
 from .batcher import Full
 from .gate import OPEN_PATHS, Gate
 from .gauges import Gauges
@@ -255,7 +255,7 @@ def _remember(request: Request, served: Served, texts: list[str]) -> None:
     told = request.scope["told"]
     told |= {"model": served.name, "texts": len(texts), "characters": sum(map(len, texts))}
     if _house(request).log_texts:
-        told["text"] = texts
+        told["text"] = [whole_characters(text) for text in texts]
 
 
 def _check_texts(texts: list[str], most: int) -> None:
