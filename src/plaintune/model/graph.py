@@ -28,7 +28,7 @@ from ..core.hardware import inspect_machine, usable_cores
 from ..data.encode import Tokens, batches, encode, mean_by_text, padded, plain_tokenizer
 from .onnx_file import require_plain_graph
 
-ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 2048  # twice as many tokens are no faster, four times are slower
+ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 512  # what a layer writes stays in the cache: docs/experiments.md
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
 MOST_MEMORY = 0.6  # of this machine's, for all graphs of a process together
 MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
