@@ -9,8 +9,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,6 +242,59 @@ def open_files(process: int) -> str:
         with contextlib.suppress(OSError):
             names.append(os.readlink(link))
     return " ".join(names)
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[str]:
+    """A Ray cluster that is nobody's of this run, by its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # Ray's sockets lie in there: names of 107 letters
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--block", f"--port={port}"]
+    command += [f"--temp-dir={short}", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    command += ["--node-ip-address=127.0.0.1", "--object-store-memory=80000000"]
+    head = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert head.stdout
+        told = ""
+        while "Ray runtime started" not in told:
+            line = head.stdout.readline()
+            assert line, told
+            told += line
+        yield f"127.0.0.1:{port}"
+    finally:
+        head.terminate()
+        head.communicate(timeout=60)
+        shutil.rmtree(short, ignore_errors=True)
+
+
+@pytest.mark.slow
+@installed("ray")
+def test_a_cluster_that_runs_already_answers_by_its_address(
+    cli: Cli, trained: Trained, model: plaintune.Model, tmp_path: Path
+) -> None:
+    files = write_shards(tmp_path / "in", 300, 40)
+    with running_cluster() as address:
+        on_ray = ("--engine", "ray", "--address", address)
+        done = cli("predict", trained[0], "--file", "in/*", "--out", "out", *on_ray, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for file in files:
+        answer_file(model, str(file), tmp_path / "alone.csv", listener=silent)
+        assert (tmp_path / "out" / file.name).read_bytes() == (tmp_path / "alone.csv").read_bytes()
+
+
+@pytest.mark.slow
+@installed("ray")
+def test_ray_reports_nothing_to_its_makers() -> None:
+    program = """
+from plaintune.faces.shards import _started_ray
+ray = _started_ray("local")
+from ray._common.usage.usage_lib import usage_stats_enabled
+print(usage_stats_enabled())
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.split()[-1] == "False"
 
 
 @pytest.mark.slow
