@@ -290,9 +290,9 @@ def test_numbers_that_are_mostly_the_highest_can_be_learned() -> None:
 
 def test_the_blend_listens_to_the_model_that_is_right() -> None:
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, 3, 400)
-    right = (np.eye(3)[labels] * 4 + rng.normal(size=(400, 3))).astype(np.float32)
-    noise = rng.normal(size=(400, 3)).astype(np.float32)
+    labels = rng.integers(0, 3, 2000)
+    right = (np.eye(3)[labels] * 4 + rng.normal(size=(2000, 3))).astype(np.float32)
+    noise = rng.normal(size=(2000, 3)).astype(np.float32)
     blend = fit_blend(Task.SINGLE, right, noise, labels, prior=EVEN)
     assert blend.network > 5 * blend.ngrams
     other_way = fit_blend(Task.SINGLE, noise, right, labels, prior=EVEN)
@@ -308,6 +308,27 @@ def test_the_blend_does_not_sound_surer_than_it_is() -> None:
     blend = fit_blend(Task.SINGLE, overconfident, silence, labels, prior=EVEN)
     given = blend.outputs(overconfident, silence)
     assert abs(given.max(axis=1).mean() - 0.8) < 0.03
+
+
+def test_a_model_that_is_twice_as_sure_as_it_should_be_is_halved() -> None:
+    rng = np.random.default_rng(2)
+    evidence = rng.normal(size=5000)
+    labels = (rng.random(5000) < 1 / (1 + np.exp(-evidence))).astype(np.int64)
+    boastful = np.stack([-evidence, evidence], axis=1).astype(np.float32)
+    found = fit_blend(Task.SINGLE, boastful, boastful * 0, labels, prior=EVEN)
+    assert found.network == pytest.approx(0.5, abs=0.05)
+    several = np.stack([labels, 1 - labels], axis=1)
+    found = fit_blend(Task.MULTI, boastful[:, ::-1] * 2, boastful * 0, several, prior=EVEN)
+    assert found.network == pytest.approx(0.5, abs=0.05)
+
+
+def test_two_numbers_are_weighed_by_how_much_each_knows() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=4000)
+    one = (truth + rng.normal(size=4000)).astype(np.float32)[:, None]
+    other = (truth + 0.5 * rng.normal(size=4000)).astype(np.float32)[:, None]
+    found = fit_blend(Task.NUMBER, one, other, 7 + 3 * truth, prior=np.array([7.0, 3.0]))
+    assert (found.network, found.ngrams) == pytest.approx((1 / 6, 4 / 6), abs=0.05)
 
 
 def test_probabilities_sum_to_one() -> None:
