@@ -33,7 +33,7 @@ from plaintune.learn.blend import fit_blend, threshold_alone
 from plaintune.learn.budget import Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.evidence import gather
-from plaintune.learn.learner import Learner, prepare
+from plaintune.learn.learner import Learner, prepare, standard_labels
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
 from plaintune.learn.network import Network, weights_of
 from plaintune.learn.outline import _counting, outline
@@ -481,6 +481,25 @@ def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_usual_rate() -> N
     pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))
     assert pick == usual_rate(FEW_ROWS)
     assert "time for 36 steps" in reason
+
+
+def test_a_sweep_that_was_best_where_nothing_is_learned_takes_the_usual_rate() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))
+    pick, reason = pick_rate(rates, (0.9, *[1.0] * 59))
+    assert pick == usual_rate(FEW_ROWS)
+    assert "nothing was learned" in reason
+
+
+def test_a_sweep_over_numbers_begins_at_what_saying_their_mean_costs(tiny_backbone: Path) -> None:
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    texts = [text for text, _ in review_rows()]
+    numbers = [float(n**3) for n in range(len(texts))]  # batches differ by far in how large theirs are
+    examples = read_examples(texts, numbers, task=Task.NUMBER)
+    stepper = learner.stepper(learner.tokens(examples.texts, 32), standard_labels(examples), Task.NUMBER)
+    curve = lr_finder.find_learning_rate(
+        learner.network(examples), stepper, rows_per_batch=4, seconds=60.0, seed=0, listener=silent
+    )
+    assert curve.losses[:8] == pytest.approx([1.0] * 8, abs=0.02)
 
 
 def test_a_sweep_too_short_to_tell_anything_is_left_out() -> None:

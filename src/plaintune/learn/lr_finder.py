@@ -59,7 +59,8 @@ def find_learning_rate(
     for step, batch in enumerate(todo, start=1):
         rate = rates[at]
         step_started = time.monotonic()
-        loss = stepper.step(network, optimizer, batch, rate=float(rate)).loss
+        seen = stepper.step(network, optimizer, batch, rate=float(rate))
+        loss = seen.loss / stepper.loss_of_silence(batch)
         speeds.append(len(batch.tokens.ids) / max(1e-6, time.monotonic() - step_started))
         average = SMOOTHING * average + (1 - SMOOTHING) * loss
         smoothed.append(average / (1 - SMOOTHING**step))
@@ -105,6 +106,8 @@ def pick_rate(
     ended = sound == len(rates) and rates[-1] < HIGHEST_RATE / 2  # by the time, not by the loss
     if len(rates) < FEWEST_SWEPT or (ended and lowest >= len(rates) - 3):
         return usual_rate(rows), f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
+    if lowest < UNTOUCHED:
+        return usual_rate(rows), "in a sweep nothing was learned before it broke, so the usual rate is taken"
     turn = rates[lowest]
     raw = turn / BELOW_DIVERGENCE
     pick = min(high, max(low, raw))
