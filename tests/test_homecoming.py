@@ -14,14 +14,13 @@ import pytest
 
 from conftest import review_rows, write_csv
 from plaintune.compute.homecoming import Bill, settle_in
-from plaintune.compute.names import MODEL, TEXTS, Names
+from plaintune.compute.names import MODEL, Names
 from plaintune.compute.parcel import JOB, pack
 from plaintune.compute.records import RUN, Rental
 from plaintune.core.events import Event, silent
-from plaintune.core.settings import Settings
+from plaintune.core.settings import TEXTS, Settings
 from plaintune.model.folder import Manifest
 from plaintune.model.predict import Model
-from plaintune.report.contents import KEPT_APART
 
 HOUR = 3600.0
 RENTAL = Rental(
@@ -157,6 +156,5 @@ def test_a_name_that_was_quoted_on_the_machine_is_found_and_none_is_replaced_twi
 
 
 def test_texts_of_the_users_stay_as_they_are() -> None:
-    assert TEXTS == KEPT_APART
     mistake = {"line": 2, TEXTS: [["I saw sent-data/reviews.csv there", 0.1]]}
     assert NAMES.at_home({"mistakes": [mistake]}) == {"mistakes": [mistake]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 import shutil
@@ -19,6 +18,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from conftest import make_manifest_fit
 from plaintune.core.errors import BrokenModel, panics_as_errors
 from plaintune.core.hardware import inspect_machine
 from plaintune.model.onnx_file import require_plain_graph
@@ -43,11 +43,7 @@ def folder(trained: Trained, tmp_path: Path) -> Path:
 
 def refused(folder: Path, why: str) -> None:
     """Sizes and hashes in the manifest are made to fit: whoever builds such a folder does that, too."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    for name in manifest["files"]:
-        content = (folder / name).read_bytes()
-        manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    make_manifest_fit(folder)
     with pytest.raises(BrokenModel, match=why):
         Model.load(folder)
 
@@ -121,12 +117,8 @@ def test_a_graph_that_would_fill_the_memory_is_stopped(folder: Path) -> None:
         model.graph.node.append(helper.make_node("Add", ["honest", "sum"], ["logits"]))
 
     change_graph(folder, grow)
-    content = (folder / "model.onnx").read_bytes()
-    require_plain_graph(content)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    digest = hashlib.sha256(content).hexdigest()
-    manifest["files"]["model.onnx"] = {"bytes": len(content), "sha256": digest}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    require_plain_graph((folder / "model.onnx").read_bytes())
+    make_manifest_fit(folder)
     command = [sys.executable, "-c", PREDICT_WITHIN, str(folder), str(rows << 22)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert re.search(rf"Available memory of \d+ is smaller than requested bytes of {rows << 22}", done.stdout)
@@ -209,11 +201,7 @@ def test_a_text_that_a_tokenizer_makes_far_longer_is_not_read(folder: Path) -> N
     rules = json.loads((folder / "tokenizer.json").read_text())
     rules["normalizer"] = {"type": "Replace", "pattern": {"String": "b"}, "content": "w " * 400}
     (folder / "tokenizer.json").write_text(json.dumps(rules))
-    content = (folder / "tokenizer.json").read_bytes()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    manifest["files"]["tokenizer.json"] = told
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    make_manifest_fit(folder)
     model = Model.load(folder)
     assert model.predict("some text")
     with pytest.raises(ValueError, match="far longer"):

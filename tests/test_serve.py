@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import http.client
 import io
 import json
@@ -25,7 +24,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from conftest import BAD, GOOD, Cli
+from conftest import BAD, GOOD, Cli, make_manifest_fit
 from plaintune.core.errors import BrokenModel, UserError
 from plaintune.core.linear import NgramModel
 from plaintune.faces import served
@@ -369,16 +368,14 @@ def test_a_folder_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
 @pytest.mark.parametrize("fault", ["weights", "scores"])
 def test_a_model_that_opens_but_cannot_serve_is_refused(folder: Path, tmp_path: Path, fault: str) -> None:
     stranger = Path(shutil.copytree(folder, tmp_path / "stranger"))
-    manifest = json.loads((stranger / "manifest.json").read_text())
     if fault == "scores":
+        manifest = json.loads((stranger / "manifest.json").read_text())
         del manifest["scores"]["score_interval"]
+        (stranger / "manifest.json").write_text(json.dumps(manifest))
     else:
         words = NgramModel.load(stranger / "ngrams.safetensors")
         replace(words, bias=np.full_like(words.bias, np.nan)).save(stranger / "ngrams.safetensors")
-        content = (stranger / "ngrams.safetensors").read_bytes()
-        told = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        manifest["files"]["ngrams.safetensors"] = told
-    (stranger / "manifest.json").write_text(json.dumps(manifest))
+        make_manifest_fit(stranger)
     Model.load(stranger)
     with pytest.raises(BrokenModel, match="does not answer"):
         served._load(stranger)

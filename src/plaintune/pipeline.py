@@ -21,7 +21,7 @@ from .core.energy import EnergyMeter
 from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
-from .core.settings import PLAN, Choice, Settings, about_test, command_line, python_call
+from .core.settings import DATA_CHECK, PLAN, Choice, Settings, about_test, command_line, python_call
 from .data.answers import numbered_as
 from .data.beside import is_one_table
 from .data.check import check_examples
@@ -40,7 +40,6 @@ from .model.card import model_card
 from .model.evaluate import evaluate
 from .model.folder import (
     CARD,
-    DATA_CHECK,
     GRAPH,
     NGRAMS,
     TOKENIZER,

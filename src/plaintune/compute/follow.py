@@ -26,9 +26,7 @@ from .parcel import FETCHED, PROGRESS
 from .records import Rental
 
 REMOTE = "sky_workdir"
-SYNC_SECONDS = (
-    60.0  # a checkpoint is written every 40: less than two minutes of work are lost, if copies are quick
-)
+SYNC_SECONDS = 60.0  # a checkpoint is written every 40: with quick copies less than two minutes are lost
 LOOK_SECONDS = 15.0  # without a word, before it is asked whether the machine is still there
 SYNC_MOST_SECONDS = 150.0  # for one checkpoint
 PAUSES = 10  # times as long as a copy took before the next: a slow line, or one paid by the byte, is spared

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.events import Listener, note
-from ..core.files import write_text
-from ..core.settings import REPORT, Choice
+from ..core.files import write_json, write_text
+from ..core.settings import DATA_CHECK, REPORT, Choice
 from ..model.card import model_card
-from ..model.folder import CARD, DATA_CHECK, MANIFEST, parsed_manifest, write_manifest
+from ..model.folder import CARD, MANIFEST, parsed_manifest, write_manifest
 from .names import Names
 from .records import Rental
 
@@ -50,8 +50,8 @@ def settle_in(folder: Path, names: Names, bill: Bill, listener: Listener) -> Non
     report |= {"model": folder.name, "rental": asdict(bill), "choices": [*report["choices"], choice]}
     manifest = parsed_manifest(folder, names.at_home(_read(folder / MANIFEST)))
     manifest = replace(manifest, choices=(*manifest.choices, choice))
-    _write(folder / DATA_CHECK, names.at_home(_read(folder / DATA_CHECK)))
-    _write(folder / REPORT, report)
+    write_json(folder / DATA_CHECK, names.at_home(_read(folder / DATA_CHECK)))
+    write_json(folder / REPORT, report)
     _redraw(folder, listener)
     write_text(folder / CARD, model_card(manifest, folder.name))
     write_manifest(folder, manifest)
@@ -74,7 +74,3 @@ def _redraw(folder: Path, listener: Listener) -> None:
 
 def _read(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _write(file: Path, told: Any) -> None:
-    write_text(file, json.dumps(told, ensure_ascii=False, allow_nan=False))

@@ -13,12 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.settings import Settings
+from ..core.settings import TEXTS, Settings
 
 MODEL = "model-to-fetch"  # the folder it is written to there
 DATA, TEST, PLAN_GIVEN, UNLABELED = "sent-data", "sent-test", "sent-plan", "sent-unlabeled"
 BACKBONE, MENDED = "sent-backbone", "sent-mended"
-TEXTS = "texts"  # the key of a report under which alone texts of the user stand: `report.contents.KEPT_APART`
 
 
 def things_to_send(source: str, test: str | None, settings: Settings) -> dict[str, str]:

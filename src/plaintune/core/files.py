@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,11 @@ from numpy.typing import NDArray
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` through a file beside it."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = None) -> None:
+    """Write ``value`` to ``path`` as JSON in the same way. Raises ValueError for NaN."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

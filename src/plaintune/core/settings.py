@@ -17,6 +17,8 @@ DEFAULT_MINUTES = 60.0
 EVERY_RUN_SECONDS = 30.0  # whatever the rows: libraries, pre-trained model, graph, report
 PLAN = "plan.json"  # the file that keeps the choices of a run, for `train --plan`
 REPORT, REPORT_PAGE = "report.json", "report.html"  # in a model folder; here alone stand texts of users
+TEXTS = "texts"  # the key in them under which alone they stand; a finding may name words of them
+DATA_CHECK = "data-check.json"  # in a model folder, too
 ABOUT_DATA = ("text", "label", "group", "time", "task", "separator")  # options of all that read the data
 
 

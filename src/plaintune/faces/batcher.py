@@ -63,7 +63,7 @@ class Batcher(Generic[M, A]):
             raise Full
         if not texts:
             return []
-        if self._worker is None or self._worker.done():
+        if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         request: _Request[M, A] = _Request(model, texts, asyncio.get_running_loop().create_future())
         self._requests.append(request)

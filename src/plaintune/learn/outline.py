@@ -37,9 +37,7 @@ from .train import head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
 MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for a moment
-OWN_TEST_SHARE = (
-    0.2  # of the free time is left for the user's own test rows; more are scored where it suffices
-)
+OWN_TEST_SHARE = 0.2  # of the free time is left for the user's own test rows; spare time scores more
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
@@ -186,7 +184,8 @@ def outline(
     seconds_left: float,
 ) -> Outline:
     """What fits into ``seconds_left`` of a run of ``settings.minutes``."""
-    max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=free_seconds(settings.minutes))
+    free = free_seconds(settings.minutes)
+    max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=free)
     counted_rows, counting_seconds = _counting(examples, seconds_left)
     unlabeled = 0
     if examples.unlabeled is not None and not why_not_guessed(examples):
@@ -205,9 +204,7 @@ def outline(
     )  # by the 8-bit graph too
     test_rows = len(splits.test)
     if test is not None:
-        test_rows = min(
-            len(test), rows_in(OWN_TEST_SHARE * free_seconds(settings.minutes), measured, longest)
-        )
+        test_rows = min(len(test), rows_in(OWN_TEST_SHARE * free, measured, longest))
     work = Work(len(splits.train), checked_rows + test_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(

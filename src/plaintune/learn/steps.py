@@ -212,10 +212,9 @@ class Stepper:
         return logits.float(), truth
 
     def loss_of_silence(self, batch: Batch) -> float:
-        """The loss of ``batch`` to a network that says the mean number of each text; of classes 1.
+        """The loss of ``batch`` where each text is said to have the mean number; 1 where answers are classes.
 
-        Batches of few numbers differ by a third in it, and all the same to a network that says nothing yet of
-        any class.
+        A few numbers differ by a third in it; classes that nothing is known of all cost the same.
         """
         if self.task is not Task.NUMBER:
             return 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import os
 import shutil
@@ -17,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import BrokenModel, OutputExists, UserError
-from ..core.files import file_sha256, write_text
+from ..core.files import file_sha256, write_json
 from ..core.tasks import Task
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
 MANIFEST, GRAPH, TOKENIZER = "manifest.json", "model.onnx", "tokenizer.json"
-NGRAMS, CARD, DATA_CHECK = "ngrams.safetensors", "README.md", "data-check.json"
+NGRAMS, CARD = "ngrams.safetensors", "README.md"
 SELF_TEST = "self-test.json"  # in an exported model
 PARTS = (GRAPH, TOKENIZER, NGRAMS)
 MOST_TOKENS = 8192  # of a text: what attention needs grows with the square
@@ -134,7 +133,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
         part = folder / name
         files[name] = {"bytes": part.stat().st_size, "sha256": file_sha256(part)}
     manifest = replace(manifest, files=files)
-    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, allow_nan=False))
+    write_json(folder / MANIFEST, asdict(manifest), indent=1)
     return manifest
 
 

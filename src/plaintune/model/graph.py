@@ -177,7 +177,7 @@ def _checked_growth(tokenizer: Tokenizer) -> int:
     """How many times as long a part of a text may become. ValueError where a short text could blow up."""
     if tokenizer.post_processor is not None:
         rules = tokenizer.post_processor.__getstate__()
-        if len(rules) > MOST_RULE_BYTES or sum(map(_repeats_the_text, _templates(json.loads(rules)))) > 1:
+        if len(rules) > MOST_RULE_BYTES or _times_said(json.loads(rules)) > 1:
             raise ValueError("the tokenizer adds too much to each text")
     growth = 1
     for rules in (tokenizer.normalizer, tokenizer.pre_tokenizer):
@@ -193,17 +193,10 @@ def _checked_growth(tokenizer: Tokenizer) -> int:
     return growth
 
 
-def _templates(rules: dict[str, Any]) -> Iterator[list[Any]]:
-    """What is put around a single text, by each of the rules, in order."""
-    if "single" in rules:
-        yield rules["single"]
-    for inner in rules.get("processors", ()):
-        yield from _templates(inner)
-
-
-def _repeats_the_text(template: list[Any]) -> int:
-    """How often the text itself stands in it, once being usual."""
-    return sum("Sequence" in piece for piece in template)
+def _times_said(rules: dict[str, Any]) -> int:
+    """How often a single text stands in what the rules put around it."""
+    own = sum("Sequence" in piece for piece in rules.get("single", ()))
+    return own + sum(map(_times_said, rules.get("processors", ())))
 
 
 def _longest_replacement(charsmap: bytes) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.settings import TEXTS
 from ..core.tasks import Task
 from ..data.finding import DataCheck
 from ..data.leaks import left_out, without_words
@@ -20,7 +21,6 @@ from .outcome import outcome
 REPORT_FORMAT = 1
 MISTAKES_SHOWN, DOUBTFUL_SHOWN = 12, 50
 LONGEST_TEXT = 5000  # characters of an example that are shown
-KEPT_APART = "texts"  # the key under which alone texts of the user stand; a finding may name words of them
 
 Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull as in `model.explain`
 Explain = Callable[[str, str | None], Pieces]  # a text, and the answer that is asked about
@@ -124,7 +124,7 @@ def without_texts(report: Mapping[str, Any]) -> dict[str, Any]:
         "outcome_words": left_out(report["outcome_words"], findings),
         "actions": [{**action, "why": left_out(action["why"], findings)} for action in report["actions"]],
         "mistakes": [],
-        "doubtful": [{**doubt, KEPT_APART: ""} for doubt in report["doubtful"]],
+        "doubtful": [{**doubt, TEXTS: ""} for doubt in report["doubtful"]],
     }
 
 
@@ -143,7 +143,7 @@ def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any
             "sureness": None if held.task is Task.NUMBER else sure,
             "about": about,  # of several answers the one it was surest of and wrong about
             "applies": applies,  # what it thought of that
-            KEPT_APART: _shown_pieces(text, about, explain),
+            TEXTS: _shown_pieces(text, about, explain),
         }
 
 
@@ -154,7 +154,7 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
         "given": doubt.given,
         "proposed": doubt.proposed,
         "chance": doubt.chance,
-        KEPT_APART: masked(doubt.text)[:LONGEST_TEXT],
+        TEXTS: masked(doubt.text)[:LONGEST_TEXT],
     }
 
 

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BrokenModel, OutputExists, UserError
-from ..core.files import write_text
-from ..core.settings import REPORT, REPORT_PAGE
+from ..core.files import write_json, write_text
+from ..core.settings import DATA_CHECK, REPORT, REPORT_PAGE
 from ..data.leaks import without_words
 from ..data.write import make_room
 from .contents import REPORT_FORMAT, Explain, Told, contents, without_texts
 from .page import render_page
-
-DATA_CHECK = "data-check.json"  # as `model.folder` calls it
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Redrawn:
 def write_report(folder: Path, told: Told, *, explain: Explain | None, texts: bool) -> None:
     """The page and its numbers, into a model folder."""
     report = contents(told, explain=explain, texts=texts)
-    _write_json(folder / REPORT, report)
+    write_json(folder / REPORT, report)
     write_text(folder / REPORT_PAGE, render_page(report))
 
 
@@ -46,7 +44,7 @@ def rewrite_report(folder: Path, out: Path | None, *, texts: bool, replace_exist
     shown = report if texts else without_texts(report)
     if not texts and out is None:
         _forget_words(folder / DATA_CHECK)
-        _write_json(folder / REPORT, shown)
+        write_json(folder / REPORT, shown)
     write_text(page, render_page(shown))
     return Redrawn(page, folder / REPORT if shown != report and out is not None else None)
 
@@ -74,7 +72,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
 def _forget_words(file: Path) -> None:
     """Leave the words of texts out of a check-up on disk, where there is one."""
     if file.exists():
-        _write_json(file, without_words(_read_json(file)))
+        write_json(file, without_words(_read_json(file)))
 
 
 def _read_json(file: Path) -> dict[str, Any]:
@@ -86,7 +84,3 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(read, dict):
         raise BrokenModel(f"{file} is damaged (it holds no object).", "Train it again.")
     return read
-
-
-def _write_json(file: Path, value: dict[str, Any]) -> None:
-    write_text(file, json.dumps(value, ensure_ascii=False, allow_nan=False))
