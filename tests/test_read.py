@@ -133,8 +133,8 @@ def test_an_answer_with_one_example_is_set_aside_and_named(tmp_path: Path) -> No
     examples = read_examples(write(tmp_path, "data.csv", CSV + "how odd,strange\n"))
     assert examples.classes == ("bad", "good")
     assert pairs(examples) == ROWS
-    assert any("`strange`" in note for note in examples.understood.notes)
-    assert examples.understood.set_aside[0].row == 10
+    (aside,) = examples.understood.set_aside
+    assert (aside.row, aside.reason) == (10, "the only example of `strange`, too few to learn from")
 
 
 def test_numbers_are_sorted_as_numbers_and_whole_ones_lose_their_fraction(tmp_path: Path) -> None:

@@ -133,15 +133,12 @@ def _without_lone_answers(examples: Examples) -> Examples:
     if not len(single) + len(gone):
         return examples
     lone = np.flatnonzero(np.isin(examples.labels, single))
-    reasons = [f"the only example of `{examples.classes[code]}`" for code in examples.labels[lone]]
-    kept = set_aside(examples, lone, reasons)
-    listed = some([f"`{examples.classes[code]}`" for code in single])
-    notes = [f"Set aside, because one example is too few to learn from: {listed}."] if len(single) else []
+    named = [f"`{examples.classes[code]}`" for code in examples.labels[lone]]
+    kept = set_aside(examples, lone, [f"the only example of {name}, too few to learn from" for name in named])
     return replace(
         kept,
         labels=(np.cumsum(counts > 1) - 1)[kept.labels],
         classes=tuple(name for name, count in zip(examples.classes, counts, strict=True) if count > 1),
-        understood=replace(kept.understood, notes=(*kept.understood.notes, *notes)),
     )
 
 

@@ -38,6 +38,6 @@ def report(
             f"{done.still_with_texts} still holds examples; without --out they go from there, too.", err=True
         )
     elif no_texts and out is None:
-        typer.echo("Its numbers hold no examples any more, either.", err=True)
+        typer.echo("report.json and data-check.json hold no examples any more, either.", err=True)
     if open_report:
         open_page(done.page)
