@@ -90,6 +90,14 @@ def accessibility_faults(
     return faults
 
 
+def browser_that_notes(folder: Path) -> Path:
+    """A browser for `BROWSER` that shows nothing: what it is asked for goes to browser-asked.txt."""
+    script = folder / "browser"
+    script.write_text('#!/bin/sh\nprintf "%s\\n" "$@" >> "$0-asked.txt"\n')
+    script.chmod(0o755)
+    return script
+
+
 def take_picture(page: Any, file: Path) -> None:
     """The whole page as a PNG."""
     page.screenshot(path=str(file), full_page=True)

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -370,8 +371,14 @@ def test_a_home_that_cannot_be_looked_at_stops_no_command(
     assert done.returncode == 0, done.stderr
 
 
-def predict_a(model: Path) -> list[str]:
-    return [sys.executable, "-m", "plaintune", "predict", str(model), "--file", "a.csv", "--out", "b.csv"]
+def peak_mib(folder: Path, model: Path, file: str) -> float:
+    """The memory that `predict --file` took at most to answer ``file`` of ``folder`` in b.csv there."""
+    command = [sys.executable, "-m", "plaintune", "predict", str(model), "--file", file, "--out", "b.csv"]
+    measuring = measured(folder / "cost.json", command)
+    subprocess.run(measuring, cwd=folder, stderr=subprocess.DEVNULL, check=True)
+    cost = json.loads((folder / "cost.json").read_text())
+    assert cost["exit_code"] == 0
+    return 1024 * float(cost["peak_gib"])
 
 
 def test_half_a_character_and_a_terminal_of_another_age_do_not_stop_an_answer(trained: Trained) -> None:
@@ -501,11 +508,27 @@ def test_memory_does_not_grow_with_the_rows(trained: Trained, tmp_path: Path) ->
     peaks = []
     for rows in (50_000, 1_000_000, 3_000_000):
         write_rows(tmp_path / "a.csv", rows)
-        command = measured(tmp_path / "cost.json", predict_a(trained[0]))
-        subprocess.run(command, cwd=tmp_path, stderr=subprocess.DEVNULL, check=True)
-        cost = json.loads((tmp_path / "cost.json").read_text())
-        assert cost["exit_code"] == 0
-        peaks.append(1024 * cost["peak_gib"])
+        peaks.append(peak_mib(tmp_path, trained[0], "a.csv"))
+        with (tmp_path / "b.csv").open() as out:
+            assert sum(1 for _ in out) == rows + 1
+        (tmp_path / "b.csv").unlink()
+    assert 0 < max(peaks) < min(peaks) + 20, peaks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group_rows", [10_000, 80_000], ids=["many row groups", "one"])
+def test_memory_does_not_grow_with_the_size_of_a_parquet_file(
+    trained: Trained, tmp_path: Path, group_rows: int
+) -> None:
+    import pyarrow as arrow
+    import pyarrow.parquet as parquet
+
+    peaks, bytes_of = [], random.Random(0).randbytes
+    for rows in (20_000, 80_000):
+        noise = [bytes_of(750).hex() for _ in range(rows)]  # 30 MB and 120 MB, which nothing makes smaller
+        table = arrow.table({"review": TEXTS * (rows // len(TEXTS)), "noise": noise})
+        parquet.write_table(table, tmp_path / "a.parquet", row_group_size=group_rows)
+        peaks.append(peak_mib(tmp_path, trained[0], "a.parquet"))
         with (tmp_path / "b.csv").open() as out:
             assert sum(1 for _ in out) == rows + 1
         (tmp_path / "b.csv").unlink()

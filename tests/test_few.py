@@ -92,6 +92,29 @@ def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
     assert (checked.network_logits.argmax(axis=1) == reviews.labels).all()
 
 
+def test_after_half_of_the_parts_only_the_best_technique_goes_on(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Technique] = []
+
+    def turn(
+        lesson: Examples, tokens: Any, part: Any, learner: Learner, technique: Technique, *_: Any
+    ) -> Any:
+        tried.append(technique)
+        wrong = part % 10 == 0
+        if technique is not Technique.CONTRASTIVE:
+            wrong |= part % 30 == 1  # behind, but not clearly
+        said = np.where(wrong, 1 - lesson.labels[part], lesson.labels[part])
+        return (4 * np.eye(2)[said]).astype(np.float32)
+
+    monkeypatch.setattr(crossval, "_turn", turn)
+    best, checked, choice = in_turns(reviews, learner, tmp_path)
+    assert best is Technique.CONTRASTIVE
+    assert tried == [*Technique, *Technique, best]
+    assert "fine-tuning was more surprised after 2" in choice.reason
+    assert np.abs(checked.network_logits).sum(axis=1).all()  # of every row
+
+
 def test_a_handful_of_rows_is_learned_at_the_usual_rate_without_a_sweep(
     cli: Cli, tmp_path: Path, tiny_backbone: Path
 ) -> None:
@@ -108,7 +131,7 @@ def test_a_part_that_was_killed_goes_on_where_it_was(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
-    (tmp_path / "folds-fine_tuned-1.npy").unlink()
+    (tmp_path / "folds-fine_tuned-1.npz").unlink()
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", -1.0)
     learned: list[float] = []
     step = Stepper.step
@@ -134,7 +157,7 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
-    (tmp_path / "folds-fine_tuned-1.npy").write_bytes(b"half a file")
+    (tmp_path / "folds-fine_tuned-1.npz").write_bytes(b"half a file")
     turns: list[Technique] = []
     teach = crossval.teach
 

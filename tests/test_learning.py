@@ -16,6 +16,7 @@ from plaintune.core.blending import Blend
 from plaintune.core.errors import UserError
 from plaintune.core.events import silent
 from plaintune.core.features import NgramHasher, NgramShape, normalised, split_words, text_hash
+from plaintune.core.files import kept_array
 from plaintune.core.linear import MAX_BYTES, NgramModel
 from plaintune.core.metrics import macro_f1, score_outputs, wilson_interval
 from plaintune.core.settings import Choice, Settings
@@ -561,6 +562,42 @@ def test_a_rare_answer_is_kept_when_only_some_rows_are_counted() -> None:
     for seed in range(3):
         model = fit_baseline(texts, labels, 2, max_rows=20, seed=seed)
         assert model.logits(texts).shape == (400, 2)
+
+
+def test_a_checkpoint_knows_how_many_steps_the_optimizer_took(tiny_backbone: Path, tmp_path: Path) -> None:
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    texts, named = zip(*review_rows(), strict=True)
+    lesson = examples_of(list(texts), [int(label == "positive") for label in named])
+    stepper = learner.stepper(learner.tokens(lesson.texts, 32), lesson.labels)
+    network = learner.network(lesson)
+    optimizer = stepper.optimizer(network)
+    stepper.step(network, optimizer, next(iter(stepper.epoch(rows_per_batch=8, seed=0))), rate=1e-3)
+    Checkpoint(tmp_path, silent).save(network, optimizer, step=2, steps=9, seen=[])  # one step overflowed
+    fresh = learner.network(lesson)
+    again = stepper.optimizer(fresh)
+    assert Checkpoint(tmp_path, silent).load(fresh, again) == (2, 9, [])
+    for before, after in zip(network.trained, fresh.trained, strict=True):
+        assert torch.equal(before, after)
+        for name, value in optimizer.state[before].items():
+            assert torch.equal(value, again.state[after][name])
+
+
+@pytest.mark.parametrize("written", ["[1, 2]", "{half of"])
+def test_a_plan_that_cannot_be_read_is_told_of(tmp_path: Path, written: str) -> None:
+    (tmp_path / "plan.json").write_text(written)
+    heard: list[str] = []
+    assert Checkpoint(tmp_path, lambda event: heard.append(event.message)).load_plan("any") is None
+    assert heard == ["The plan of an unfinished run is damaged; training starts anew."]
+
+
+def test_what_was_kept_of_a_run_and_is_damaged_is_made_again(tmp_path: Path) -> None:
+    file = tmp_path / "kept.npz"
+    made = kept_array(file, lambda: np.arange(1000, dtype=np.float32))
+    assert np.array_equal(kept_array(file, lambda: np.zeros(1, dtype=np.float32)), made)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert np.array_equal(kept_array(file, lambda: np.ones(3, dtype=np.float32)), np.ones(3))
 
 
 def test_training_after_a_damaged_checkpoint_starts_from_a_fitted_last_layer(

@@ -238,8 +238,7 @@ def test_train_writes_a_report_whose_numbers_are_the_scores(trained: tuple[Path,
     assert report["scores"]["score"] == printed["score"]
     assert sum(rows for *_, rows in report["figures"]["confusion"]["cells"]) == printed["rows"]
     chosen = {choice["name"]: choice["value"] for choice in printed["choices"]}
-    technique = chosen.get("technique", "fine-tuning")  # not compared where the machine is too busy for it
-    assert (report["history"] is None) == (technique != "fine-tuning")
+    assert (report["history"] is None) == (chosen["technique"] != "fine-tuning")
     assert report["sweep"]["pick"] > 0
     assert report["answer"]["good"] in (folder / "report.html").read_text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser import take_picture
+from browser import browser_that_notes, take_picture
 from conftest import BAD, GOOD, Cli, review_rows, write_csv
+from plaintune.core.features import text_hash
+from plaintune.core.tasks import Task
+from plaintune.model.predict import Model
 from plaintune.report.contents import Doubt, contents
 from plaintune.report.page import render_page
 from test_report import held_back, told_of
 
 pytestmark = pytest.mark.slow
-KINDS = ("two answers", "77 answers", "several answers", "numbers")
+PHONE = 375  # pixels across
+KINDS = {
+    "two answers": Task.SINGLE,
+    "77 answers": Task.SINGLE,
+    "several answers": Task.MULTI,
+    "numbers": Task.NUMBER,
+}
 SCRIPT = "<script>document.title = 'gone'</script><img src=x onerror=\"document.title='gone'\">"
 
 
@@ -37,20 +47,25 @@ def rows_of(kind: str) -> list[tuple[str, ...]]:
             for _ in range(10)
         ]
     if kind == "several answers":
-        return [(f"{g} but {b}", "warm;dull" if n % 2 else "warm") for n, g in enumerate(GOOD) for b in BAD]
-    return [(text, f"{(len(text) % 17) / 2 + (says == 'positive'):.1f}") for text, says in reviews]
+        texts = [f"{g} but {b}" for g in GOOD for b in BAD]
+        return [(text, ("warm", "warm;dull", "dull")[n % 11 % 3]) for n, text in enumerate(texts)]
+    stars = [(len(text) % 17) / 2 + (says == "positive") for text, says in reviews]
+    slipped = [10 * number if n % 15 == 7 else number for n, number in enumerate(stars)]  # a point left out
+    return [(text, f"{number:.1f}") for (text, _), number in zip(reviews, slipped, strict=True)]
 
 
 @pytest.fixture(scope="session")
 def reports(cli: Cli, tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The page of a model of each kind, trained by the real command."""
     pages = {}
-    for kind in KINDS:
+    for kind, task in KINDS.items():
         folder = tmp_path_factory.mktemp(kind.replace(" ", "-"))
         write_csv(folder / "mail.csv", ["text", "answer"], rows_of(kind))
-        done = cli("train", "mail.csv", "--backbone", tiny_backbone, "--minutes", 3, "--quiet", cwd=folder)
+        arguments = ("--task", task, "--backbone", tiny_backbone, "--minutes", 3, "--quiet")
+        done = cli("train", "mail.csv", *arguments, cwd=folder)
         assert done.returncode == 0, done.stderr
         pages[kind] = folder / "mail-model" / "report.html"
+        assert json.loads(pages[kind].with_name("report.json").read_text())["task"] == task
     return pages
 
 
@@ -85,8 +100,9 @@ def test_the_page_opens_from_disk_in_light_dark_on_a_phone_and_on_paper(
         assert accessibility_faults() == []
         take_picture(page, tmp_path / f"{scheme}.png")
     assert len(backgrounds) == 2
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": PHONE, "height": 812})
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
+    assert accessibility_faults() == []  # once: colours do not depend on the width
     take_picture(page, tmp_path / "phone.png")
     page.emulate_media(media="print", color_scheme="light")
     assert len(page.pdf()) > 20_000
@@ -113,7 +129,7 @@ def test_a_glossary_link_leads_to_its_meaning_by_keyboard(opened: Callable[[str]
     assert "How far" in page.locator(":target").inner_text()
 
 
-def test_corrections_chosen_on_the_page_are_saved_and_taken_by_train(
+def test_corrections_chosen_on_the_page_are_saved_and_taken_by_train_which_counts_those_it_is_scored_on(
     cli: Cli, opened: Callable[[str], Any], reports: dict[str, Path], tiny_backbone: Path
 ) -> None:
     page = opened("two answers")
@@ -130,10 +146,19 @@ def test_corrections_chosen_on_the_page_are_saved_and_taken_by_train(
     assert header == "line,key,was,answer"
     assert saved.startswith(f"{line},")
     assert was != saved.rsplit(",", 1)[1]
-    arguments = ("--backbone", tiny_backbone, "--minutes", 3, "--out", "mended")
-    done = cli("train", "mail.csv", "--corrections", "fixes.csv", *arguments, cwd=folder)
+    slips = [(f"{n + 2}", says) for n, (_, says) in enumerate(review_rows()) if n % 15 == 7]
+    write_csv(folder / "more.csv", ["line", "answer"], slips)
+    files = ("--corrections", "fixes.csv", "--corrections", "more.csv")
+    arguments = ("--backbone", tiny_backbone, "--minutes", 3, "--out", "mended", "--open")
+    shown = {"BROWSER": str(browser_that_notes(folder))}
+    done = cli("train", "mail.csv", *files, *arguments, cwd=folder, **shown)
     assert done.returncode == 0, done.stderr
     assert "1 answers are corrected" in done.stderr
+    assert (folder / "browser-asked.txt").read_text() == f"{(folder / 'mended' / 'report.html').as_uri()}\n"
+    learned = Model.load(folder / "mended").manifest.training_text_hashes
+    scored = [line for line, _ in slips if text_hash(rows_of("two answers")[int(line) - 2][0]) not in learned]
+    assert scored
+    assert f"You corrected the answers of {len(scored)} of the 24 examples" in done.stderr
 
 
 def test_any_of_many_answers_is_typed_and_a_slip_is_not_saved(
@@ -141,10 +166,12 @@ def test_any_of_many_answers_is_typed_and_a_slip_is_not_saved(
 ) -> None:
     classes = tuple(f"matter {n}" for n in range(20))
     held = held_back(["one", "two"], [0, 1], np.eye(20)[:2].tolist(), classes)
-    doubtful = [Doubt(n, f"{n:02}", f"text {n}", "matter 0", "matter 1", 0.9) for n in (2, 3)]
+    doubtful = [Doubt(n, f"{n:02}", f"text {n}", "matter 0", "matter 1", 0.9, n == 3) for n in (2, 3)]
     (tmp_path / "report.html").write_text(render_page(contents(told_of(held, doubtful=doubtful))))
     browser_page.goto((tmp_path / "report.html").as_uri())
-    assert accessibility_faults() == []
+    for width in (1200, PHONE):
+        browser_page.set_viewport_size({"width": width, "height": 812})
+        assert accessibility_faults() == [], width
     fields = browser_page.locator("#doubtful tbody input")
     fields.nth(1).fill("mater 7")
     fields.nth(1).press("Enter")

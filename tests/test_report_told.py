@@ -7,25 +7,34 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from conftest import Cli
+from browser import browser_that_notes
+from conftest import Cli, review_rows
 from plaintune.core.blending import Blend
 from plaintune.core.errors import BrokenModel
+from plaintune.core.events import Event
+from plaintune.core.linear import NgramModel
 from plaintune.core.tasks import Task
+from plaintune.data.corrections import Correction, corrected
 from plaintune.data.finding import DataCheck, Finding
 from plaintune.data.leaks import leak_findings
 from plaintune.data.read import read_examples
+from plaintune.data.split import Splits
 from plaintune.learn.self_training import KEPT, NAME
+from plaintune.model.evaluate import evaluate
+from plaintune.model.predict import Model
 from plaintune.report.contents import LONGEST_TEXT, Doubt, contents
 from plaintune.report.figures import HeldBack, by_confidence
 from plaintune.report.page import render_page
 from plaintune.report.readings import readings
 from plaintune.report.stored import rewrite_report, write_report
-from plaintune.reporting import learned_twice
+from plaintune.reporting import doubtful_rows, learned_twice
+from plaintune.scoring import score, scored_of
 from test_report import TEXTS, held_back, told_of
 
 
@@ -227,6 +236,23 @@ def test_a_page_without_texts_elsewhere_says_that_the_numbers_still_hold_them(
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
+def test_open_hands_the_page_to_the_browser(cli: Cli, mixed_up: HeldBack, tmp_path: Path) -> None:
+    folder = stored(tmp_path / "my model", mixed_up)
+    done = cli("report", "my model", "--open", cwd=tmp_path, BROWSER=str(browser_that_notes(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "browser-asked.txt").read_text().splitlines() == [(folder / "report.html").as_uri()]
+
+
+def test_where_there_is_no_browser_open_says_which_page_to_open(
+    cli: Cli, mixed_up: HeldBack, tmp_path: Path
+) -> None:
+    stored(tmp_path / "m", mixed_up)
+    nothing = dict.fromkeys(("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "PATH"), "")
+    done = cli("report", "m", "--open", cwd=tmp_path, **nothing)
+    assert done.returncode == 0, done.stderr
+    assert "open m/report.html yourself" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("written", "problem"),
     [("{}", "damaged"), ("[]", "damaged"), ("{", "damaged"), ('{"format": 99}', "another plaintune")],
@@ -284,6 +310,57 @@ def test_any_number_can_be_given_for_a_doubtful_one() -> None:
 def test_the_page_says_where_a_saved_file_belongs(mixed_up: HeldBack) -> None:
     page = render_page(contents(told_of(mixed_up, doubtful=doubts(["other"], "billing"))))
     assert "move it to the folder in which you run this" in page
+
+
+def test_proposals_that_would_change_what_the_next_score_is_measured_against_are_marked(
+    mixed_up: HeldBack,
+) -> None:
+    found = [replace(doubt, scored=doubt.line == 3) for doubt in doubts(["other", "other"], "billing")]
+    report = contents(told_of(mixed_up, doubtful=found))
+    page = render_page(report)
+    assert '<th scope="row">2</th>' in page
+    assert '<th scope="row">3 <span class="where">scored on</span></th>' in page
+    assert "1 of these, marked “scored on”, is among the examples that the score was measured on." in page
+    for doubt in report["doubtful"]:
+        del doubt["scored"]  # as in the folder of an earlier release
+    assert "marked “scored on”" not in render_page(report)
+
+
+@pytest.mark.parametrize("own_test", [False, True])
+def test_a_proposal_is_for_a_row_that_was_scored_where_that_row_was_held_back(own_test: bool) -> None:
+    texts, answers = [f"text {n}" for n in range(120)], ["bad", "good"] * 60
+    said = np.eye(2)[np.arange(120) % 2]
+    said[[10, 70]] = said[[11, 71]]  # a row to check on, and one to score on, are given the wrong answer
+    examples = read_examples(texts, answers)
+    valid, test = np.arange(60), np.arange(60, 60 if own_test else 120)
+    learned: Any = SimpleNamespace(splits=Splits(valid[:0], valid, test, ""), checked=None)
+    logits = (said[:60] * 8).astype(np.float32)
+    checked: Any = SimpleNamespace(network_logits=logits, ngram_logits=logits)
+    held = held_back(texts[60:], [n % 2 for n in range(60)], said[60:].tolist(), ("bad", "good"))
+    found = doubtful_rows(examples, learned, checked, Blend(Task.SINGLE, 1.0, 0.0), held)
+    told = {(doubt.line, doubt.scored) for doubt in found}
+    first = (int(examples.rows[10]), False)
+    assert told == ({first} if own_test else {first, (int(examples.rows[70]), True)})
+
+
+def test_a_run_says_how_many_of_the_answers_it_is_scored_on_were_corrected(
+    trained: tuple[Path, dict[str, Any]], mixed_up: HeldBack, tmp_path: Path
+) -> None:
+    texts, answers = zip(*review_rows(), strict=True)
+    examples = read_examples([f"{text}, number {n}" for n, text in enumerate(texts)], list(answers))
+    fixes = [Correction(int(line), None, "", "negative") for line in examples.rows[:7]]
+    fixes.append(Correction(int(examples.rows[50]), None, "positive", "positive"))  # looked at, and left
+    model, words = Model.load(trained[0]), NgramModel.load(trained[0] / "ngrams.safetensors")
+    heard: list[Event] = []
+    for part, mended in ((examples, 0), (corrected(examples, fixes, tmp_path), 2)):
+        held = part.take(np.arange(5, 105))
+        result = evaluate(model, held)
+        scores, _ = score(model, scored_of(held, result, heard.append), result, words, 0.5)
+        assert scores["corrected_rows"] == mended
+    (said,) = heard
+    assert said.message.startswith("You corrected the answers of 2 of the 100 examples that it is scored on.")
+    page = render_page(contents(told_of(mixed_up, scores={**told_of(mixed_up).scores, **scores})))
+    assert "it had never seen; you corrected 2 of their answers" in page
 
 
 def test_answers_in_any_script_are_drawn_without_a_warning(mixed_up: HeldBack) -> None:

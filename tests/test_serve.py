@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import http.client
 import io
@@ -27,7 +28,7 @@ from pydantic import ValidationError
 from conftest import BAD, GOOD, Cli, make_manifest_fit
 from plaintune.core.errors import BrokenModel, UserError
 from plaintune.core.linear import NgramModel
-from plaintune.faces import served
+from plaintune.faces import gate, served, server
 from plaintune.faces.serve import Many, One
 from plaintune.faces.unsure import UnsureLog
 from plaintune.model.predict import Model, Prediction
@@ -266,13 +267,32 @@ main()
 """
 
 
+def heard_at_last(service: Service, sent: bytes, *, drip: bytes = b"") -> bytes:
+    """What came back until the service closed the connection, while ``drip`` came after ``sent`` for ever."""
+    place, heard, until = urlsplit(service.address), b"", time.monotonic() + 20
+    with socket.create_connection((place.hostname, place.port)) as connection:
+        connection.settimeout(0.05)
+        connection.sendall(sent)
+        while time.monotonic() < until:
+            try:
+                if not (part := connection.recv(4096)):
+                    return heard
+                heard += part
+            except TimeoutError:
+                with contextlib.suppress(ConnectionError):  # closed: what it said can still be read
+                    connection.sendall(drip)
+            except ConnectionError:
+                return heard
+    raise AssertionError(f"it is open still, and said {heard!r}")
+
+
 def test_who_stalls_in_mid_body_does_not_hold_his_place(folder: Path, tmp_path: Path) -> None:
     head = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n{"
     with serving(folder, cwd=tmp_path, program=("-c", IMPATIENT)) as service:
-        place = urlsplit(service.address)
-        with socket.create_connection((place.hostname, place.port), timeout=20) as slow:
-            slow.sendall(head)
-            assert b" 408 " in slow.recv(100)
+        for drip in (b"", b" "):
+            told, _, body = heard_at_last(service, head, drip=drip).partition(b"\r\n\r\n")
+            assert told.startswith(b"HTTP/1.1 408 ")
+            assert json.loads(body)["detail"].startswith("The body did not come within ")
         assert service.ask("/predict", {"text": "me"}).status == 200
 
 
@@ -288,6 +308,43 @@ sys.modules["plaintune.model.explain"] = types.SimpleNamespace(explain=explain)
 from plaintune.faces.cli import main
 main()
 """
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n"
+SLOW = b"POST /explain HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+SLOW += b'Content-Length: 12\r\n\r\n{"text":"a"}'
+UNASKED = "from plaintune.faces import server; server.IDLE_SECONDS = 0.5\n" + SLOW_EXPLAINER
+
+
+def test_a_connection_without_a_request_is_closed_in_time(folder: Path, tmp_path: Path) -> None:
+    with (
+        serving(folder, cwd=tmp_path, program=("-c", UNASKED)) as service,
+        ThreadPoolExecutor(5) as pool,
+    ):
+        silent = pool.submit(heard_at_last, service, b"")
+        dripping = pool.submit(heard_at_last, service, HEALTH, drip=b"a")
+        dripping_again = pool.submit(heard_at_last, service, HEALTH + b"\r\n" + HEALTH, drip=b"a")
+        answered_before = pool.submit(
+            heard_at_last, service, HEALTH + b"Content-Length: 1000\r\n\r\n", drip=b"a"
+        )
+        at_work = pool.submit(heard_at_last, service, SLOW + SLOW)
+        assert silent.result() == dripping.result() == b""
+        for one in (dripping_again, answered_before):
+            assert one.result().count(b"HTTP/1.1 200 ") == 1
+        assert at_work.result().count(b"HTTP/1.1 200 ") == 2  # however long a request takes
+
+
+def test_what_comes_before_the_token_is_looked_at_is_bounded(folder: Path, tmp_path: Path) -> None:
+    with serving(folder, cwd=tmp_path, program=("-c", SLOW_EXPLAINER)) as service:
+        many = HEALTH + b"a:\r\n" * (server.MOST_HEADERS + 1)
+        trailer = HEALTH + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+        assert heard_at_last(service, many).startswith(b"HTTP/1.1 400 ")
+        assert heard_at_last(service, HEALTH + b"a: ", drip=b"x" * 100_000) == b""
+        assert heard_at_last(service, trailer + b"a: ", drip=b"x" * 100_000).startswith(b"HTTP/1.1 200 ")
+        waiting = (HEALTH + b"\r\n") * server.MOST_PIPELINED
+        assert heard_at_last(service, SLOW + waiting + HEALTH + b"\r\n").startswith(b"HTTP/1.1 400 ")
+        answered = heard_at_last(service, waiting + HEALTH + b"Connection: close\r\n\r\n")
+        assert answered.count(b"HTTP/1.1 200 ") == server.MOST_PIPELINED + 1
 
 
 def test_explanations_are_given_a_few_at_a_time(folder: Path, tmp_path: Path) -> None:
@@ -353,6 +410,18 @@ def test_a_table_of_ones_own_is_no_log_of_unsure_texts(tmp_path: Path) -> None:
     log.write_text("text,label,guess,confidence\nGood,,yes,0.5")  # cut before its end of line
     UnsureLog(log).add([("Bad", Prediction("no", 0.6, {"no": 0.6}))])
     assert log.read_text().splitlines()[1:] == ["Good,,yes,0.5", "Bad,,no,0.6000"]
+
+
+def test_a_log_taken_away_to_be_labelled_begins_anew_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    log = UnsureLog(tmp_path / "log.csv")
+    log.add([("Good", Prediction("yes", 0.5, {"yes": 0.5}))])
+    (tmp_path / "log.csv").rename(tmp_path / "taken.csv")
+    log.add([("Bad", Prediction("no", 0.6, {"no": 0.6}))])
+    UnsureLog(tmp_path / "log.csv").add([("Worse", Prediction("no", 0.7, {"no": 0.7}))])
+    header = "text,label,guess,confidence"
+    assert (tmp_path / "taken.csv").read_text().splitlines() == [header, "Good,,yes,0.5000"]
+    kept = (tmp_path / "log.csv").read_text().splitlines()
+    assert kept == [header, "Bad,,no,0.6000", "Worse,,no,0.7000"]
 
 
 def test_a_folder_that_cannot_be_looked_at_for_a_moment_is_looked_at_again(
@@ -425,6 +494,11 @@ def test_what_cannot_be_served_ends_in_two_lines(folder: Path, tmp_path: Path, c
             assert len(done.stderr.strip().splitlines()) == 2, done.stderr
             assert told in done.stderr
             assert "secret" not in done.stderr
+
+
+def test_help_tells_the_times_that_are_kept(tmp_path: Path, cli: Cli) -> None:
+    told = " ".join(cli("serve", "--help", cwd=tmp_path).stdout.split())
+    assert f"within {server.IDLE_SECONDS} seconds; the body then has {gate.BODY_SECONDS:.0f} to" in told
 
 
 def test_other_commands_do_not_load_the_web_server() -> None:

@@ -100,6 +100,28 @@ def test_a_number_is_learned_and_given_with_an_interval_that_holds(
     assert (refused.returncode, "interval" in refused.stderr) == (2, True)
 
 
+def test_a_rare_answer_is_found_where_nineteen_of_twenty_are_the_other(
+    cli: Cli, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    chance = random.Random(0)
+    usual = TOPICS["food"] + TOPICS["staff"]
+    rows = [(f"{chance.choice(TOPICS['price'])}, visit {n}", "complaint") for n in range(30)]
+    rows += [(f"{chance.choice(usual)}, visit {n}", "other") for n in range(570)]
+    write_csv(tmp_path / "visits.csv", ["remark", "kind"], rows[:20] + rows[30:410])
+    write_csv(tmp_path / "later.csv", ["remark", "kind"], rows[20:30] + rows[410:])
+    done = cli(
+        "train", "visits.csv", "--test", "later.csv", "--backbone", tiny_backbone,
+        "--minutes", 5, "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["majority_score"] == 0.95
+    cli("predict", "visits-model", "--file", "later.csv", "--out", "out.csv", cwd=tmp_path)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        answers = [(row["kind"], row["answer"]) for row in csv.DictReader(file)]
+    assert answers.count(("complaint", "complaint")) >= 9
+    assert answers.count(("other", "complaint")) <= 1
+
+
 def test_predict_says_where_it_is_not_sure(cli: Cli, trained: tuple[Path, dict], tmp_path: Path) -> None:
     asked = ("predict", trained[0], "it was a film", "--unsure")
     assert cli(*asked, 1.0, cwd=tmp_path).stdout.startswith("not sure")

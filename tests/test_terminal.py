@@ -6,14 +6,30 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from conftest import review_rows, write_csv
+from plaintune.core.events import Event, note
+from plaintune.faces.endings import heeding
+
+
+def test_a_ctrl_c_that_a_library_passed_over_is_heard_at_the_next_word() -> None:
+    told: list[Event] = []
+    with heeding(told.append) as listener:
+        note(listener, "before")
+        with suppress(KeyboardInterrupt):  # as a bare except does
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            note(listener, "after")
+    assert [event.message for event in told] == ["before"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class AtTerminal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,21 @@ def test_a_folder_without_usable_figures_says_not_known(model: Model, damage: An
     found = watch_of(model, damage, drawn(USUAL, 300, 0))
     assert {found[name].level for name in IN_WORDS} == {"not known"}
     assert found["words"].now > 5
+
+
+def test_what_a_batch_costs_does_not_grow_with_the_square_of_the_classes() -> None:
+    told: Any = SimpleNamespace(
+        task=Task.SINGLE, classes=tuple(map(str, range(3000))), blend=Blend(Task.SINGLE, 1, 1),
+        unknown_words=lambda texts: np.zeros(len(texts)),
+    )  # fmt: skip
+    outputs = np.zeros((2, 3000))
+    outputs[[0, 1], [7, 2999]] = 1
+    tracemalloc.start()
+    seen = figures(told, ["one text", "another"], outputs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert np.argwhere(seen.answers).tolist() == [[0, 7], [1, 2999]]
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,13 @@ def _to_look_at(texts: Texts) -> Texts:
 
 
 def finished_graph(
-    examples: Examples, learned: Learned, staged: Path, *, seconds: float, listener: Listener
+    examples: Examples, learned: Learned, staged: Path, *, seconds: float, kept: Path, listener: Listener
 ) -> tuple[Checked, Choice]:
     """What the graph to be deployed says of rows to check on; it is made smaller where that costs nothing.
 
     The range of its numbers is that of texts it learned from: whether others stay within is judged, too.
-    ``seconds`` are left for this and for scoring, which is to have half of them.
+    ``seconds`` are left for this and for scoring, which is to have half of them. What is said is put by in
+    ``kept``.
     """
     if learned.checked is not None:  # by turns, by other graphs than this one
         return learned.checked, too_few_for_eight_bits(0, listener)
@@ -55,9 +56,10 @@ def finished_graph(
     def say_of_valid(graph: Graph) -> tuple[Checked, float]:
         """What the graph and counted words say of the rows to check on; the graph's seconds."""
         started = time.monotonic()
-        logits = graph.logits(valid.texts, listener=listener)
+        logits = graph.logits(valid.texts, kept=kept, listener=listener)
         return Checked(logits, counted, valid.labels), time.monotonic() - started
 
+    timed = not any(kept.glob("logits-*"))  # else a run that was killed has said some of it
     large = graph_in(staged / GRAPH)
     plain, plain_seconds = say_of_valid(large)
     if len(valid) < ENOUGH_ROWS:
@@ -70,7 +72,7 @@ def finished_graph(
     packed, packed_seconds = say_of_valid(graph_in(small))
     keep, choice = weigh_eight_bits(
         valid.task, plain, packed,
-        prior=learned.prior, speedup=plain_seconds / packed_seconds, listener=listener,
+        prior=learned.prior, speedup=plain_seconds / packed_seconds if timed else None, listener=listener,
     )  # fmt: skip
     if keep:
         small.replace(staged / GRAPH)

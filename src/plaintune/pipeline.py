@@ -130,7 +130,7 @@ def fit(
         checked, numbers = finished_graph(
             examples, learned, staged,
             seconds=seconds_left() if not settings.plan else 0.0 if learned.hurried else math.inf,
-            listener=listener,
+            kept=checkpoint, listener=listener,
         )  # fmt: skip
         if numbers.reason == NO_TIME:
             Checkpoint(checkpoint, listener).amend_plan({"hurried": True})

@@ -85,7 +85,7 @@ def doubtful_rows(
     """Rows with a doubtful answer among those that the models had not learned from when they were asked."""
     splits = learned.splits
     rows = splits.valid if learned.checked is None else splits.train
-    outputs = blend.outputs(checked.network_logits, checked.ngram_logits)
+    outputs, unscored = blend.outputs(checked.network_logits, checked.ngram_logits), len(rows)
     if len(splits.test) == len(held.outputs):  # else it was scored on the user's own test data
         rows, outputs = np.concatenate([rows, splits.test]), np.concatenate([outputs, held.outputs])
     suspects = find_suspects(examples.task, outputs, examples.labels[rows])
@@ -97,6 +97,7 @@ def doubtful_rows(
             given=examples.say(examples.labels[rows[at]]),
             proposed=examples.say(suspects.proposed[at]),
             chance=float(suspects.chance[at]),
+            scored=bool(at >= unscored),
         )
         for at in suspects.shown
     ]

@@ -38,14 +38,22 @@ def require_known_answers(test: Examples) -> None:
 
 
 def scored_of(held_back: Examples, result: Evaluation, listener: Listener) -> Examples:
-    """The rows that were scored; says so where they are not all."""
+    """The rows that were scored; says so where they are not all, or where you corrected some."""
     if len(result.scored) < len(held_back):
         warn(
             listener,
             f"Time was up: the score is of {len(result.scored):,} of the {len(held_back):,} examples held "
             "back, drawn at random.",
         )
-    return held_back.take(result.scored)
+    scored = held_back.take(result.scored)
+    fresh = scored.take(result.headline_rows)
+    if mended := fresh.corrected_rows:
+        note(
+            listener,
+            f"You corrected the answers of {mended:,} of the {len(fresh):,} examples that it is scored on. "
+            "Where a model proposed them, part of a better score than before may be that.",
+        )
+    return scored
 
 
 def score(
@@ -68,6 +76,7 @@ def score(
         "score": headline.value,
         "score_interval": list(headline.interval),
         "rows": headline.rows,
+        "corrected_rows": fresh.corrected_rows,
         "majority_score": headline.majority,
         "baseline_score": baseline.value,
         "baseline_interval": list(baseline.interval),

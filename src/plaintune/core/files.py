@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def kept_array(file: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The array in ``file``; where there is none, or none that is whole, it is made and put there."""
+    """The array in ``file``, an .npz; where there is none, or a damaged one, it is made and put there."""
     try:
-        return np.asarray(np.load(file, allow_pickle=False), dtype=np.float32)
-    except (OSError, ValueError, EOFError):
+        with np.load(file, allow_pickle=False) as parts:  # checks each part's checksum
+            return np.asarray(parts["made"], dtype=np.float32)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         made = make()
     content = io.BytesIO()
-    np.save(content, made)
+    np.savez(content, made=made)
     write_bytes(file, content.getvalue())
     return made
 

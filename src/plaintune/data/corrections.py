@@ -84,6 +84,7 @@ def read_corrections(path: Path) -> list[Correction]:
 def corrected(examples: Examples, corrections: Sequence[Correction], path: Path) -> Examples:
     """The examples with the answers of ``corrections``; UserError where one fits no row."""
     labels = examples.labels.copy()
+    mended = np.zeros(len(examples), dtype=bool) if examples.corrected is None else examples.corrected.copy()
     row_at = {int(line): at for at, line in enumerate(examples.rows)}
     rows_with: dict[int, list[int]] | None = None
     for correction in corrections:
@@ -96,7 +97,8 @@ def corrected(examples: Examples, corrections: Sequence[Correction], path: Path)
             raise _no_such_row(correction, path)
         for at in places:
             labels[at] = _as_label(examples, correction.answer, path)
-    return replace(examples, labels=labels)
+            mended[at] |= correction.answer != correction.was
+    return replace(examples, labels=labels, corrected=mended)
 
 
 def put_right(

@@ -66,11 +66,17 @@ class Examples:
     task: Task = Task.SINGLE
     groups: NDArray[np.int64] | None = None  # (rows,) a code per group
     times: NDArray[np.float64] | None = None  # (rows,) seconds, or the number as written
+    corrected: NDArray[np.bool_] | None = None  # (rows,) whose answer the user has mended since it was read
     official_test: Examples | None = None  # of a source that brings its own test part
     unlabeled: NDArray[Any] | None = field(default=None, repr=False)  # texts of an `unsup` folder
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def corrected_rows(self) -> int:
+        """How many answers the user has mended."""
+        return 0 if self.corrected is None else int(self.corrected.sum())
 
     def say(self, label: Any) -> str:
         """``label``, as in ``labels``, in words: the class, the classes joined by `JOINED_BY`, the number."""
@@ -89,4 +95,5 @@ class Examples:
             rows=self.rows[chosen],
             groups=None if self.groups is None else self.groups[chosen],
             times=None if self.times is None else self.times[chosen],
+            corrected=None if self.corrected is None else self.corrected[chosen],
         )

@@ -81,8 +81,7 @@ def _only_table(folder: Path) -> Table:
     if not tables:
         raise UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
     if len(tables) > 1:
-        names = ", ".join(path.name for path in tables[:10])
-        raise UserError(f"{folder.name} holds several tables: {names}.", "Join them to one table.")
+        raise _several(folder, tables, "Join them to one table.")
     return open_table(tables[0])
 
 
@@ -94,14 +93,15 @@ def _train_and_test_tables(folder: Path, tables: list[Path], *, lasting: bool) -
         return Parts(open_table(tables[0]))
     unknown = len(tables) - len(trains) - len(tests) - len(others)
     if len(trains) != 1 or len(tests) > 1 or unknown:
-        names = ", ".join(path.name for path in tables[:10])
         one = f"Give one of them: {tables[0]}" if lasting else "Unpack it and give one of them"
-        raise UserError(
-            f"{folder.name} holds several tables: {names}.",
-            f"{one}, or call them train.csv and test.csv",
-        )
+        raise _several(folder, tables, f"{one}, or call them train.csv and test.csv")
     notes = (f"Not used: {', '.join(path.name for path in others)}.",) if others else ()
     return Parts(open_table(trains[0]), open_table(tests[0]) if tests else None, notes=notes)
+
+
+def _several(folder: Path, tables: list[Path], fix: str) -> UserError:
+    names = ", ".join(path.name for path in tables[:10])
+    return UserError(f"{folder.name} holds several tables: {names}.", fix)
 
 
 def _stem(path: Path) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from ..core.errors import printable
 from ..core.tasks import Task
 
 app = typer.Typer(
@@ -65,8 +67,9 @@ def terminal(quiet: bool) -> Any:
 
 
 def open_page(page: Path) -> None:
-    """Show a page in the user's browser."""
-    typer.launch(page.resolve().as_uri())
+    """Show a page in the user's browser: the one in BROWSER, where that is set."""
+    if not webbrowser.open(page.resolve().as_uri()):
+        typer.echo(f"No browser could be started here; open {printable(str(page))} yourself.", err=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ from .app import (
     print_json,
     terminal,
 )
-from .endings import INTERRUPTED, fail, interrupted, usage_error
+from .endings import INTERRUPTED, fail, heeding, interrupted, usage_error
 from .forgotten import say_what_is_forgotten
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _train(data: str, settings: Settings, folder: Path, *, test: str | None, qui
     fit = _training()
 
     def attempt(settings: Settings) -> Model:
-        with terminal(quiet) as listener:
+        with terminal(quiet) as shown, heeding(shown) as listener:
             return fit(
                 data, out=folder, settings=settings, test=test, replace_existing=yes, listener=listener
             )

@@ -40,7 +40,10 @@ def serve(
     most_characters: Annotated[int, typer.Option(metavar="N", min=1, help="Characters of a text.")] = 100_000,
     quiet: Quiet = False,
 ) -> None:
-    """Answer over HTTP: an interface for programs, a page for people, figures for whoever watches it."""
+    """Answer over HTTP: an interface for programs, a page for people, figures for whoever watches it.
+
+    A connection is closed where no request begins within 75 seconds; the body then has 60 to come.
+    """
     from .served import Limits
     from .server import run
 

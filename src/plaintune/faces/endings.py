@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from ..core.errors import one_line, printable
+from ..core.events import Event, Listener
 
 INTERRUPTED = 130  # the exit code of a command ended by Ctrl-C
 
@@ -25,6 +30,31 @@ def interrupted() -> None:
         file=sys.stderr,
     )
     sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def heeding(listener: Listener) -> Iterator[Listener]:
+    """The same listener; a Ctrl-C that some library passed over is raised again when it is told something."""
+    heard = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal heard
+        heard = True
+        raise KeyboardInterrupt
+
+    def tell(event: Event) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        listener(event)
+
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # nohup, or no Ctrl-C of ours
+        yield listener
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield tell
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def usage_error(error: Exception) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ..core.errors import UserError
 from .gauges import Gauges
@@ -22,8 +23,15 @@ from .served import Limits, Served, log_line
 from .unsure import UnsureLog
 
 GRACE_SECONDS = 30  # to finish what was asked before it was told to stop
-IDLE_SECONDS = 75  # a connection stays open: longer than what stands before it keeps its own (usually 60)
+# A connection may wait so long for a request, head and all: longer than what stands before the service keeps
+# its own open (usually 60), or it would send a request just when it is closed here.
+IDLE_SECONDS = 75
 BACKLOG = 2048
+# Of one connection, before any token is looked at; the parser itself takes whatever comes. Reads count whole,
+# and one brings up to 256 KiB.
+MOST_HEAD_BYTES = 400_000
+MOST_HEADERS = 200
+MOST_PIPELINED = 100  # requests sent without waiting for an answer
 CONNECTIONS = 65_536  # that may be open; many systems let a process have 1,024 unless it asks for more
 
 
@@ -62,11 +70,65 @@ def run(
             print(line, file=sys.stderr, flush=True)
     log_line("started", address=address, models={name: m.loaded.version for name, m in models.items()})
     config = uvicorn.Config(
-        gate, access_log=False, log_config=None, server_header=False, backlog=BACKLOG,
+        gate, http=_Connection, access_log=False, log_config=None, server_header=False, backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE_SECONDS, timeout_keep_alive=IDLE_SECONDS,
     )  # fmt: skip
     asyncio.run(_Server(config, models).serve(sockets=[listening]))
     log_line("stopped")
+
+
+class _Connection(HttpToolsProtocol):
+    """Closes where no request comes in time, its head whole; a body has a time of its own, in `gate`.
+
+    uvicorn's own clock starts after the first answer and stops at the next byte: whoever sends nothing, or a
+    head byte by byte, would stay for ever. Closes, too, where a head has no end, or requests pile up.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_bytes = 0  # since the last piece of a body: those of a trailer, too
+        self._wait_for_request()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._head_bytes += len(data)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            self.transport.close()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise ValueError("too many headers")  # the parser stops at once; its sender hears 400
+
+    def on_headers_complete(self) -> None:
+        self._waiting.cancel()
+        super().on_headers_complete()
+        if len(self.pipeline) > MOST_PIPELINED:
+            raise ValueError("too many requests at a time")
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._waiting.cancel()
+        self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waiting.cancel()
+        super().connection_lost(exc)
+
+    def _wait_for_request(self) -> None:
+        self._waiting = self.loop.call_later(self.timeout_keep_alive, self._close_unasked)
+
+    def _close_unasked(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:  # else it is at work on one that came early
+            self.transport.close()
 
 
 class _Server(uvicorn.Server):

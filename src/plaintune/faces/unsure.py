@@ -28,7 +28,7 @@ class UnsureLog:
         self._known: set[int] = set()
         try:
             if not file.exists() or not file.stat().st_size:
-                self._write([COLUMNS])
+                self._write([])
             else:
                 self._go_on()
         except (OSError, csv.Error, UnicodeDecodeError) as error:
@@ -68,6 +68,8 @@ class UnsureLog:
     def _write(self, rows: Sequence[Sequence[str]]) -> None:
         with self._opened() as file:
             write = cell_writer(file)
+            if not file.tell():  # new, or the one before was taken away to be labelled
+                write(COLUMNS)
             for row in rows:
                 write(row)
 

@@ -19,9 +19,12 @@ LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% i
 SHORTER_TOKENS = (192, 128, 96, 64)
 MOST_WINDOWS, NEARLY_ALL = 4, 0.95  # a text is seen in so many windows at most; so many texts are seen whole
 FIXED_SECONDS = 15.0  # the graph written, checked, written in 8-bit numbers, and the folder closed
+FIXED_BY_TURNS = 5.0  # the same without 8-bit numbers, which rows checked on by turns cannot judge
 SAFETY = 0.93  # of the time left is planned; where the machine slows down, training is cut short
 PROBE_ROWS = 400
-PROBE_SECONDS, READINGS = 2.0, 2
+PROBE_SECONDS, READINGS = 2.0, 4
+ANSWERED_AT_ONCE = 512  # tokens, as the finished graph takes them: many at once take twice as long
+READ_AS_FAST = 2.5  # times as fast as it learns a network answers, at least
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
@@ -41,6 +44,11 @@ class Probe:
     tokens_per_second: float  # while training
     read_per_second: float  # tokens, while answering: float32 on the processor, wherever training runs
     most_windows: int = MOST_WINDOWS
+
+    @property
+    def answered_per_second(self) -> float:
+        """Tokens, while the network that is trained answers, in the number format of training."""
+        return max(self.read_per_second, READ_AS_FAST * self.tokens_per_second)
 
     def mean_tokens(self, max_length: int) -> float:
         """The tokens of a text, on average, when cut to ``max_length``."""
@@ -80,9 +88,10 @@ def probe(
 
 
 def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
-    """The tokens of ``batch`` that are answered in a second, as the finished graph would."""
+    """The tokens of a part of ``batch`` that are answered in a second, as the finished graph would."""
     plain = network.plain()
-    rows = np.arange(len(batch.labels))
+    longest = np.argsort(-batch.tokens.lengths, kind="stable")
+    rows = longest[: max(1, int((batch.tokens.lengths[longest].cumsum() <= ANSWERED_AT_ONCE).sum()))]
     ids, mask = (torch.from_numpy(part) for part in padded(batch.tokens, rows, pad_id=stepper.pad_id))
     seconds = []
     with torch.inference_mode():
@@ -90,7 +99,7 @@ def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
             started = time.perf_counter()
             plain(ids, mask)
             seconds.append(time.perf_counter() - started)
-    return len(batch.tokens.ids) / min(seconds)
+    return int(batch.tokens.lengths[rows].sum()) / min(seconds)
 
 
 def steps_for(rows: int, passes: float) -> int:
@@ -152,7 +161,7 @@ class Work:
     def scoring_seconds(self, measured: Probe, length: int) -> float:
         """For scoring at a text length of ``length`` tokens, and writing the folder."""
         tokens = self.scored_rows * measured.mean_tokens_seen(length)
-        return FIXED_SECONDS + tokens / measured.read_per_second
+        return (FIXED_BY_TURNS if self.folds else FIXED_SECONDS) + tokens / measured.read_per_second
 
     def training_seconds(self, measured: Probe, length: int) -> float:
         """For training steps: what scoring and fitting last layers leave of the time."""
@@ -178,12 +187,12 @@ class Work:
 
 
 def sweep_seconds(work: Work, training_seconds: float, step_seconds: float) -> float:
-    """The time for the learning-rate sweep: a twentieth of all or 10 s, but never a fifth of training's.
+    """The time for the learning-rate sweep: 10 s or a twentieth of training's, but never a fifth of that.
 
     There is none where it would be too short to tell anything, its steps being half as long as those of
     training, and for a handful of rows: it would only tell how fast they are learned by heart.
     """
-    seconds = min(max(SWEEP_SECONDS, SWEEP_SHARE * work.seconds), 0.2 * training_seconds)
+    seconds = min(max(SWEEP_SECONDS, SWEEP_SHARE * training_seconds), 0.2 * training_seconds)
     too_short = seconds < FEWEST_SWEPT * step_seconds / 2
     return 0.0 if work.rows < HANDFUL or too_short else seconds
 

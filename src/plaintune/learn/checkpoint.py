@@ -18,7 +18,7 @@ from ..core.files import file_sha256, write_text
 from ..core.settings import PLAN
 from .steps import Seen
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # the first is fewer than the steps where some were skipped
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,12 @@ class Checkpoint:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""
         try:
             plan: dict[str, Any] = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return plan if plan.get("key") == key else None
+        except OSError:
             return None
-        return plan if plan.get("key") == key else None
+        except (ValueError, AttributeError):
+            warn(self.listener, "The plan of an unfinished run is damaged; training starts anew.")
+            return None
 
     def save_plan(self, plan: dict[str, Any]) -> None:
         """Begin a run: what an earlier run left is removed, the plan is written."""
@@ -108,8 +111,7 @@ class Checkpoint:
                     if f"{moment}/{name}" in arrays  # none before the first step
                 }
                 if moments:
-                    done = torch.tensor(float(state["step"]), device=parameter.device)
-                    optimizer.state[parameter] = {"step": done, **moments}
+                    optimizer.state[parameter] = moments
         return state["step"], state["steps"], seen
 
     def remove(self) -> None:

@@ -29,6 +29,7 @@ from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
 from .train import NO_PACE, Pace, Schedule, Trained, begin_with_contrast, begin_with_head, train
 
+TECHNIQUE = "technique"
 CLEARLY, FEWEST_TO_TELL = 2.0, 8  # standard errors; rows
 
 
@@ -96,20 +97,21 @@ def cross_validate(
 ) -> tuple[Technique, Checked, Choice]:
     """The technique whose blend with counted words is the least surprised by rows it has not learned from.
 
-    One that is clearly behind after some parts is left. Turns are cut short to end before ``deadline``, in
+    One that is clearly behind after some parts is left, and after half of them all but the best: it alone
+    goes on, so that every row has been checked on. Turns are cut short to end before ``deadline``, in
     `time.monotonic` seconds, should the machine be slow. Rows that share a number in ``clusters`` (rows,) are
     in one fold. What is done is put by in ``kept``.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
     counted = kept_array(
-        kept / "folds-ngrams.npy", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
+        kept / "folds-ngrams.npz", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
     )
     running = {technique: np.zeros_like(counted) for technique in _techniques(lesson)}
     left = ""
     for number, part in enumerate(parts, start=1):
         for at, (technique, logits) in enumerate(running.items()):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
-            file = kept / f"folds-{technique.name.lower()}-{number}.npy"
+            file = kept / f"folds-{technique.name.lower()}-{number}.npz"
             turns_left = len(running) * (len(parts) - number + 1) - at
             until = time.monotonic() + (deadline - time.monotonic()) / turns_left
             halfway = Checkpoint(file.with_suffix(""), listener, when_done=False)
@@ -120,13 +122,18 @@ def cross_validate(
         tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
         best = min(tried, key=lambda technique: float(tried[technique].losses.sum()))
         if number < len(parts):
-            for technique in [each for each in tried if tried[each].is_behind(tried[best])]:
-                del running[technique]
-                left += f"; {technique} was clearly more surprised after {number} ({tried[technique].score})"
+            decided = number >= max(2, len(parts) / 2)
+            for technique in [each for each in tried if each is not best]:
+                clearly = "clearly " if tried[technique].is_behind(tried[best]) else ""
+                if clearly or decided:
+                    del running[technique]
+                    left += (
+                        f"; {technique} was {clearly}more surprised after {number} ({tried[technique].score})"
+                    )
     told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
     reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
     checked = Checked(running[best], counted, lesson.labels)
-    return best, checked, choose(listener, "technique", str(best), reason)
+    return best, checked, choose(listener, TECHNIQUE, str(best), reason)
 
 
 @dataclass(frozen=True)

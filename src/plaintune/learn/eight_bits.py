@@ -94,13 +94,13 @@ def weigh_eight_bits(
     packed: Checked,
     *,
     prior: NDArray[np.float64],
-    speedup: float,
+    speedup: float | None,
     listener: Listener,
 ) -> tuple[bool, Choice]:
     """Whether to keep the 8-bit graph: both are blended as if deployed, and compared row by row.
 
-    How much faster it was (``speedup``) is told and decides nothing: on a busy machine the same command would
-    end in another model.
+    How much faster it was (``speedup``, if that was measured) is told and decides nothing: on a busy machine
+    the same command would end in another model.
     """
     blends = [
         fit_blend(task, one.network_logits, one.ngram_logits, one.labels, prior=prior)
@@ -117,9 +117,10 @@ def weigh_eight_bits(
     keep = gain >= -MOST_COST - 1e-9  # three of 1,500 rows are no more than 0.2 points
     told = (
         f"on {len(plain.labels):,} examples to check on, 8-bit numbers change the score by {100 * gain:+.2f} "
-        f"points (95% sure: {100 * low:+.2f} to {100 * high:+.2f}); a loss of {100 * MOST_COST:.1f} may be. "
-        f"They answered {speedup:.1f} times as fast here"
+        f"points (95% sure: {100 * low:+.2f} to {100 * high:+.2f}); a loss of {100 * MOST_COST:.1f} may be"
     )
+    if speedup is not None:
+        told += f". They answered {speedup:.1f} times as fast here"
     return keep, choose(listener, NAME, PACKED if keep else PLAIN, told)
 
 

@@ -20,9 +20,10 @@ from ..data.encode import Tokens
 from ..data.examples import Examples
 from ..data.split import Splits, rows_that_belong_together, split
 from .baseline import fit_baseline
+from .budget import CHECKED_IN_TURNS
 from .checkpoint import Checkpoint
 from .crew import Crew, gathered
-from .crossval import Checked, Technique, cross_validate, teach
+from .crossval import TECHNIQUE, Checked, Technique, cross_validate, teach
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
@@ -116,6 +117,8 @@ def _learn(
             listener=listener,
         )  # fmt: skip
         choices.append(choice)
+    else:
+        choices.append(choose(listener, TECHNIQUE, str(technique), _why_not_by_turns(examples, plan)))
     end = math.inf if settings.plan else time.monotonic() + seconds_left() - plan.reserve_seconds
     network, trained = _learn_all(
         lesson, tokens, learner, plan, technique,
@@ -232,6 +235,17 @@ def _say_crew(crew: Crew, listener: Listener) -> list[Choice]:
     if crew.size == 1:
         return []
     return [choose(listener, "processes", crew.size, "each learns from its share of every batch")]
+
+
+def _why_not_by_turns(examples: Examples, plan: Plan) -> str:
+    """Why no other technique is tried."""
+    if len(examples) > CHECKED_IN_TURNS:
+        return f"with more than {CHECKED_IN_TURNS:,} examples it learns the most"
+    if examples.times is not None:
+        return "others are tried by turns, which would let them learn from what comes later"
+    if plan.second is not None:
+        return "it can learn from the texts without an answer as well"
+    return "there is no time to try others by turns"
 
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:

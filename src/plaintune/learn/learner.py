@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from torch import nn
 
 from ..core.events import Listener, stage
 from ..core.hardware import inspect_machine
@@ -18,7 +21,7 @@ from ..data.encode import Tokens, encode, plain_tokenizer
 from ..data.examples import Examples
 from .backbone import Backbone, find_backbone
 from .crew import ALONE, Crew
-from .network import Device, Network, choose_device, load_network
+from .network import Device, Network, choose_device, open_encoder, with_head
 from .packed import keep_shapes
 from .steps import Stepper
 
@@ -52,7 +55,12 @@ class Learner:
     def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
         """The pre-trained network with an empty last layer, pooled for whole sentences or in three ways."""
         outputs = lesson.task.outputs(len(lesson.classes))
-        return load_network(self.backbone, outputs, self.device, sentence=sentence)
+        return with_head(copy.deepcopy(self._encoder), outputs, self.device, sentence=sentence)
+
+    @cached_property
+    def _encoder(self) -> nn.Module:
+        """As it was pre-trained: a copy of it is ten times as quick as opening it again."""
+        return open_encoder(self.backbone, self.device)
 
 
 def prepare(settings: Settings, listener: Listener) -> Learner:

@@ -7,6 +7,7 @@ import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,9 +96,15 @@ class Network(nn.Module):
 def load_network(backbone: Backbone, outputs: int, device: Device, *, sentence: bool = False) -> Network:
     """The encoder of ``backbone`` without dropout, its embeddings frozen, and an empty head.
 
-    Dropout is off and the embeddings stay as they are: both cost time on a CPU (a third of a step) and
-    one to three passes over the data do not overfit a pre-trained encoder. Raises UserError for a model
-    that transformers cannot open without running its own code.
+    Raises UserError as `open_encoder`.
+    """
+    return with_head(open_encoder(backbone, device), outputs, device, sentence=sentence)
+
+
+def open_encoder(backbone: Backbone, device: Device) -> nn.Module:
+    """The pre-trained layers, on the processor, their embeddings frozen.
+
+    Raises UserError for a model that transformers cannot open without running its own code.
     """
     import transformers
 
@@ -134,6 +141,16 @@ def load_network(backbone: Backbone, outputs: int, device: Device, *, sentence: 
     if hasattr(encoder, "embeddings"):
         for parameter in encoder.embeddings.parameters():
             parameter.requires_grad_(False)
+    found: nn.Module = encoder
+    return found
+
+
+def with_head(encoder: Any, outputs: int, device: Device, *, sentence: bool) -> Network:
+    """The network that ``encoder`` becomes a part of.
+
+    Dropout is off and the embeddings stay as they are: both cost time on a CPU (a third of a step) and
+    one to three passes over the data do not overfit a pre-trained encoder.
+    """
     network = Network(encoder, int(encoder.config.hidden_size), outputs, sentence=sentence)
     if device.torch_device.type == "cpu":
         network.packed = PackedLayers.of(encoder, device.number_format)

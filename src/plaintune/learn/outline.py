@@ -40,7 +40,9 @@ MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for 
 OWN_TEST_SHARE = 0.2  # of the free time is left for the user's own test rows; spare time scores more
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
+TURNS_TAKEN = 0.75  # of the turns that a technique may have: all, or half where another is better
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
+WORTH_GUESSING = 0.5  # texts for each example; fewer bring less than the time does (docs/experiments.md)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ class Outline:
         rows = min(
             self.unlabeled, MOST_GUESSED, TIMES_GUESSED * self.work.rows, int(left / self._guess_seconds())
         )
-        return rows if rows >= FEWEST_GUESSED else 0
+        return rows if rows >= max(FEWEST_GUESSED, WORTH_GUESSING * self.work.rows) else 0
 
     @property
     def second_steps(self) -> int:
@@ -126,14 +128,14 @@ class Outline:
         """For answering a text, counting its words and learning from it once."""
         measured, length = self.measured, self.length[0]
         learned = measured.mean_tokens(length) / measured.tokens_per_second
-        read = measured.mean_tokens_seen(length) / measured.read_per_second
+        read = measured.mean_tokens_seen(length) / measured.answered_per_second
         return learned + read + self.counting_seconds / max(1, self.counted_rows)
 
     def _once_more_seconds(self) -> float:
         """For learning the examples once more beside the others, and judging twice."""
         measured, length = self.measured, self.length[0]
         learned = self.work.rows * measured.mean_tokens(length) / measured.tokens_per_second
-        judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / measured.read_per_second
+        judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / measured.answered_per_second
         return learned + judged + self.counting_seconds
 
     def reserve_seconds(self) -> float:
@@ -144,7 +146,9 @@ class Outline:
         """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
         measured, work, length = self.measured, self.work, self.length[0]
         counting = self.counting_seconds * max(1, work.folds)
-        turns = work.folds * turn_seconds(measured, work.rows, length)
+        turns = 0.0
+        if work.folds:
+            turns = (TURNS_TAKEN * work.folds + 0.5) * turn_seconds(measured, work.rows, length)
         guessed = self.guessed_rows
         second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
         training = self._training_seconds() + second
@@ -153,7 +157,7 @@ class Outline:
     def _training_seconds(self) -> float:
         """For learning the examples, by turns as well where there are turns."""
         work, measured = self.work, self.measured
-        runs = max(1, work.folds)  # on all but one part each, and one on all: about as much in sum
+        runs = TURNS_TAKEN * (work.folds - 1) + 0.5 if work.folds else 1.0  # one part is always left out
         tokens = measured.mean_tokens(self.length[0])
         learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
         return runs * learned * tokens / measured.tokens_per_second

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from ..core.errors import UserError, one_line
 from ..core.events import Listener, note, stage
 from ..core.settings import PLAN, Choice, Settings, choose
@@ -30,7 +31,8 @@ from .trial import Forecast, foresee, trial_time, try_out
 SWEEP_ROWS = 4000
 TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
 NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
-PASSES = "passes over the data"
+TRIED_SO = "; fine-tuning was tried so"  # where another technique was chosen
+RATE, PASSES = "learning rate", "passes over the data"
 ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
 
@@ -61,8 +63,15 @@ class Plan:
         return Pace(self.step_seconds, self.reserve_seconds)
 
     def as_done(self, trained: Trained) -> Plan:
-        """The plan with as many steps, and passes, as there were time for."""
+        """The plan with as many steps, and passes, as there were time for; none without fine-tuning."""
         steps = trained.steps or self.schedule.steps
+        if not trained.steps:
+            tried = tuple(
+                replace(choice, reason=choice.reason.removesuffix(TRIED_SO) + TRIED_SO)
+                if choice.name in (RATE, PASSES) else choice
+                for choice in self.choices
+            )  # fmt: skip
+            return replace(self, choices=tried)
         if steps == self.schedule.steps:
             return self
         turns = self.turn_steps or self.schedule.steps
@@ -185,7 +194,7 @@ def make_plan(
         )  # fmt: skip
         fastest = max(fastest, curve.tokens_per_second)  # a short probe may meet a busy moment
     rate, reason = (curve.pick, curve.reason) if curve else _without_sweep(first)
-    rate_choice = choose(listener, "learning rate", f"{rate:.1e}", reason)
+    rate_choice = choose(listener, RATE, f"{rate:.1e}", reason)
     final = first.later(seconds_left(), fastest)
     length, reason = final.length
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
@@ -251,8 +260,8 @@ def _learning_rate(
 
 
 def _run_key(data: str, learner: Learner, settings: Settings) -> str:
-    """What must be the same for a checkpoint to be of use: data, settings and pre-trained model."""
-    parts = (data, asdict(replace(settings, gpus=1)), learner.backbone.sha256)
+    """What must be the same for a checkpoint to be of use: release, data, settings, pre-trained model."""
+    parts = (__version__, data, asdict(replace(settings, gpus=1)), learner.backbone.sha256)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -33,6 +33,7 @@ from .train import Pace, Schedule, Trained, go_on, train
 
 NAME = "texts without an answer"
 NGRAMS = "ngrams.safetensors"
+ANSWERED_AT_ONCE = 1000  # texts, some ten seconds of long ones: what a kill may cost
 KEPT = {  # whether the network and counted words that learned from them are kept
     (False, False): "not used",
     (True, False): "taught the network",
@@ -76,7 +77,7 @@ class SelfTraining:
             teacher.ngrams.logits(self.held.texts),
         )
         blend = self._blend(logits, counted)
-        answers = kept_array(self.kept / "answers.npy", partial(self._answers, teacher, blend))
+        answers = self._answers(teacher, blend)
         stage(self.listener, "Counting words in them as well")
         ngrams = self._count_words(answers)
         before = weights_of(teacher.network)
@@ -115,8 +116,21 @@ class SelfTraining:
 
     def _answers(self, teacher: Taught, blend: Blend) -> NDArray[np.float32]:
         """What the blend says of the texts, (texts, answers); numbers in standard units."""
-        logits = self._logits(teacher.network, self.text_tokens)
-        outputs = blend.outputs(logits, teacher.ngrams.logits(self.texts))
+        return np.concatenate(
+            [
+                kept_array(
+                    self.kept / f"answers-{first}.npz",
+                    partial(self._answers_of, slice(first, first + ANSWERED_AT_ONCE), teacher, blend),
+                )
+                for first in range(0, len(self.texts), ANSWERED_AT_ONCE)
+            ]
+        )
+
+    def _answers_of(self, part: slice, teacher: Taught, blend: Blend) -> NDArray[np.float32]:
+        tokens = self.text_tokens.take(np.arange(len(self.texts))[part])
+        outputs = blend.outputs(
+            self._logits(teacher.network, tokens), teacher.ngrams.logits(self.texts[part])
+        )
         if self.lesson.task is Task.NUMBER:
             outputs = (outputs - blend.centre) / blend.spread
         return outputs.astype(np.float32)

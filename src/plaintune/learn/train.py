@@ -211,7 +211,10 @@ def train(
     optimizer = stepper.optimizer(network)
     resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
     if resumed is None:
+        begun = time.monotonic()
         begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
+        if checkpoint is not None and time.monotonic() - begun > CHECKPOINT_SECONDS / 4:
+            checkpoint.save(network, optimizer, step=0, steps=schedule.steps, seen=[])
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     planned = schedule if resumed is None else replace(schedule, steps=steps, most=None)
     if at_work := step < steps:

@@ -27,14 +27,13 @@ from .outline import Outline
 
 TOKENS = 64  # of a text, for the frozen encoder
 READING_SHARE = 0.4  # of the seconds goes into reading with it
-READ_AS_FAST = 2.5  # times as fast as it learns, at least
 HELD_ROWS, HELD_SHARE = 600, 0.3
 FEWEST_ROWS = 32
 WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
 LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
-REPORT_SECONDS = 12.0  # for the learning curve, the explanations and the drawings
+REPORT_SECONDS, REPORT_SHARE = (3.0, 12.0), 0.08  # for explanations, drawings, and the learning curve
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into it, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
 SURE = 0.8  # four of five times the score is in the range
@@ -89,8 +88,7 @@ def try_out(
 
     Rows that share a number in ``clusters`` (rows,) are on one side.
     """
-    speed = max(measured.read_per_second, READ_AS_FAST * measured.tokens_per_second)
-    readable = int(READING_SHARE * seconds * speed / measured.mean_tokens(TOKENS))
+    readable = int(READING_SHARE * seconds * measured.answered_per_second / measured.mean_tokens(TOKENS))
     countable = int((1 - READING_SHARE) * seconds / seconds_per_row(examples.texts, len(examples.classes)))
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
     read = held[: int(HELD_SHARE * readable)]  # of those held back, by the frozen encoder as well
@@ -196,7 +194,9 @@ def foresee(
 
     It ends within ``minutes``: where it is thought to take longer, less is done.
     """
-    seconds = min(60 * minutes, spent + outlined.seconds() + REPORT_SECONDS)
+    seconds = spent + outlined.seconds()
+    fewest, most = REPORT_SECONDS
+    seconds = min(60 * minutes, seconds + min(most, fewest + REPORT_SHARE * seconds))
     if trial is None:
         return Forecast(seconds, None, None)
     share = outlined.passes[0] / outlined.work.wanted_passes

@@ -95,7 +95,7 @@ class Graph:
         digest = hashlib.sha256(self.sha256.encode())
         for text in texts:
             digest.update(text.encode("utf-8", "replace") + b"\0")
-        return kept / f"logits-{digest.hexdigest()[:32]}.npy"
+        return kept / f"logits-{digest.hexdigest()[:32]}.npz"
 
     def inputs(self, texts: Texts) -> Iterator[dict[str, NDArray[np.int64]]]:
         """What the graph is asked for ``texts``, batch by batch, the shortest windows first."""

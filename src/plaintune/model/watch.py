@@ -51,7 +51,8 @@ class Figures:
 def figures(model: Model, texts: Texts, outputs: NDArray[Any]) -> Figures:
     """The four figures of ``texts``, for which ``model`` gave ``outputs``."""
     if model.task is Task.SINGLE:
-        answers = np.eye(len(model.classes))[outputs.argmax(axis=1)]
+        answers = np.zeros((len(outputs), len(model.classes)))
+        answers[np.arange(len(outputs)), outputs.argmax(axis=1)] = 1
     elif model.task is Task.MULTI:
         chosen = outputs >= model.blend.threshold
         answers = np.column_stack([chosen, ~chosen.any(axis=1)]).astype(np.float64)

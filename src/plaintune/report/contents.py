@@ -36,6 +36,7 @@ class Doubt:
     given: str
     proposed: str
     chance: float
+    scored: bool = False  # whether it is one of the rows that the score was measured on
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
         "given": doubt.given,
         "proposed": doubt.proposed,
         "chance": doubt.chance,
+        "scored": doubt.scored,
         TEXTS: masked(doubt.text)[:LONGEST_TEXT],
     }
 

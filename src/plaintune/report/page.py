@@ -52,6 +52,9 @@ def render_page(report: Mapping[str, Any]) -> str:
         readings=readings(report),
         explained=any(pull for mistake in report["mistakes"] for _, pull in mistake["texts"]),
         with_texts=any(doubt["texts"] for doubt in report["doubtful"]),
+        doubtful_scored=sum(
+            doubt.get("scored", False) for doubt in report["doubtful"]
+        ),  # older ones do not say
         corrections_name=corrections_file(report),
         words=links.entries,
         anchor=_anchor,
