@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import Cli, review_rows, write_csv
@@ -13,7 +15,7 @@ from plaintune.compute.quote import Quote, Way, _command
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.faces.cli_quote import _lines
-from plaintune.learn.trial import Forecast, Trial
+from plaintune.learn.trial import Forecast, Moved, Trial
 
 
 @pytest.fixture
@@ -37,6 +39,20 @@ def test_fewer_judges_leave_more_open(trial: Trial) -> None:
     low, high = trial.expected(2000, passes_share=1, judged_rows=50)
     narrow = trial.expected(2000, passes_share=1, judged_rows=5000)
     assert high - low > narrow[1] - narrow[0]
+
+
+def test_where_a_few_steps_help_a_whole_training_is_foreseen_to_help_more(trial: Trial) -> None:
+    before = np.full(600, 0.5)
+    ranges = {}
+    for name, after in (
+        ("helped", before - 0.05 - 0.01 * (np.arange(600) % 2)),
+        ("nothing", before + 0.1 * (-1.0) ** np.arange(600)),
+        ("doubtful", before - 0.05 + 3.0 * (-1.0) ** np.arange(600)),  # as much, but of some rows alone
+    ):
+        moved = Moved.between(before, after)
+        ranges[name] = replace(trial, moved=moved).expected(400, passes_share=1, judged_rows=1000)
+    assert ranges["helped"][0] > ranges["nothing"][1]
+    assert ranges["doubtful"][1] - ranges["doubtful"][0] > ranges["nothing"][1] - ranges["nothing"][0]
 
 
 def test_texts_that_teach_nothing_promise_the_guess() -> None:

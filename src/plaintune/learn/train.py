@@ -156,11 +156,11 @@ def contrastive_steps(rows: int) -> int:
     return min(most, max(fewest, rows // 2))
 
 
-def contrast(network: Network, stepper: Stepper, *, seed: int, deadline: float) -> None:
+def contrast(network: Network, stepper: Stepper, *, steps: int, seed: int, deadline: float) -> None:
     """Teach the encoder which texts belong together."""
     stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
     optimizer = stepper.optimizer(network)
-    schedule = Schedule(contrastive_steps(len(stepper.labels)), 0, CONTRASTIVE_RATE, seed)
+    schedule = Schedule(steps, 0, CONTRASTIVE_RATE, seed)
     for step, chosen in zip(range(schedule.steps), stepper.balanced_batches(seed=seed), strict=False):
         stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, schedule.steps))
         if time.monotonic() > deadline:
@@ -180,7 +180,8 @@ def begin_with_contrast(
 ) -> None:
     """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
     stage(listener, "Contrasting texts of different answers")
-    contrast(network, stepper, seed=seed, deadline=deadline)
+    steps = contrastive_steps(len(stepper.labels))
+    contrast(network, stepper, steps=steps, seed=seed, deadline=deadline)
     begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
 
 

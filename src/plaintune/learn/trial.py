@@ -1,14 +1,17 @@
 """How good would it get? Cheap models of a part of the examples, and what training leaves of their error.
 
 Within seconds a frozen encoder and counted words can learn some hundred or thousand examples, fine-tuning
-only a few dozen: what it does with these tells next to nothing of what it will do with all. What a whole run
-leaves of the cheap models' error was measured on six sets; docs/experiments.md has both.
+only a few dozen. What a whole run leaves of the cheap models' error differs from a third to all of it, and by
+one thing above all: whether the encoder has to move for these answers. A few steps of contrasting tell that.
+It was measured on five sets; docs/experiments.md has the figures.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,25 +21,51 @@ from ..core.metrics import main_metric, say_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .baseline import fit_baseline, seconds_per_row
-from .blend import fit_blend
+from .blend import fit_blend, losses_of
 from .budget import Probe
 from .curve import standard_error
 from .evidence import frozen_opinion, read_with
 from .learner import Learner, prior_of, standard_labels
 from .outline import Outline
+from .train import contrast
 
 TOKENS = 64  # of a text, for the frozen encoder
-READING_SHARE = 0.4  # of the seconds goes into reading with it
+READING_SHARE, COUNTING_SHARE = 0.3, 0.6  # of the seconds goes into reading with it, twice, and into words
+CONTRASTED, CONTRAST_SECONDS = 15, 2.5  # steps, and how long they may take
 HELD_ROWS, HELD_SHARE = 600, 0.3
 FEWEST_ROWS = 32
 WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
 LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
+UNMOVED_LEFT, FURTHER, FURTHEST, FURTHER_SPREAD = -0.05, 8.0, -0.9, 0.12  # the same, all of its logarithm
+USUAL_DOUBT, UNSURE_SHARE = 0.03, 3.0  # beyond which doubt about the loss widens the spread, and how much
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
 REPORT_SECONDS, REPORT_SHARE = (3.0, 12.0), 0.08  # for explanations, drawings, and the learning curve
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into it, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
 SURE = 0.8  # four of five times the score is in the range
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a few steps of training did to the blend's loss: its logarithm, and the standard error of that."""
+
+    change: float
+    doubt: float
+
+    @classmethod
+    def between(cls, before: NDArray[np.floating[Any]], after: NDArray[np.floating[Any]]) -> Moved:
+        """From the losses of the same rows, (rows,)."""
+        mean = max(1e-6, float(before.mean()))
+        doubt = float((after - before).std()) / math.sqrt(len(before)) / mean
+        return cls(math.log(max(1e-6, float(after.mean())) / mean), doubt)
+
+    @property
+    def left(self) -> tuple[float, float]:
+        """What training leaves of the cheap models' error, as its logarithm, and the spread of that."""
+        surely = min(0.0, self.change + self.doubt)
+        spread = math.hypot(FURTHER_SPREAD, UNSURE_SHARE * max(0.0, self.doubt - USUAL_DOUBT))
+        return UNMOVED_LEFT + max(FURTHEST, FURTHER * surely), spread
 
 
 @dataclass(frozen=True)
@@ -48,6 +77,7 @@ class Trial:
     error: float
     held_rows: int
     guess: float  # the error of the best answer that does not read the text, above 0
+    moved: Moved | None = None  # where answers are classes
 
     def expected(self, rows: int, *, passes_share: float, judged_rows: int) -> tuple[float, float]:
         """Between which values the metric should be, four times of five.
@@ -59,9 +89,12 @@ class Trial:
         further = math.log(max(1.0, rows / self.rows))
         hurry = max(1.0, 1 / max(passes_share, 0.05)) ** HURRY
         doubt = standard_error(self.task, measured, self.held_rows) / measured
-        spread = math.hypot(LEFT_SPREAD, SLOPE_SPREAD * further, doubt)
+        left, unsure = math.log(LEFT_BY_TRAINING), LEFT_SPREAD
+        if self.moved is not None:
+            left, unsure = self.moved.left
+        spread = math.hypot(unsure, SLOPE_SPREAD * further, doubt)
         learned = min(1.0, max(0.0, 2 * (1 - measured / self.guess)))  # of nothing learned nothing grows
-        middle = math.log(measured) + learned * (math.log(LEFT_BY_TRAINING * hurry) - SLOPE * further)
+        middle = math.log(measured) + learned * (left + math.log(hurry) - SLOPE * further)
         errors = np.minimum(np.exp(middle + spread * rng.standard_normal(1000)), self.guess)
         judged = standard_error(self.task, float(np.median(errors)), judged_rows)
         errors += judged * rng.standard_normal(len(errors))
@@ -89,22 +122,21 @@ def try_out(
     Rows that share a number in ``clusters`` (rows,) are on one side.
     """
     readable = int(READING_SHARE * seconds * measured.answered_per_second / measured.mean_tokens(TOKENS))
-    countable = int((1 - READING_SHARE) * seconds / seconds_per_row(examples.texts, len(examples.classes)))
+    countable = int(COUNTING_SHARE * seconds / seconds_per_row(examples.texts, len(examples.classes)))
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
-    read = held[: int(HELD_SHARE * readable)]  # of those held back, by the frozen encoder as well
+    read = held[: int(HELD_SHARE * readable)]  # of those held back, by the encoder as well
     both = learned[: max(0, min(readable - len(read), countable))]
     if len(both) < FEWEST_ROWS or not len(read) or not np.ptp(examples.labels[both], axis=0).any():
         return None
     stage(listener, "Letting cheap models learn some examples, to foresee the score")
-    error, counted_error, guess = _errors(examples, both, read, learner, seed=seed)
+    first = _read(examples, both, read, learner, seed=seed)
     more = learned[: countable - len(both)]
     if len(more) < WORTH_MORE * len(both):
-        return Trial(examples.task, len(both), error, len(read), guess)
+        return Trial(examples.task, len(both), first.error, len(read), first.guess, first.moved)
     counted = _counted(examples, more, held, seed=seed)
     prior = prior_of(examples.take(more))
-    further = _lacking(examples.take(held), np.zeros_like(counted), counted, prior)
-    helped = min(1.0, error / counted_error) if counted_error else 1.0  # by the frozen encoder
-    return Trial(examples.task, len(more), further * helped, len(held), guess)
+    further, _ = _lacking(examples.take(held), np.zeros_like(counted), counted, prior)
+    return Trial(examples.task, len(more), further * first.helped, len(held), first.guess, first.moved)
 
 
 def _parts(
@@ -117,19 +149,41 @@ def _parts(
     return rng.permutation(np.flatnonzero(~aside)), held
 
 
-def _errors(
+@dataclass(frozen=True)
+class _Read:
+    """What a frozen encoder and counted words made of a few rows."""
+
+    error: float  # what their blend lacks to 1
+    guess: float  # what the best guess lacks, above 0
+    helped: float  # the blend's loss as a share of that of counted words alone, at most 1
+    moved: Moved | None  # as in `Trial`
+
+
+def _read(
     examples: Examples, learned: NDArray[np.int64], held: NDArray[np.int64], learner: Learner, *, seed: int
-) -> tuple[float, float, float]:
-    """What both cheap models blended, counted words alone, and the best guess lack to 1 on ``held``."""
+) -> _Read:
+    """The encoder as it is, and where answers are classes once more after it has moved a little."""
     lesson, judges = examples.take(learned), examples.take(held)
-    network = learner.network(lesson, sentence=True)
-    features, asked = (read_with(learner, network, part, max_length=TOKENS) for part in (lesson, judges))
     counted = _counted(examples, learned, held, seed=seed)
-    frozen = frozen_opinion(examples.task, features, standard_labels(lesson), asked, answers=counted.shape[1])
-    prior, nothing = prior_of(lesson), np.zeros_like(counted)
-    both, alone = (_lacking(judges, said, counted, prior) for said in (frozen, nothing))
+    prior, nothing, labels = prior_of(lesson), np.zeros_like(counted), standard_labels(lesson)
+    network = learner.network(lesson, sentence=True)
+
+    def lacking() -> tuple[float, NDArray[np.floating[Any]]]:
+        features, asked = (read_with(learner, network, part, max_length=TOKENS) for part in (lesson, judges))
+        said = frozen_opinion(examples.task, features, labels, asked, answers=counted.shape[1])
+        return _lacking(judges, said, counted, prior)
+
+    error, losses = lacking()
+    _, alone = _lacking(judges, nothing, counted, prior)
     majority = score_outputs(examples.task, judges.labels, nothing, prior=prior).majority
-    return both, alone, max(1e-6, 1 - majority)
+    moved = None
+    if examples.task is Task.SINGLE:
+        stepper = learner.stepper(learner.tokens(lesson.texts, TOKENS), labels)
+        until = time.monotonic() + CONTRAST_SECONDS
+        contrast(network, stepper, steps=CONTRASTED, seed=seed, deadline=until)
+        moved = Moved.between(losses, lacking()[1])
+    helped = min(1.0, float(losses.sum()) / max(1e-6, float(alone.sum())))
+    return _Read(error, max(1e-6, 1 - majority), helped, moved)
 
 
 def _counted(
@@ -145,11 +199,16 @@ def _counted(
 
 def _lacking(
     judges: Examples, frozen: NDArray[np.float32], counted: NDArray[np.float32], prior: NDArray[np.float64]
-) -> float:
-    """What both opinions blended lack to 1 on ``judges``; of counted words alone where ``frozen`` is 0."""
-    blend = fit_blend(judges.task, frozen, counted, judges.labels, prior=prior)
+) -> tuple[float, NDArray[np.floating[Any]]]:
+    """What both opinions blended lack to 1 on ``judges``, and their loss row by row, (rows,).
+
+    Of counted words alone where ``frozen`` is 0.
+    """
+    task, labels = judges.task, judges.labels
+    blend = fit_blend(task, frozen, counted, labels, prior=prior)
     said = blend.outputs(frozen, counted)
-    return 1 - main_metric(judges.task, judges.labels, said, prior=prior, threshold=blend.threshold)
+    score = main_metric(task, labels, said, prior=prior, threshold=blend.threshold)
+    return 1 - score, losses_of(task, labels, said, blend.spread)
 
 
 @dataclass(frozen=True)
