@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 
 from conftest import Cli, review_rows, write_csv
+from plaintune.core.errors import BrokenModel, OutputExists, UserError
+from plaintune.model import parts
+from plaintune.model.folder import publish, require_free
+from plaintune.model.predict import Model
 
 Trained = tuple[Path, dict[str, Any]]
 HEADER = ["review", "sentiment"]
@@ -219,6 +223,32 @@ def test_a_model_from_a_newer_release_says_so(cli: Cli, trained: Trained, tmp_pa
     manifest["format_version"] = 99
     (model / "manifest.json").write_text(json.dumps(manifest))
     assert_refused(cli("predict", model, "hello", cwd=tmp_path), "newer", "upgrade")
+
+
+def test_a_model_left_aside_by_a_kill_comes_back(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, mine = tmp_path / "model", tmp_path / ".model.old-mine"
+    shutil.copytree(trained[0], tmp_path / ".model.old-4711")
+    mine.mkdir()
+    with pytest.raises(BrokenModel):  # so young, it may be in its way to be replaced
+        Model.load(out)
+    monkeypatch.setattr(parts, "SETTLED_SECONDS", 0)
+    assert len(Model.load(out).predict("a film")) == 1
+    out.rename(tmp_path / ".model.old-4711")
+    with pytest.raises(OutputExists):
+        require_free(out, replace_existing=False)
+    shutil.copytree(out, tmp_path / ".model.old-4711")
+    require_free(out, replace_existing=True)
+    assert sorted(tmp_path.iterdir()) == [mine, out]
+
+
+def test_a_model_stays_where_the_new_one_cannot_come(trained: Trained, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    with pytest.raises(UserError, match="cannot be written"):
+        publish(tmp_path / "not-made", out)
+    assert list(tmp_path.iterdir()) == [out]
+    assert len(Model.load(out).predict("a film")) == 1
 
 
 def test_no_model_folder_says_how_to_make_one(cli: Cli, tmp_path: Path) -> None:

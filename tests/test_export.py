@@ -120,6 +120,35 @@ def test_what_is_there_is_left_alone_unless_it_is_an_export_and_yes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]
 
 
+def test_exporting_again_leaves_what_was_put_there(model: Model, tmp_path: Path) -> None:
+    out = export_service(model, tmp_path / "out")
+    (out / "venv").mkdir()
+    (out / "venv" / "mine").write_text("mine")
+    (out / ".env").write_text("PLAINTUNE_TOKEN=abc")
+    written = {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    (out / "Dockerfile").write_text("FROM elsewhere")
+    (out / "model" / "manifest.json").unlink()
+    (out / "wheels" / "plaintune-0.0.0-py3-none-any.whl").write_text("an earlier one")
+    export_service(model, out, replace_existing=True)
+    assert written == {path.relative_to(out): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_export_tells_files_by_name_and_not_where_they_lay(trained: Trained, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["data"]["source"] = manifest["settings"]["unlabeled"] = "/home/ottilie/mail.csv"
+    manifest["settings"] |= {"corrections": ["/home/ottilie/mended.csv"], "plan": "/home/ottilie/earlier"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    out = export_service(Model.load(folder), tmp_path / "out")
+    held = (out / "model" / "manifest.json").read_text()
+    told = json.loads(held)["settings"]
+    assert (told["unlabeled"], told["corrections"], told["plan"]) == ("mail.csv", ["mended.csv"], "earlier")
+    assert (told["backbone"], told["seed"]) == (Path(manifest["settings"]["backbone"]).name, 0)
+    assert "ottilie" not in held
+    assert str(Path(manifest["settings"]["backbone"]).parent) not in held
+
+
 def test_the_folder_one_is_in_is_left_where_it_is(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

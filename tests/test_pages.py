@@ -176,6 +176,45 @@ def test_a_busy_service_is_asked_again_until_the_file_is_done(
     assert refusals == []
 
 
+def test_a_file_goes_on_where_the_service_was_away_for_a_moment(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    file = write_csv(tmp_path / "mail.csv", ["review"], [(text,) for text in GOOD])
+    away = [True, True]
+    browser_page.route(
+        "**/predict", lambda route: route.abort() if away and away.pop() else route.continue_()
+    )
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", file)
+    assert len(saved(browser_page, tmp_path)) == len(GOOD) + 1
+    assert away == []
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_is_answered_is_offered_where_a_file_ends_early(
+    browser_page: Any, service: Service, tmp_path: Path, status: int
+) -> None:
+    file = write_csv(tmp_path / "mail.csv", ["review"], [(f"mail {number}",) for number in range(250)])
+    blocks = [True, True]
+
+    def only_two(route: Any) -> None:
+        if blocks and blocks.pop():
+            route.continue_()
+        else:
+            route.fulfill(status=status, headers={"Retry-After": "1"}, json={"detail": "Broken."})
+
+    browser_page.route("**/predict", only_two)
+    browser_page.goto(service.address)
+    browser_page.set_input_files("#file", file)
+    if status == 503:  # it would be asked for ever
+        browser_page.wait_for_selector("#progress-told:has-text('200 of 250')")
+        browser_page.click("#stop")
+    assert [row[0] for row in saved(browser_page, tmp_path)][-1] == "mail 199"
+    assert browser_page.inner_text("#save") == "Save mail-partly-answered.csv"
+    assert "200 rows answered. Not reached: 50 rows." in browser_page.inner_text("#done-told")
+    assert ("Broken." in browser_page.inner_text("#file-fault")) == (status == 500)
+
+
 def test_a_second_file_takes_the_place_of_the_first(
     browser_page: Any, service: Service, tmp_path: Path
 ) -> None:

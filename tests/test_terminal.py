@@ -22,6 +22,7 @@ from plaintune.faces.endings import heeding
 
 def test_a_ctrl_c_that_a_library_passed_over_is_heard_at_the_next_word() -> None:
     told: list[Event] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of its own
     with heeding(told.append) as listener:
         note(listener, "before")
         with suppress(KeyboardInterrupt):  # as a bare except does

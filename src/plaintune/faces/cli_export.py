@@ -21,7 +21,10 @@ def export(
     as_json: Json = False,
     yes: Yes = False,
 ) -> None:
-    """Make a folder to deploy: model, pinned requirements, Dockerfile, compose, systemd unit, client."""
+    """Make a folder to deploy: model, pinned requirements, Dockerfile, compose, systemd unit, client.
+
+    Over an earlier export, --yes replaces what that wrote; what you put there (venv, .env) stays.
+    """
     from ..model.export import export_file, export_service
     from ..model.predict import Model
 

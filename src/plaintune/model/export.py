@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import OutputExists, UserError
 from ..core.files import write_bytes, write_text
@@ -18,16 +20,21 @@ from .wheel import pinned_requirements, write_wheel
 
 TEMPLATES = ("Dockerfile", "compose.yaml", "plaintune.service", "client.py", "README.md")
 REQUIREMENTS = "requirements.txt"
+GIVEN_FILES = ("backbone", "plan", "corrections", "unlabeled")  # settings that may hold a path
 
 
 def export_service(model: Model, out: Path, *, replace_existing: bool = False) -> Path:
-    """``out``, a folder to deploy ``model`` from. Raises OutputExists, UserError where it is no export."""
+    """``out``, a folder to deploy ``model`` from. Raises OutputExists, UserError where it is no export.
+
+    Of an export that is there each part is replaced; what it did not bring (venv, .env) stays where it is.
+    """
     require_name(out)
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         if not (out / "plaintune.service").is_file():
             raise UserError(f"{out} exists and is no export, so it is left alone.", "Choose another place.")
         if not replace_existing:
-            raise OutputExists(f"{out} exists already.", "Add --yes to replace it, or choose another place.")
+            fix = "Add --yes to replace what export wrote there, or choose another place."
+            raise OutputExists(f"{out} exists already.", fix)
     name = model_name(model.folder)
     with staging_folder(out) as staged:
         (staged / "model").mkdir()
@@ -42,7 +49,11 @@ def export_service(model: Model, out: Path, *, replace_existing: bool = False) -
         write_text(staged / ".dockerignore", "venv\n")
         for path in (staged, *staged.rglob("*")):  # whoever runs the service is not whoever exported it
             path.chmod(0o755 if path.is_dir() else 0o644)
-        publish(staged, out)
+        if out.is_dir() and any(out.iterdir()):
+            for part in sorted(staged.iterdir()):
+                publish(part, out / part.name)
+        else:
+            publish(staged, out)
     return out
 
 
@@ -67,9 +78,24 @@ def model_files(model: Model) -> dict[str, bytes]:
     """What answering needs, and the self-test; nothing that could hold a text of a user."""
     with opened_source(model.folder) as source:
         files = {name: source.read(name) for name in (MANIFEST, *PARTS)}
+    files[MANIFEST] = _without_places(files[MANIFEST])
     files[CARD] = model_card(model.manifest, model_name(model.folder)).encode()
     files[SELF_TEST] = recorded_answers(model)
     return files
+
+
+def _without_places(manifest: bytes) -> bytes:
+    """The manifest with bare names of the files that the run was given: a path may hold a user's name."""
+    written = json.loads(manifest)
+    written["data"]["source"] = _bare(written["data"].get("source"))
+    written["settings"] |= {option: _bare(written["settings"].get(option)) for option in GIVEN_FILES}
+    return json.dumps(written, indent=1).encode()
+
+
+def _bare(places: Any) -> Any:
+    if isinstance(places, list):
+        return [_bare(place) for place in places]
+    return Path(places).name if places else places
 
 
 def _filled(template: str, name: str, model: Model, wheel: Path) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import math
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -101,6 +103,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
 def require_free(out: Path, *, replace_existing: bool) -> None:
     """Raise before any work where ``out`` is taken or cannot be written."""
     require_name(out)
+    put_back(out)
     if out.exists() or out.is_symlink():
         if not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
             raise UserError(
@@ -138,15 +141,28 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def publish(staged: Path, out: Path) -> None:
-    """Put the finished folder in its place; a model that was there goes only once the new one is in."""
+    """Put what is finished in its place; a folder that was there goes only once the new one is in."""
     try:
-        old = out.with_name(f".{out.name}.old-{os.getpid()}")
-        if out.exists():
-            out.replace(old)
+        put_back(out)
+        if out.is_dir():
+            out.replace(out.with_name(f".{out.name}.old-{os.getpid()}"))
         staged.replace(out)
-        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _unwritable(out, error) from error
+    finally:
+        put_back(out)
+
+
+def put_back(out: Path, *, after_seconds: float = 0) -> None:
+    """Remove what `publish` moved aside, or give it its place again where the new one never came."""
+    name = re.compile(rf"\.{re.escape(out.name)}\.old-\d+")
+    with suppress(OSError):  # another was quicker, or it is not ours to move
+        found = [path for path in out.parent.glob(".*.old-*") if name.fullmatch(path.name)]
+        for old in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):  # the latest first
+            if out.exists():  # renamed first: what is half removed must not be put back
+                shutil.rmtree(old.replace(out.with_name(f".{out.name}.part-of-old")), ignore_errors=True)
+            elif time.time() - old.stat().st_ctime >= after_seconds:
+                old.replace(out)
 
 
 def parsed_manifest(folder: Path, written: Any) -> Manifest:

@@ -16,11 +16,23 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BrokenModel, UserError
-from .folder import GRAPH, MANIFEST, NGRAMS, PARTS, SELF_TEST, TOKENIZER, Manifest, broken, parsed_manifest
+from .folder import (
+    GRAPH,
+    MANIFEST,
+    NGRAMS,
+    PARTS,
+    SELF_TEST,
+    TOKENIZER,
+    Manifest,
+    broken,
+    parsed_manifest,
+    put_back,
+)
 
 SINGLE_FILE = ".plaintune"
 MOST_BYTES = {MANIFEST: 300_000_000, GRAPH: 2_000_000_000, TOKENIZER: 100_000_000, NGRAMS: 64_000_000}
 MOST_BYTES |= {SELF_TEST: 1_000_000}
+SETTLED_SECONDS = 10  # whoever replaces a model and is still alive does not leave it aside for so long
 MOST_MEMBERS, MOST_LISTED = 64, 300  # bytes that a member takes in the list of them
 MOST_VALUES = 5_000_000  # in a manifest
 UNREADABLE = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError)  # as a file, or as a zip
@@ -73,6 +85,8 @@ class Source:
 def opened_source(place: Path) -> Iterator[Source]:
     """The folder or the `.plaintune` file at ``place``. Raises BrokenModel where it is neither."""
     try:
+        if not place.exists():
+            put_back(place, after_seconds=SETTLED_SECONDS)
         folder, file_there = place.is_dir(), place.is_file()
     except OSError as error:
         problem = f"{place} cannot be opened: {error.strerror}."

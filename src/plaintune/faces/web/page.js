@@ -6,6 +6,7 @@ import { decode, delimiterOf, freeName, line, parse } from "./table.js";
 const MOST_BARS = 6;
 const ROWS_AT_ONCE = 100;
 const CHARACTERS_AT_ONCE = 500_000;
+const STOPPED = new DOMException("Stopped by hand.", "AbortError"); // and not given up for another file
 const EXAMPLE = "Where is my parcel?";
 
 let model, table, running, asked = 0;
@@ -136,7 +137,7 @@ async function answerTable(columns) {
       const asking = texts.filter((text) => text !== null);
       const options = { patient: true, signal: mine.signal };
       const answers = asking.length ? (await ask(route("predict"), { texts: asking }, options)).predictions : [];
-      if (mine.signal.aborted) return;
+      mine.signal.throwIfAborted();
       block.forEach((row, number) => {
         const found = texts[number] === null ? null : answers.shift();
         without += found === null;
@@ -147,6 +148,9 @@ async function answerTable(columns) {
     }
     offer(name, written, without);
   } catch (error) {
+    const done = written.length - 1;
+    const wanted = !mine.signal.aborted || mine.signal.reason === STOPPED;
+    if (done && wanted) offer(name, written, without, rows.length - done);
     if (!mine.signal.aborted) showFault(byId("file-fault"), error);
   } finally {
     if (mine === running) {
@@ -180,14 +184,15 @@ function showProgress(done, rows) {
   byId("progress-told").textContent = `${done.toLocaleString("en")} of ${count(rows, "row")} answered`;
 }
 
-function offer(name, written, without) {
+function offer(name, written, without, missing = 0) {
   const save = byId("save");
   if (save.href.startsWith("blob:")) URL.revokeObjectURL(save.href);
   save.href = URL.createObjectURL(new Blob(["\ufeff", ...written], { type: "text/csv" }));
-  save.download = name.replace(/(\.\w+)?$/, "-answered$1");
+  save.download = name.replace(/(\.\w+)?$/, `${missing ? "-partly" : ""}-answered$1`);
   save.textContent = `Save ${save.download}`;
   const left = without ? ` ${count(without, "row")} without a usable text got no answer.` : "";
-  byId("done-told").textContent = `${count(written.length - 1 - without, "row")} answered.${left}`;
+  const rest = missing ? ` Not reached: ${count(missing, "row")}.` : "";
+  byId("done-told").textContent = `${count(written.length - 1 - without, "row")} answered.${left}${rest}`;
   byId("done").hidden = false;
   save.focus();
 }
@@ -244,7 +249,7 @@ function listen() {
   });
   byId("file").addEventListener("change", (event) => event.target.files[0] && takeFile(event.target.files[0]));
   byId("start").addEventListener("click", () => answerTable([Number(byId("column").value)]));
-  byId("stop").addEventListener("click", () => running.abort());
+  byId("stop").addEventListener("click", () => running.abort(STOPPED));
   const drop = byId("drop");
   for (const kind of ["dragover", "dragleave", "drop"]) {
     drop.addEventListener(kind, (event) => {

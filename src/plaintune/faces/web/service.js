@@ -2,6 +2,7 @@
 
 const TOKEN = "plaintune-token";
 const BUSY = [429, 503];
+const MOST_RETRIES = 3; // in a row, where no answer comes: a restart or a moment without network passes
 
 export const byId = (id) => document.getElementById(id);
 
@@ -13,7 +14,7 @@ export class Problem extends Error {
   }
 }
 
-/** The JSON at a path. Waits where the service is busy, if `patient`; asks for a token where one is needed. */
+/** The JSON at a path. Tries again where the service is busy or away, if `patient`; asks for a token where one is needed. */
 export async function ask(path, body, { patient = false, signal } = {}) {
   const token = sessionStorage.getItem(TOKEN);
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -22,24 +23,34 @@ export async function ask(path, body, { patient = false, signal } = {}) {
     Object.assign(options, { method: "POST", body: JSON.stringify(body) });
     headers["Content-Type"] = "application/json";
   }
-  for (;;) {
+  for (let failed = 0; ;) {
     let response;
     try {
       response = await fetch(path, options);
+      if (response.ok) return await response.json();
     } catch (error) {
       if (error.name === "AbortError") throw error;
+      failed += 1;
+      if (patient && failed <= MOST_RETRIES) {
+        await pause(failed, signal);
+        continue;
+      }
       throw new Problem({ detail: "The service does not answer.", fix: "Is it still running? Try again." }, 0);
     }
-    if (response.ok) return response.json();
     if (patient && BUSY.includes(response.status)) {
-      await new Promise((go) => setTimeout(go, 1000 * (Number(response.headers.get("Retry-After")) || 1)));
-      signal?.throwIfAborted();
+      failed = 0;
+      await pause(Number(response.headers.get("Retry-After")) || 1, signal);
       continue;
     }
     const problem = await response.json().catch(() => ({ detail: `It answered ${response.status}.` }));
     if (response.status === 401) showTokenForm(Boolean(token));
     throw new Problem(problem, response.status);
   }
+}
+
+async function pause(seconds, signal) {
+  await new Promise((go) => setTimeout(go, 1000 * seconds));
+  signal?.throwIfAborted();
 }
 
 /** The models here, and in `?model=` or first the one at work. Fills the choice where there are several. */
