@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,19 +73,29 @@ def test_the_techniques_that_were_tried_are_told_with_their_scores(
         assert f"{technique} " in choice.reason
 
 
-def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
-    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def turns_that_say(
+    said: Callable[[Technique, Any, Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> list[Technique]:
+    """Each turn answers with ``said`` of its technique, rows and labels; gives who has had a turn."""
     tried: list[Technique] = []
 
     def turn(
         lesson: Examples, tokens: Any, part: Any, learner: Learner, technique: Technique, *_: Any
     ) -> Any:
         tried.append(technique)
-        sure = 4.0 if technique is Technique.CONTRASTIVE else -4.0
-        return np.where(np.eye(2)[lesson.labels[part]] == 1, sure, 0.0).astype(np.float32)
+        return np.asarray(said(technique, part, lesson.labels[part]), dtype=np.float32)
 
     monkeypatch.setattr(crossval, "_turn", turn)
+    return tried
+
+
+def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        return np.eye(2)[labels] * (4.0 if technique is Technique.CONTRASTIVE else -4.0)
+
+    tried = turns_that_say(said, monkeypatch)
     best, checked, choice = in_turns(reviews, learner, tmp_path)
     assert best is Technique.CONTRASTIVE
     assert tried == [*Technique, best, best]
@@ -95,19 +106,13 @@ def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
 def test_after_half_of_the_parts_only_the_best_technique_goes_on(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried: list[Technique] = []
-
-    def turn(
-        lesson: Examples, tokens: Any, part: Any, learner: Learner, technique: Technique, *_: Any
-    ) -> Any:
-        tried.append(technique)
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
         wrong = part % 10 == 0
         if technique is not Technique.CONTRASTIVE:
             wrong |= part % 30 == 1  # behind, but not clearly
-        said = np.where(wrong, 1 - lesson.labels[part], lesson.labels[part])
-        return (4 * np.eye(2)[said]).astype(np.float32)
+        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
 
-    monkeypatch.setattr(crossval, "_turn", turn)
+    tried = turns_that_say(said, monkeypatch)
     best, checked, choice = in_turns(reviews, learner, tmp_path)
     assert best is Technique.CONTRASTIVE
     assert tried == [*Technique, *Technique, best]
