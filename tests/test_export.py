@@ -137,8 +137,9 @@ def test_exporting_again_leaves_what_was_put_there(model: Model, tmp_path: Path)
 def test_an_export_tells_files_by_name_and_not_where_they_lay(trained: Trained, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(trained[0], tmp_path / "model"))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["data"]["source"] = manifest["settings"]["unlabeled"] = "/home/ottilie/mail.csv"
-    manifest["settings"] |= {"corrections": ["/home/ottilie/mended.csv"], "plan": "/home/ottilie/earlier"}
+    home = tmp_path / "ottilie"
+    manifest["data"]["source"] = manifest["settings"]["unlabeled"] = str(home / "mail.csv")
+    manifest["settings"] |= {"corrections": [str(home / "mended.csv")], "plan": str(home / "earlier")}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     out = export_service(Model.load(folder), tmp_path / "out")
     held = (out / "model" / "manifest.json").read_text()

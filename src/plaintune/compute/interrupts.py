@@ -22,7 +22,7 @@ def signals_as_interrupts() -> Iterator[None]:
 
     polite = (signal.SIGTERM, signal.SIGHUP)
     heard = [number for number in polite if signal.getsignal(number) is not signal.SIG_IGN]
-    with _handled(heard, interrupt):
+    with handled(heard, interrupt):
         yield
 
 
@@ -33,7 +33,7 @@ def undisturbed() -> Iterator[None]:
     def pass_over(number: int, frame: FrameType | None) -> None:
         """Not SIG_IGN: the programs that are started here would inherit it, and SkyPilot's server stay."""
 
-    with _handled([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], pass_over):
+    with handled([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], pass_over):
         yield
 
 
@@ -48,7 +48,8 @@ def unbreakable(listener: Listener) -> Listener:
 
 
 @contextmanager
-def _handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
+def handled(numbers: list[signal.Signals], handler: Handler) -> Iterator[None]:
+    """While this lasts, ``handler`` is told of the signals ``numbers``; what was there before comes back."""
     if threading.current_thread() is not threading.main_thread():  # signals are for that one only
         yield
         return

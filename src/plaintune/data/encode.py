@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from ..core.features import LINE_BREAK_TAG, Texts
 
+ANSWERED_AT_ONCE = 512  # tokens; what a layer writes of so many stays in the cache: docs/experiments.md
 ALONE_COST = 600  # tokens: in a text so long, attention costs as much as everything else
 HEAD_SHARE = 0.25  # of a long text, how much of what is kept comes from its beginning
 CHUNK_ROWS = 1000

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from ..compute.interrupts import handled
 from ..core.errors import one_line, printable
 from ..core.events import Event, Listener
 
@@ -50,11 +51,8 @@ def heeding(listener: Listener) -> Iterator[Listener]:
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # nohup, or no Ctrl-C of ours
         yield listener
         return
-    signal.signal(signal.SIGINT, interrupt)
-    try:
+    with handled([signal.SIGINT], interrupt):
         yield tell
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def usage_error(error: Exception) -> None:

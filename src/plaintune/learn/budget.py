@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..data.encode import padded, windows_of
+from ..data.encode import ANSWERED_AT_ONCE, padded, windows_of
 from .lr_finder import FEWEST_SWEPT
 from .network import Network
 from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS, HANDFUL, TOKENS_AT_ONCE, Batch, Stepper
@@ -23,7 +23,6 @@ FIXED_BY_TURNS = 5.0  # the same without 8-bit numbers, which rows checked on by
 SAFETY = 0.93  # of the time left is planned; where the machine slows down, training is cut short
 PROBE_ROWS = 400
 PROBE_SECONDS, READINGS = 2.0, 4
-ANSWERED_AT_ONCE = 512  # tokens, as the finished graph takes them: many at once take twice as long
 READ_AS_FAST = 2.5  # times as fast as it learns a network answers, at least
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
@@ -88,7 +87,7 @@ def probe(
 
 
 def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
-    """The tokens of a part of ``batch`` that are answered in a second, as the finished graph would."""
+    """The tokens of a part of ``batch`` that are answered in a second, as many at once as the graph takes."""
     plain = network.plain()
     longest = np.argsort(-batch.tokens.lengths, kind="stable")
     rows = longest[: max(1, int((batch.tokens.lengths[longest].cumsum() <= ANSWERED_AT_ONCE).sum()))]

@@ -25,10 +25,10 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
 from ..core.hardware import inspect_machine, usable_cores
-from ..data.encode import Tokens, batches, encode, mean_by_text, padded, plain_tokenizer
+from ..data.encode import ANSWERED_AT_ONCE, Tokens, batches, encode, mean_by_text, padded, plain_tokenizer
 from .onnx_file import require_plain_graph
 
-ROWS_PER_BATCH, TOKENS_PER_BATCH = 64, 512  # what a layer writes stays in the cache: docs/experiments.md
+ROWS_PER_BATCH = 64
 CHUNK_ROWS = 2000  # texts tokenised at a time, so that memory does not grow with their number
 MOST_MEMORY = 0.6  # of this machine's, for all graphs of a process together
 MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
@@ -112,7 +112,7 @@ class Graph:
 
     def _batches(self, tokens: Tokens) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]]:
         for chosen in batches(
-            tokens.lengths, rows_per_batch=ROWS_PER_BATCH, tokens_per_batch=TOKENS_PER_BATCH
+            tokens.lengths, rows_per_batch=ROWS_PER_BATCH, tokens_per_batch=ANSWERED_AT_ONCE
         ):
             ids, mask = padded(tokens, chosen, pad_id=self.pad_id)
             yield chosen, {"input_ids": ids, "attention_mask": mask}
