@@ -516,7 +516,7 @@ def test_memory_does_not_grow_with_the_rows(trained: Trained, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group_rows", [10_000, 80_000], ids=["many row groups", "one"])
+@pytest.mark.parametrize("group_rows", [10_000, 240_000], ids=["many row groups", "one"])
 def test_memory_does_not_grow_with_the_size_of_a_parquet_file(
     trained: Trained, tmp_path: Path, group_rows: int
 ) -> None:
@@ -524,12 +524,14 @@ def test_memory_does_not_grow_with_the_size_of_a_parquet_file(
     import pyarrow.parquet as parquet
 
     peaks, bytes_of = [], random.Random(0).randbytes
-    for rows in (20_000, 80_000):
-        noise = [bytes_of(750).hex() for _ in range(rows)]  # 30 MB and 120 MB, which nothing makes smaller
+    for rows in (20_000, 240_000):
+        noise = [bytes_of(750).hex() for _ in range(rows)]  # 30 MB and 360 MB, which nothing makes smaller
         table = arrow.table({"review": TEXTS * (rows // len(TEXTS)), "noise": noise})
         parquet.write_table(table, tmp_path / "a.parquet", row_group_size=group_rows)
         peaks.append(peak_mib(tmp_path, trained[0], "a.parquet"))
         with (tmp_path / "b.csv").open() as out:
             assert sum(1 for _ in out) == rows + 1
         (tmp_path / "b.csv").unlink()
-    assert 0 < max(peaks) < min(peaks) + 20, peaks
+    assert 0 < max(peaks) < min(peaks) + 40, (
+        peaks
+    )  # a tenth of the difference: the same file's peaks are 30 apart
