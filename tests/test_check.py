@@ -493,6 +493,23 @@ def test_any_texts_can_be_checked_and_mending_is_done_once(texts: list[str]) -> 
         assert not list(private_parts(masked(text)))
 
 
+@pytest.mark.parametrize("form", ["; ".join, str])
+def test_fix_changes_no_cell_of_several_answers_but_those_with_another_spelling(
+    form: Callable[[list[str]], str], tmp_path: Path
+) -> None:
+    answers = [["billing"], ["billing", "delivery"], ["delivery"], []] * 20
+    rows = [[text, form(said)] for (text, _), said in zip(plain_rows(80), answers, strict=True)]
+    rows += [[f"a new text about {what}", form(["Billing", "delivery"])] for what in ("the bank", "a door")]
+    source = written(tmp_path / "mail.csv", rows)
+    found = pt.check(source, fix=tmp_path / "cleaned.csv", models=False)
+    assert found.fixed is not None
+    assert (found.fixed["removed"], found.fixed["changed"]) == (0, 2)
+    *same, first, last = csv.reader((tmp_path / "cleaned.csv").open(encoding="utf-8"))
+    assert same[1:] == rows[:-2]
+    for _, said in (first, last):
+        assert [word in said for word in ("billing", "delivery", "Billing")] == [True, True, False]
+
+
 # --- the command ---
 
 

@@ -21,7 +21,7 @@ from plaintune.learn.crossval import Checked
 from plaintune.learn.eight_bits import weigh_eight_bits, write_eight_bits
 from plaintune.learn.learner import prepare
 from plaintune.learn.onnx import write_graph
-from plaintune.learn.outline import outline
+from plaintune.learn.outline import EIGHT_BITS_AS_FAST, outline
 from plaintune.model.graph import Graph
 
 
@@ -109,12 +109,32 @@ def test_a_cost_of_exactly_what_may_be_is_no_more_than_that() -> None:
     assert "-0.20 points" in choice.reason
 
 
-@pytest.mark.parametrize(("rows", "graphs"), [(4000, 1), (20_000, 2)])
-def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int, graphs: int) -> None:
+@pytest.mark.parametrize(("changed", "kept"), [(0, True), (4, True), (80, False)])
+def test_a_loss_of_nothing_measured_on_too_few_rows_to_rule_out_much_is_not_enough(
+    changed: int, kept: bool
+) -> None:
+    labels = np.tile([0, 1], 500)
+    plain = np.eye(2, dtype=np.float32)[labels] * 8 - 4
+    packed = plain.copy()
+    plain[:changed:2] *= -0.01  # each is right where the other is wrong
+    packed[1:changed:2] *= -0.01
+    nothing, prior = np.zeros_like(plain), np.array([0.5, 0.5])
+    keep, choice = weigh_eight_bits(
+        Task.SINGLE, Checked(plain, nothing, labels), Checked(packed, nothing, labels),
+        prior=prior, speedup=2.0, listener=silent,
+    )  # fmt: skip
+    assert keep is kept, choice.reason
+    assert "+0.00 points" in choice.reason
+
+
+@pytest.mark.parametrize(("rows", "both"), [(4000, False), (20_000, True)])
+def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int, both: bool) -> None:
     texts, labels = [f"text number {n}" for n in range(rows)], ["yes" if n % 2 else "no" for n in range(rows)]
     examples = read_examples(texts, labels, listener=silent)
     measured = Probe(np.full(100, 6), tokens_per_second=1e6, read_per_second=2e6)
     made = outline(
         examples, np.arange(rows), None, Settings(), measured=measured, longest=16, seconds_left=3000
     )
-    assert made.work.scored_rows == graphs * len(made.splits.valid) + len(made.splits.test)
+    checked, tested = len(made.splits.valid), len(made.splits.test)
+    packed = round((checked + tested) / EIGHT_BITS_AS_FAST)
+    assert made.work.scored_rows == checked + (packed if both else tested)

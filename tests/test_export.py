@@ -11,6 +11,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,15 @@ def test_an_export_tells_files_by_name_and_not_where_they_lay(trained: Trained, 
     assert str(Path(manifest["settings"]["backbone"]).parent) not in held
 
 
+def test_no_export_lets_anybody_find_out_whether_it_learned_from_a_text(
+    model: Model, single: Path, tmp_path: Path
+) -> None:
+    assert len(model.manifest.training_text_hashes)
+    for place in (export_service(model, tmp_path / "out") / "model", single):
+        given = Model.load(place).manifest
+        assert given == replace(model.manifest, training_hashes="", data=given.data, settings=given.settings)
+
+
 def test_the_folder_one_is_in_is_left_where_it_is(
     model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +181,8 @@ def test_one_file_answers_as_the_folder_does_in_every_command(
     held = trained[0].parent / "reviews.csv"
     scored = cli("evaluate", single, held, "--json", cwd=tmp_path)
     assert json.loads(scored.stdout)["rows"] == 120
+    assert json.loads(scored.stdout)["overlap_rows"] is None  # it was not told what it learned from
+    assert "texts that it has met count, too" in scored.stderr
     with serving(single, cwd=tmp_path) as service:
         assert service.ask("/predict", {"text": GOOD[0]}).json["model"] == "reviews"
 

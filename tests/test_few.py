@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,9 @@ from plaintune.learn import train as train_module
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.budget import CHECKED_IN_TURNS, Probe, choose_folds
 from plaintune.learn.checkpoint import Checkpoint
-from plaintune.learn.crossval import Technique, cross_validate
+from plaintune.learn.crossval import TAKEN, Technique, cross_validate, taken_in
 from plaintune.learn.learner import Learner, prepare
+from plaintune.learn.network import logits_of
 from plaintune.learn.steps import Seen, Stepper
 from plaintune.learn.train import Schedule
 
@@ -43,11 +46,11 @@ def learner(tiny_backbone: Path) -> Learner:
     return prepare(Settings(backbone=str(tiny_backbone)), silent)
 
 
-def in_turns(reviews: Examples, learner: Learner, kept: Path) -> Any:
+def in_turns(reviews: Examples, learner: Learner, kept: Path, deadline: float = math.inf) -> Any:
     clusters = rows_that_belong_together(reviews, text_clusters(reviews.texts))
     return cross_validate(
         reviews, learner.tokens(reviews.texts, 16), clusters, learner, SHORT,
-        folds=3, deadline=math.inf, kept=kept, listener=silent,
+        folds=3, deadline=deadline, kept=kept, listener=silent,
     )  # fmt: skip
 
 
@@ -137,6 +140,7 @@ def test_a_part_that_was_killed_goes_on_where_it_was(
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
     (tmp_path / "folds-fine_tuned-1.npz").unlink()
+    (tmp_path / TAKEN).unlink()
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", -1.0)
     learned: list[float] = []
     step = Stepper.step
@@ -163,6 +167,7 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
 ) -> None:
     _, before, _ = in_turns(reviews, learner, tmp_path)
     (tmp_path / "folds-fine_tuned-1.npz").write_bytes(b"half a file")
+    (tmp_path / TAKEN).unlink()
     turns: list[Technique] = []
     teach = crossval.teach
 
@@ -174,6 +179,54 @@ def test_parts_that_were_done_before_a_kill_are_not_done_again(
     _, after, _ = in_turns(reviews, learner, tmp_path)
     assert turns == [Technique.FINE_TUNED]
     assert np.array_equal(before.network_logits, after.network_logits)
+
+
+@pytest.mark.parametrize("technique", [Technique.CONTRASTIVE, Technique.FINE_TUNED])
+def test_of_a_given_plan_the_chosen_technique_alone_has_its_turns_as_short_as_they_were(
+    technique: Technique,
+    reviews: Examples,
+    learner: Learner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    first.mkdir()
+    again.mkdir()
+    with monkeypatch.context() as alone:
+        alone.setattr(crossval, "_techniques", lambda _: [technique])
+        best, before, choice = in_turns(reviews, learner, first, deadline=0.0)  # time is up: a step each
+    turns = [f"{technique.name.lower()}-{number}" for number in (1, 2, 3)]
+    assert [taken_in(first)[name] for name in turns] == [1, 1, 1]
+    shutil.copyfile(first / TAKEN, again / TAKEN)
+    repeated, after, said = in_turns(reviews, learner, again)
+    assert (repeated, said) == (best, choice)
+    assert np.array_equal(before.network_logits, after.network_logits)
+    kept = {path.name for path in again.glob("folds-*")}
+    assert kept == {"folds-ngrams.npz", *(f"folds-{name}.npz" for name in turns)}
+
+
+def test_the_network_of_a_given_plan_is_contrasted_as_often_as_there_was_time_for(
+    reviews: Examples, learner: Learner, tmp_path: Path
+) -> None:
+    tokens, said = learner.tokens(reviews.texts, 16), []
+    for deadline in (0.0, math.inf):
+        kept = tmp_path / str(deadline)
+        kept.mkdir()
+        if said:
+            shutil.copyfile(tmp_path / "0.0" / TAKEN, kept / TAKEN)
+        network, _ = crossval.teach(
+            reviews, tokens, reviews.labels, learner, Technique.CONTRASTIVE, SHORT,
+            deadline=deadline, checkpoint=Checkpoint(kept, silent),
+        )  # fmt: skip
+        assert taken_in(kept) == {"all": 1}
+        said.append(logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id))
+    assert np.array_equal(*said)
+
+
+def test_a_plan_in_the_number_format_of_this_machine_does_not_open_the_pre_trained_model_again(
+    learner: Learner,
+) -> None:
+    assert learner.in_format(str(learner.device.number_format).removeprefix("torch.")) is learner
 
 
 def test_few_rows_are_checked_in_turns_where_a_quarter_of_the_time_is_enough() -> None:
@@ -240,6 +293,12 @@ def test_a_plan_is_repeated_to_the_last_digit(
     )
     assert again["scores"] == first["scores"]
     assert again["blend"] == first["blend"]
+    taken, repeated = (
+        json.loads((folder / "plan.json").read_text())["taken"]
+        for folder in (trained[0], tmp_path / "reviews-model")
+    )
+    assert repeated["technique"] == taken["technique"]
+    assert set(re.findall("Trying (.+?): part", done.stderr)) == {taken["technique"]["value"]}
 
 
 def test_a_plan_for_other_data_is_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from conftest import Cli, review_rows, write_csv
 from plaintune.compute.quote import Quote, Way, _command
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
+from plaintune.data.read import read_examples
 from plaintune.faces.cli_quote import _lines
+from plaintune.learn.budget import Probe, rows_per_batch
+from plaintune.learn.forecast import TURN_SECONDS, run_seconds, swept_seconds
+from plaintune.learn.outline import outline
+from plaintune.learn.steps import CONTRASTED_ROWS
+from plaintune.learn.train import contrastive_steps, head_rows
 from plaintune.learn.trial import Forecast, Moved, Trial
 
 
@@ -69,6 +76,32 @@ def test_a_forecast_is_said_in_the_terms_of_the_task() -> None:
     assert Forecast(50, None, None).say(Task.SINGLE) == "This should take about 50 seconds."
     assert Forecast(104, None, None).say(Task.SINGLE) == "This should take about 1.7 minutes."
     assert Forecast(1234, None, None).say(Task.SINGLE) == "This should take about 21 minutes."
+
+
+@pytest.mark.parametrize("rows", [16, 48, 192, 700])
+def test_turns_of_few_labels_take_what_is_foretold_whichever_technique_is_likely_to_win(rows: int) -> None:
+    examples = read_examples([f"question number {n}" for n in range(rows)], ["a", "b"] * (rows // 2))
+    measured = Probe(np.full(100, 10), tokens_per_second=500.0, read_per_second=1000.0)
+    made = outline(
+        examples, np.arange(rows), examples, Settings(), measured=measured, longest=16, seconds_left=1e5
+    )
+    assert (made.work.rows, made.work.folds) == (rows, 4)
+    once = (made.steps * rows_per_batch(rows) + head_rows(rows, 10) / 2) * 10 / 500
+    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * 10 / 500
+    beside = 4 * made.counting_seconds + swept_seconds(made) + made.work.scoring_seconds(measured, 16)
+    foretold = run_seconds(made) - beside - 8 * TURN_SECONDS
+    fine_tuning = (4 * 3 / 4 + 1) * once + 2 * contrasted  # it learns three parts by turns, then all rows
+    contrasting = 2 * 3 / 4 * once + (4 + 1) * contrasted
+    for took in [fine_tuning] + [contrasting] * (rows < 400):  # with hundreds of rows fine-tuning wins
+        assert abs(took / foretold - 1) < 0.25
+
+
+def test_no_more_time_is_foretold_for_the_sweep_than_all_its_steps_take() -> None:
+    examples = read_examples([f"question number {n}" for n in range(200)], ["a", "b"] * 100)
+    measured = Probe(np.full(100, 10), tokens_per_second=5000.0, read_per_second=10_000.0)
+    planned = partial(outline, examples, np.arange(200), examples, Settings(), measured=measured, longest=16)
+    short, long = (run_seconds(planned(seconds_left=60.0 * minutes)) for minutes in (10, 100))
+    assert long == pytest.approx(short)
 
 
 def test_a_quote_is_not_rounded_past_what_it_promises() -> None:

@@ -207,6 +207,11 @@ def test_known_whole_numbers_are_found_though_written_with_a_fraction() -> None:
     assert read_examples(["a b", "c d"], [1.0, 2.0], classes=("1", "2")).labels.tolist() == [0, 1]
 
 
+def test_known_numbers_with_a_fraction_are_found_though_written_whole() -> None:
+    examples = read_examples(["a b", "c d", "e f"], ["1", "1.5", "2"], classes=("1.0", "1.5"))
+    assert examples.labels.tolist() == [0, 1, -1]
+
+
 def test_one_example_is_enough_to_evaluate_on() -> None:
     assert read_examples(["a b c"], ["x"], classes=("x", "y")).labels.tolist() == [0]
 

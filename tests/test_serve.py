@@ -470,6 +470,53 @@ def test_what_takes_longer_than_the_service_waits_at_its_end_is_told_so(folder: 
         is_problem(long.result(), 503)
 
 
+MANY_CLASSES = """
+from plaintune.faces import server
+from plaintune.model.predict import Model, Prediction
+large = Prediction("answer 0", 1 / 3, {f"answer {number}": 1 / 3 for number in range(1000)})
+Model.predictions = lambda model, outputs: [large] * len(outputs)
+"""
+
+
+def test_others_are_answered_while_a_large_answer_is_written(folder: Path, tmp_path: Path) -> None:
+    with (
+        serving(folder, cwd=tmp_path, program=("-c", MANY_CLASSES + SLOW_EXPLAINER)) as service,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        large = pool.submit(service.ask, "/predict", {"texts": ["a"] * 1000})
+        seconds = []
+        while not large.done():
+            started = time.monotonic()
+            assert service.ask("/health").status == 200
+            seconds.append(time.monotonic() - started)
+        assert len(large.result().json["predictions"][-1]["probabilities"]) == 1000
+        assert max(seconds) < 1  # made on the event loop, it took 2.5
+
+
+@pytest.mark.parametrize(("grace", "unread"), [(30, 0.5), (1, 30)])
+def test_who_does_not_take_his_answer_does_not_hold_up_the_end(
+    folder: Path, tmp_path: Path, grace: float, unread: float
+) -> None:
+    times = f"server.GRACE_SECONDS, server.UNREAD_SECONDS = {grace}, {unread}\n"
+    program = MANY_CLASSES + times + SLOW_EXPLAINER.replace("sleep(1)", "sleep(3)")
+    body = json.dumps({"texts": ["a"] * 1000}).encode()
+    with (
+        serving(folder, "--queue", 3000, cwd=tmp_path, program=("-c", program)) as service,
+        contextlib.ExitStack() as all,
+    ):
+        place = urlsplit(service.address)
+        for number in range(3):
+            head = f"POST /predict HTTP/1.1\r\nHost: here\r\nX-Request-ID: {number}\r\n"
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            client = all.enter_context(socket.create_connection((place.hostname, place.port)))
+            client.sendall(head.encode() + body + SLOW)  # and one more, whose answer has to wait
+        for number in range(3):
+            service.logged("request", request_id=str(number), status=200)
+        started = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - started < 15
+
+
 def test_the_log_is_written_where_only_ascii_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     told = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(told, encoding="ascii", write_through=True))

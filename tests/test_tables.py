@@ -350,6 +350,7 @@ def test_a_line_that_is_no_json_object_is_a_problem_of_that_line(tmp_path: Path)
     [
         [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}],
         {"data": [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]},
+        {"version": 1, "data": [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]},
         {"text": ["a", "b"], "label": ["x", "y"]},
         {"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}},
     ],
@@ -405,6 +406,12 @@ def test_excel_numbers_stay_as_they_are_shown_and_rows_as_they_are_counted(tmp_p
 def test_of_several_sheets_the_first_is_read_and_the_others_are_named(tmp_path: Path) -> None:
     path = excel(tmp_path / "data.xlsx", [["text", "label"], ["a", "x"]], {"Notes": [["hello"]]})
     assert any("Notes" in note for note in open_table(path).notes)
+
+
+def test_a_sheet_of_blank_cells_is_an_empty_one(tmp_path: Path) -> None:
+    path = excel(tmp_path / "data.xlsx", [[""], ["", ""]], {"Mail": [["text", "label"], ["a", "x"]]})
+    assert values(open_table(path)) == [["a", "x"]]
+    assert "is empty" in refused(excel(tmp_path / "blank.xlsx", [[""], ["", ""]])).problem
 
 
 def test_label_text_lines_split_at_the_first_blank(tmp_path: Path) -> None:

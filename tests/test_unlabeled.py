@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,17 @@ import pytest
 
 from conftest import BAD, GOOD, PLACES, Cli, write_csv
 from plaintune import load
-from plaintune.core.events import Event
+from plaintune.core.events import Event, silent
+from plaintune.core.linear import NgramModel
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
+from plaintune.data.examples import TEXT_DTYPE
 from plaintune.data.read import read_examples
+from plaintune.learn import self_training
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.eight_bits import NO_TIME
-from plaintune.learn.self_training import KEPT, NAME, decided
+from plaintune.learn.self_training import KEPT, NAME, SelfTraining, decided
+from plaintune.learn.train import Schedule
 from plaintune.model.evaluate import evaluate
 from plaintune.pipeline import fit
 from plaintune.report.actions import typed
@@ -120,6 +124,32 @@ def test_a_guess_counts_as_far_as_it_is_sure() -> None:
     assert weights == pytest.approx([0.7], abs=1e-6)
     labels, weights = decided(Task.NUMBER, np.array([[1.5]], dtype=np.float32))
     assert (labels.tolist(), weights.tolist()) == ([1.5], [1.0])
+
+
+def test_words_are_counted_in_no_more_guessed_texts_than_memory_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = read_examples(["ab " * 10] * 4, ["yes", "no"] * 2)
+    texts = np.array(["c" * 100] * 20, dtype=TEXT_DTYPE)
+    others: Any = dict.fromkeys(field.name for field in fields(SelfTraining))
+    training = SelfTraining(
+        **{**others, "lesson": known, "texts": texts, "counted_rows": 2, "kept": tmp_path, "listener": silent,
+           "schedule": Schedule(steps=1, rows_per_batch=1, learning_rate=1e-4, seed=0)}
+    )  # fmt: skip
+    examples = sum(map(len, known.texts)) // 2
+    monkeypatch.setattr(self_training, "MOST_COUNTED", examples + 750)
+    assert training.guesses_counted == 7
+    rows: list[int] = []
+
+    def counting(texts: Any, *args: Any, **options: Any) -> NgramModel:
+        rows.extend([len(texts), options["max_rows"]])
+        return fit_baseline(texts, *args, **options)
+
+    monkeypatch.setattr(self_training, "fit_baseline", counting)
+    training._count_words(np.full((20, 2), 0.5, dtype=np.float32))
+    assert rows == [4 + 7, 2 + 7]
+    monkeypatch.setattr(self_training, "MOST_COUNTED", 1e9)
+    assert training.guesses_counted == 20
 
 
 def test_the_counted_words_to_compare_with_learned_from_given_answers_alone(

@@ -104,6 +104,7 @@ def fit(
         from .learn.eight_bits import NO_TIME
         from .learn.learn import learn
         from .learn.onnx import write_graph
+        from .learn.plan import amend_as_taken
         from .report.stored import write_report
         from .reporting import cheap_curve, doubtful_rows, explained_pieces, report_on
 
@@ -116,6 +117,7 @@ def fit(
             seconds_left=seconds_left,
             listener=listener,
         )
+        amend_as_taken(Checkpoint(checkpoint, listener))
         stage(listener, "Writing the model")
         learned.ngrams.save(staged / NGRAMS)
         write_text(staged / TOKENIZER, learned.learner.tokenizer.to_str())
@@ -179,6 +181,7 @@ def fit(
             explained_pieces, deployed, until=time.monotonic() + seconds_left() - CLOSING_SECONDS / 2
         )
         write_report(staged, told, explain=explain_mistakes, texts=settings.texts)
+        manifest = replace(manifest, seconds=time.monotonic() - started)
         write_text(staged / CARD, model_card(manifest, out.name))
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)

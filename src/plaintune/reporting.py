@@ -143,10 +143,7 @@ def report_on(
         place=str(out),
         source=examples.understood.source,
         from_python=examples.understood.format == "Python",
-        options={
-            **settings.about_training(),
-            **about_test(test),
-        },
+        options={**settings.about_training(), **about_test(test)},
         own_test=test is not None or examples.official_test is not None,
         counted_in=examples.understood.counted_in,
         good=how_good(manifest),

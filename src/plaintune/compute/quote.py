@@ -133,7 +133,8 @@ def quote(
         note(listener, "Four times of five, the score should lie within what is said.")
     prices = known_prices()
     rented = rented_quotes(work_of(examples), prices, spot=True)[:RENTED_SHOWN]
-    return Quote(len(examples), examples.task, str(inspect_machine()), ways, rented, str(prices))
+    machine = learner.device.within(inspect_machine())
+    return Quote(len(examples), examples.task, machine, ways, rented, str(prices))
 
 
 def _nearest(minutes: float) -> int:

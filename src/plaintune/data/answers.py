@@ -105,8 +105,10 @@ def _sorted_classes(answers: Collection[str]) -> tuple[tuple[str, ...], NDArray[
     return classes, np.array([places[name] for name in names], dtype=np.int64)
 
 
-def _places_in(classes: tuple[str, ...], answers: dict[str, int]) -> NDArray[np.int64]:
-    places = {name: place for place, name in enumerate(classes)}
+def _places_in(classes: tuple[str, ...], answers: Iterable[str]) -> NDArray[np.int64]:
+    """Where each answer stands among ``classes``; -1 for nowhere. "1" is "1.0", and "[x]" is "x"."""
+    wholes = {found[1]: place for place, name in enumerate(classes) if (found := WHOLE_NUMBER.match(name))}
+    places = wholes | {name: place for place, name in enumerate(classes)}
 
     def place(answer: str) -> int:
         item = only_item(answer) or answer

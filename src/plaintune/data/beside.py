@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +30,24 @@ ROWS_PER_GROUP = 1.5  # on average, at least, for a column to hold groups
 FEWEST_GROUPS, LARGEST_GROUP = 10, 0.3  # with fewer, or with one of most rows, one side would be all alike
 STRADDLE = 0.01  # of the test rows
 
-
-@dataclass(frozen=True)
-class Beside:
-    """The values of the other columns, (rows,) each in the order of the examples."""
-
-    columns: Mapping[str, NDArray[Any]]
+Beside = Mapping[str, NDArray[Any]]  # the values of each other column, (rows,) in the order of the examples
 
 
 def columns_beside(source: Any, examples: Examples) -> Beside:
     """The columns of a table that are neither text nor answer; none where ``source`` is no single table."""
     table = table_of(source, examples)
-    if table is not None and table.format == "label-text lines":
-        return Beside({})  # its other column is the same answer, coarser or finer
-    used = {*examples.understood.text_columns, *examples.understood.label_columns}
-    names = [] if table is None else [name for name in table.columns if name not in used]
-    if table is None or not names:
-        return Beside({})
-    places = [table.columns.index(name) for name in names]
-    columns: dict[str, NDArray[Any]] = {name: np.empty(len(examples), dtype=TEXT_DTYPE) for name in names}
+    if table is None or table.format == "label-text lines":  # there the other column is the answer as well
+        return {}
+    used = examples.understood.named
+    places = {name: place for place, name in enumerate(table.columns) if name not in used}
+    columns: dict[str, NDArray[Any]] = {name: np.empty(len(examples), dtype=TEXT_DTYPE) for name in places}
     wanted, at = examples.rows, 0
-    for row in table.rows():
+    for row in table.rows() if places else ():
         if at < len(wanted) and row.line == wanted[at]:
-            for name, place in zip(names, places, strict=True):
+            for name, place in places.items():
                 columns[name][at] = row.values[place].strip()
             at += 1
-    return Beside(columns)
+    return columns
 
 
 def table_of(source: Any, examples: Examples) -> Table | None:
@@ -82,7 +73,7 @@ def _file_of_rows(source: Any) -> Path | None:
 def column_findings(examples: Examples, beside: Beside, *, group: str | None) -> list[Finding]:
     """Columns that give the answer away, and columns whose rows belong together (but for ``group``)."""
     told = []
-    for name, values in beside.columns.items():
+    for name, values in beside.items():
         if examples.task is Task.SINGLE:
             told.append(_giving_away(examples, name, values))
         if normalised(name) != normalised(group or ""):
@@ -101,8 +92,8 @@ def straddle_findings(
 ) -> list[Finding]:
     """Groups that stand in both the data and the test, and test rows older than the newest training row."""
     told = []
-    for name, values in beside.columns.items():
-        there = test_beside.columns.get(name)
+    for name, values in beside.items():
+        there = test_beside.get(name)
         if there is None:
             continue
         if normalised(name) == normalised(group or "") or len(_group_sizes(name, values)):
@@ -135,15 +126,11 @@ def _right_by_others(codes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDA
     classes = int(labels.max()) + 1
     pairs, pair, count = np.unique(codes * classes + labels, return_inverse=True, return_counts=True)
     code = pairs // classes
-    by_size = np.lexsort((count, code))  # within each code the most frequent label comes last
-    top, second = np.zeros(int(codes.max()) + 1, np.int64), np.zeros(int(codes.max()) + 1, np.int64)
-    ends = np.flatnonzero(np.append(code[by_size][1:] != code[by_size][:-1], True))
-    top[code[by_size][ends]] = count[by_size][ends]
-    several = ends[(ends > 0) & (code[by_size][ends - 1] == code[by_size][ends])]
-    second[code[by_size][several]] = count[by_size][several - 1]
-    own = count[pair]
-    rival = np.where(own == top[codes], second[codes], top[codes])
-    return np.asarray((own > 1) & (own - 1 >= rival))
+    top = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+    np.maximum.at(top, code, count)
+    best = count == top[code]
+    alone = best & (np.bincount(code[best])[code] == 1)  # of two as frequent the row's own has one less
+    return np.asarray((alone & (count > 1))[pair])
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:

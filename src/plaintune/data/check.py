@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener, silent, stage
-from .beside import Beside, column_findings, columns_beside, straddle_findings
+from .beside import column_findings, columns_beside, straddle_findings
 from .describe import some
 from .examples import Examples
 from .finding import DataCheck, Finding, Severity, share, worst_first
@@ -52,12 +52,12 @@ def check_examples(
     findings += label_findings(examples, repeats.hashes)
     stage(listener, "Looking for what gives the answer away")
     findings += leak_findings(read)
-    beside = Beside({}) if source is None else columns_beside(source, examples)
+    beside = {} if source is None else columns_beside(source, examples)
     findings += column_findings(examples, beside, group=group)
     if test is not None:
         overlap = overlap_finding(test, repeats)
         findings += [] if overlap is None else [overlap]
-        there = Beside({}) if test_source is None else columns_beside(test_source, test)
+        there = {} if test_source is None else columns_beside(test_source, test)
         findings += straddle_findings(examples, beside, test, there, group=group, time=time)
     understood = examples.understood
     return DataCheck(understood.source, len(examples), worst_first(findings), understood.counted_in)

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..core.errors import UserError
 from ..core.events import Listener, progress
@@ -24,49 +21,21 @@ from .table import Row, Table
 from .targets import BESIDE, NO_ANSWER, Target
 from .times import parse_times
 
-CODE_DTYPE = np.dtype(np.int64)
-CHUNK = 1024
-
 
 def joined_text(parts: Sequence[str]) -> str:
     """The text of a row whose text stands in several columns (title, body): one below the other."""
     return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if part.strip())
 
 
-class _Column:
-    """Values appended one by one to an array whose rows are there from the start."""
-
-    def __init__(self, rows: int, dtype: np.dtype[Any]) -> None:
-        self.array: NDArray[Any] = np.empty(rows, dtype=dtype)
-        self.waiting: list[Any] = []
-        self.stored = 0
-
-    def append(self, value: str | int) -> None:
-        self.waiting.append(value)
-        if len(self.waiting) == CHUNK:
-            self._store()
-
-    def _store(self) -> None:
-        end = self.stored + len(self.waiting)
-        self.array[self.stored : end] = self.waiting
-        self.stored = end
-        self.waiting.clear()
-
-    def finished(self) -> NDArray[Any]:
-        if self.waiting:
-            self._store()
-        return self.array[: self.stored]
-
-
 class _Collected:
-    """The usable rows of a table. ``answers`` and ``group_codes`` number the values as first met."""
+    """The usable rows of a table, ``kept`` of them so far. Answers and groups are numbered as first met."""
 
     def __init__(self, rows: int, roles: Roles) -> None:
-        self.texts = _Column(rows, TEXT_DTYPE)
-        self.rows = _Column(rows, CODE_DTYPE)
-        self.codes = _Column(rows, CODE_DTYPE)
-        self.groups = _Column(rows if roles.group is not None else 0, CODE_DTYPE)
-        self.times = _Column(rows if roles.time is not None else 0, TEXT_DTYPE)
+        self.kept = 0
+        self.texts = np.empty(rows, dtype=TEXT_DTYPE)
+        self.rows, self.codes = np.empty(rows, dtype=np.int64), np.empty(rows, dtype=np.int64)
+        self.groups = np.empty(0 if roles.group is None else rows, dtype=np.int64)
+        self.times = np.empty(0 if roles.time is None else rows, dtype=TEXT_DTYPE)
         self.answers: dict[str, int] = {}
         self.group_codes: dict[str, int] = {}
         self.set_aside: list[SetAside] = []
@@ -87,7 +56,7 @@ def collect_examples(
     need_answer = need_labels and target.task is not Task.MULTI  # an empty cell is none of them
     found = _collect(table, profile, roles, need_answer, listener)
     _check_something_kept(table, roles, found, need_labels)
-    codes = found.codes.finished()
+    codes = found.codes[: found.kept]
     labelled = labels_of(target, found.answers, codes, wanted=classes)
     examples = _examples(table, profile, roles, target, found, labelled)
     if target.task is Task.NUMBER:
@@ -114,42 +83,38 @@ def _collect(
 def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: Table) -> str | None:
     """Add ``row`` to what is collected, or say why not."""
     values = row.values
-    text = values[roles.text[0]] if len(roles.text) == 1 else joined_text([values[i] for i in roles.text])
+    text = joined_text([values[i] for i in roles.text])
     if not text or text.isspace():
         return "empty text"
-    labels = roles.labels
-    answer = (
-        values[labels[0]].strip() if len(labels) == 1 else BESIDE.join([values[i].strip() for i in labels])
-    )
+    answer = BESIDE.join([values[i].strip() for i in roles.labels])
     if answer in NO_ANSWER:
         answer = ""
     if not answer and need_answer:
         return "no answer"
     if text == table.columns[roles.text[0]] and table.has_header and tuple(values) == table.columns:
         return "the header again"
+    at = found.kept
     if roles.time is not None:
         moment = values[roles.time].strip()
         if not moment:
             return f"no {table.columns[roles.time]}"
-        found.times.append(moment)
+        found.times[at] = moment
     if roles.group is not None:
-        name = values[roles.group].strip()
-        new = len(found.group_codes)
-        # a row without a group stands alone
-        found.groups.append(found.group_codes.setdefault(name or f"\0{row.line}", new))
-    found.codes.append(found.answers.setdefault(answer, len(found.answers)) if answer else -1)
-    found.rows.append(row.line)
-    found.texts.append(text)
+        name = values[roles.group].strip() or f"\0{row.line}"  # a row without a group stands alone
+        found.groups[at] = found.group_codes.setdefault(name, len(found.group_codes))
+    found.codes[at] = found.answers.setdefault(answer, len(found.answers)) if answer else -1
+    found.rows[at] = row.line
+    found.texts[at] = text
+    found.kept += 1
     return None
 
 
 def _check_something_kept(table: Table, roles: Roles, found: _Collected, need_labels: bool) -> None:
-    rows = len(found.rows.finished())
-    if rows and (found.answers or not need_labels):
+    if found.kept and (found.answers or not need_labels):
         return
     reasons = Counter(aside.reason for aside in found.set_aside)
     text = " and ".join(f"`{table.columns[i]}`" for i in roles.text)
-    if roles.labels and (rows or reasons.most_common(1)[0][0] == "no answer"):
+    if roles.labels and (found.kept or reasons.most_common(1)[0][0] == "no answer"):
         raise UserError(
             f"`{table.columns[roles.labels[0]]}` is empty in every row of {table.source} that has a text.",
             "Fill in the answers, or name another column: --label NAME",
@@ -166,13 +131,17 @@ def _examples(
     labels, classes, notes = labelled
     used = {*roles.text, *roles.labels, roles.group, roles.time}
     label_columns = tuple(table.columns[i] for i in roles.labels)
-    examples = Examples(
-        texts=found.texts.finished(),
+    kept = slice(found.kept)
+    rows, times = found.rows[kept], None
+    if roles.time is not None:
+        times = parse_times(found.times[kept], rows, column=table.columns[roles.time])
+    return Examples(
+        texts=found.texts[kept],
         labels=labels,
         classes=classes,
-        rows=found.rows.finished(),
-        groups=None if roles.group is None else found.groups.finished(),
-        times=None,
+        rows=rows,
+        groups=None if roles.group is None else found.groups[kept],
+        times=times,
         understood=Understood(
             source=table.source,
             format=table.format,
@@ -191,7 +160,3 @@ def _examples(
         ),
         task=target.task,
     )
-    if roles.time is not None:
-        times = parse_times(found.times.finished(), examples.rows, column=table.columns[roles.time])
-        examples = replace(examples, times=times)
-    return examples

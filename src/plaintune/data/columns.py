@@ -227,19 +227,14 @@ def _also_text(other: ColumnProfile, chosen: ColumnProfile) -> str:
 
 def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnProfile:
     known = [c for c in free if normalised(c.name) in LABEL_NAMES]
-    named = [c for c in known if _may_be_label(c)]
     fitting = [c for c in free if _is_label(c, rows)]
     fitting = [c for c in fitting if not _names_things(c)] or fitting
-    if len(named) == 1:
-        return named[0]
-    doubtful = named or [c for c in known if c.distinct > 1]
-    if not doubtful:
+    rivals = [c for c in known if _may_be_label(c)]
+    if not rivals:
+        doubtful = [c for c in known if c.distinct > 1]
         by_word = [c for c in fitting if words_of(c.name) & LABEL_NAMES]
-        if len(by_word) == 1:
-            return by_word[0]
-        if len(fitting) == 1:
-            return fitting[0]
-    rivals = named or [c for c in free if c in fitting or c in doubtful]
+        clear = len(by_word) == 1 and not doubtful
+        rivals = by_word if clear else [c for c in free if c in fitting or c in doubtful]
     rivals = rivals or [
         c for c in free if found_separator(c) or (words_of(c.name) & LABEL_NAMES and is_measure(c))
     ]

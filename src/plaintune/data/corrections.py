@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,13 +87,13 @@ def corrected(examples: Examples, corrections: Sequence[Correction], path: Path)
     labels = examples.labels.copy()
     mended = np.zeros(len(examples), dtype=bool) if examples.corrected is None else examples.corrected.copy()
     row_at = {int(line): at for at, line in enumerate(examples.rows)}
-    rows_with: dict[int, list[int]] | None = None
+    rows_with: dict[int, list[int]] = {}
     for correction in corrections:
         places = _at_its_line(examples, correction, row_at)
         if not places and correction.key is not None:
-            rows_with = _by_key(examples) if rows_with is None else rows_with
+            rows_with = rows_with or _by_key(examples)
             places = rows_with.get(correction.key, [])
-        places = [at for at in places if _says(examples, at, correction)]
+        places = [at for at in places if _says(examples, at, correction, path)]
         if not places:
             raise _no_such_row(correction, path)
         for at in places:
@@ -135,7 +136,7 @@ def merged(examples: Examples, merges: Sequence[str]) -> Examples:
     """The examples with some answers joined, as in ``"refund=return"``: what was refund is return."""
     for merge in merges:
         codes = [_code(examples, name, f"--merge {merge}") for name in _parted(merge)]
-        examples = _joined(examples, *codes)
+        examples = joined_classes(examples, *codes)
     return examples
 
 
@@ -147,7 +148,7 @@ def _parted(merge: str) -> tuple[str, str]:
     return old, new
 
 
-def _joined(examples: Examples, old: int, new: int) -> Examples:
+def joined_classes(examples: Examples, old: int, new: int) -> Examples:
     """Class ``old`` goes into ``new``, and the classes after it move up."""
     classes = tuple(name for code, name in enumerate(examples.classes) if code != old)
     if examples.task is Task.MULTI:
@@ -172,39 +173,30 @@ def _by_key(examples: Examples) -> dict[int, list[int]]:
     return places
 
 
-def _says(examples: Examples, at: int, correction: Correction) -> bool:
+def _says(examples: Examples, at: int, correction: Correction, path: Path) -> bool:
     """Whether the row still has the answer that was to be corrected, or the right one already."""
     if not correction.was:
         return True
-    label = examples.labels[at]
-    return any(
-        bool(np.allclose(label, _as_label(examples, answer, None), rtol=1e-9, atol=0))  # numbers are cut
-        for answer in (correction.was, correction.answer)
-        if _is_known(examples, answer)
-    )
+    for answer in (correction.was, correction.answer):
+        with suppress(UserError):  # the data may know but one of the two
+            label = _as_label(examples, answer, path)
+            if np.allclose(examples.labels[at], label, rtol=1e-9, atol=0):  # numbers are cut
+                return True
+    return False
 
 
-def _is_known(examples: Examples, answer: str) -> bool:
-    try:
-        _as_label(examples, answer, None)
-    except UserError:
-        return False
-    return True
-
-
-def _as_label(examples: Examples, answer: str, path: Path | None) -> Any:
+def _as_label(examples: Examples, answer: str, path: Path) -> Any:
     """``answer`` as ``examples.labels`` has it."""
-    where = f"{path}" if path else "The correction"
     if examples.task is Task.NUMBER:
         number = number_in(answer)
         if math.isnan(number):
-            raise UserError(f"{where} has '{answer}' where a number belongs.", "Mend that line.")
+            raise UserError(f"{path} has '{answer}' where a number belongs.", "Mend that line.")
         return number
     if examples.task is Task.SINGLE:
-        return _code(examples, answer, where)
+        return _code(examples, answer, str(path))
     row = np.zeros(len(examples.classes), dtype=examples.labels.dtype)
     for name in filter(None, (part.strip() for part in answer.split(JOINED_BY))):
-        row[_code(examples, name, where)] = 1
+        row[_code(examples, name, str(path))] = 1
     return row
 
 

@@ -8,16 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..core.errors import UserError
-from .dialect import (
-    DELIMITERS,
-    NO_DELIMITER,
-    column_names,
-    has_header,
-    sample_lines,
-    single_column,
-    sniff_dialect,
-    sniff_newline,
-)
+from .dialect import NO_DELIMITER, column_names, has_header, sample_lines, sniff_dialect, sniff_newline
 from .encoding import damage_told, open_text
 from .records import Dialect, read_records
 from .table import Row, Table, fitted
@@ -43,21 +34,20 @@ def text_table(
     ``expected`` are names of columns, ``answers`` all that can lead a line (None: any words that come back).
     """
     newline = sniff_newline(sample)
-    lines = [line for line in sample_lines(sample, newline, whole=whole) if line.strip()]
-    tokens = [line.split(maxsplit=1)[0].lstrip("\ufeff") for line in lines]
+    lines = sample_lines(sample, newline, whole=whole)
+    tokens = [line.split(maxsplit=1)[0].lstrip("\ufeff") for line in lines if line.strip()]
     if not tokens:
         raise UserError(
             f"{path.name} holds nothing but blank lines.", "Give a file with a text and its answer per row."
         )
-    if suffix == ".label" or sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens):
-        return _label_lines(path, encoding, newline, tokens)
-    dialect = sniff_dialect(sample, whole=whole, prefer=PROMISED.get(suffix))
-    if dialect is not None:
-        return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
-    if suffix not in PROMISED and _answers_lead(tokens, answers):
-        return _label_lines(path, encoding, newline, tokens)
-    dialect = single_column(sample, whole=whole)
-    return _delimited(path, encoding, dialect, sample_lines(sample, newline, whole=whole), expected)
+    prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
+    if suffix == ".label" or prefixed:
+        return _label_lines(path, encoding, newline, tokens, prefixed)
+    dialect = sniff_dialect(lines, newline, whole=whole, prefer=PROMISED.get(suffix))
+    one_column = dialect.delimiter == NO_DELIMITER
+    if one_column and suffix not in PROMISED and _answers_lead(tokens, answers):
+        return _label_lines(path, encoding, newline, tokens, prefixed)
+    return _delimited(path, encoding, dialect, lines, expected)
 
 
 def _delimited(
@@ -80,13 +70,13 @@ def _delimited(
                 next(records, None)
             yield from fit_rows(records, len(columns), dialect.delimiter)
 
+    one_column = dialect.delimiter == NO_DELIMITER
     return Table(
         source=path.name,
-        format=_format_name(dialect),
+        format="text lines" if one_column else "TSV" if dialect.delimiter == "\t" else "CSV",
         columns=columns,
-        read=read,
-        encoding=encoding,
-        delimiter=dialect.delimiter if dialect.delimiter != NO_DELIMITER else None,
+        rows=read,
+        delimiter=None if one_column else dialect.delimiter,
         has_header=headed,
         counted_in="line",
         notes=notes,
@@ -107,12 +97,6 @@ def fit_rows(records: Iterator[tuple[int, list[str]]], width: int, delimiter: st
             yield Row(line, *fitted(values, width, delimiter), cut_short=len(values) < width)
 
 
-def _format_name(dialect: Dialect) -> str:
-    if dialect.delimiter == NO_DELIMITER:
-        return "text lines"
-    return "TSV" if DELIMITERS.get(dialect.delimiter) == "tab" else "CSV"
-
-
 def _answers_lead(tokens: list[str], answers: Collection[str] | None) -> bool:
     """Do the first words of the lines look like answers: few, and each of them coming back?
 
@@ -127,8 +111,7 @@ def _answers_lead(tokens: list[str], answers: Collection[str] | None) -> bool:
     return sum(count for count in counts.values() if count == 1) <= 0.02 * len(tokens)
 
 
-def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str]) -> Table:
-    prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
+def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str], prefixed: bool) -> Table:
     two_levels = all(":" in token.strip(":") for token in tokens)
     notes = []
     if prefixed:
@@ -147,8 +130,7 @@ def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str]) -> 
         source=path.name,
         format="label-text lines",
         columns=("label", "coarse", "text") if two_levels else ("label", "text"),
-        read=read,
-        encoding=encoding,
+        rows=read,
         has_header=False,
         counted_in="line",
         notes=tuple(notes),

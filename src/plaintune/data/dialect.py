@@ -15,7 +15,7 @@ from .names import KNOWN_NAMES, normalised, unique_names
 from .records import Dialect, LineFeed, cut_line_end, long_fields, records_in
 from .times import is_date, is_number
 
-DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
+DELIMITERS = (",", "\t", ";", "|")
 NO_DELIMITER = "\udcff"  # stands in no decoded text: the file is one column
 SAMPLE_CHARS = 1 << 20
 MANY_LINES = 200  # no single text is expected to have more
@@ -51,14 +51,12 @@ def sniff_newline(sample: str) -> str:
     return "\r" if text.count("\r") - text.count("\r\n") > feeds else "\n"
 
 
-def sniff_dialect(sample: str, *, whole: bool, prefer: str | None) -> Dialect | None:
-    """The dialect that reads ``sample`` best, or None where no delimiter makes columns of it.
+def sniff_dialect(lines: list[str], newline: str, *, whole: bool, prefer: str | None) -> Dialect:
+    """The dialect that reads ``lines`` best; with `NO_DELIMITER` where no other makes columns of them.
 
-    ``whole`` says that the sample is the whole file; ``prefer`` is the delimiter that the file's
-    name promises: it decides a draw, and is believed where rows are ragged.
+    ``whole`` says that they are the whole file; ``prefer`` is the delimiter that the file's name
+    promises: it decides a draw, and is believed where rows are ragged.
     """
-    newline = sniff_newline(sample)
-    lines = sample_lines(sample, newline, whole=whole)
     first_line = 1
     named = re.match(r"\ufeff?sep=(.)\r?\n?$", lines[0]) if lines else None
     if named:
@@ -75,13 +73,7 @@ def sniff_dialect(sample: str, *, whole: bool, prefer: str | None) -> Dialect | 
             rank = (*trial.fit, delimiter == prefer)
             if best is None or rank > best[0]:
                 best = rank, dialect
-    return best[1] if best else None
-
-
-def single_column(sample: str, *, whole: bool) -> Dialect:
-    """The dialect of a file with one value per line."""
-    newline = sniff_newline(sample)
-    return _fit(sample_lines(sample, newline, whole=whole), Dialect(NO_DELIMITER, newline), whole)[0]
+    return best[1] if best else _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
 
 
 def sample_lines(sample: str, newline: str, *, whole: bool) -> list[str]:
@@ -147,9 +139,9 @@ def _needs_quotes(values: list[str], delimiter: str) -> bool:
 def _usual_values(lines: list[str], dialect: Dialect) -> tuple[frozenset[str], ...]:
     rows = [cut_line_end(line)[0].split(dialect.delimiter) for line in lines if '"' not in line]
     widths = Counter(map(len, rows))
-    if not widths or widths.most_common(1)[0][1] < ENOUGH_ROWS:
+    width, count = next(iter(widths.most_common(1)), (0, 0))
+    if count < ENOUGH_ROWS:
         return ()
-    width = widths.most_common(1)[0][0]
     columns = zip(*(row for row in rows if len(row) == width), strict=True)
     counts = [Counter(column) for column in columns]
     return tuple(frozenset(c) if len(c) <= c.total() / 4 else frozenset[str]() for c in counts)

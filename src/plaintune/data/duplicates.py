@@ -13,15 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.features import (
-    BLOCK_ROWS,
-    HashedTexts,
-    NgramHasher,
-    NgramShape,
-    Texts,
-    split_words,
-    text_hashes,
-)
+from ..core.features import BLOCK_ROWS, HashedTexts, NgramHasher, NgramShape, Texts, split_words, text_hashes
 
 NEAR_JACCARD = 0.8
 MIN_SHINGLES = 7

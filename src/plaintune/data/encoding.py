@@ -12,12 +12,13 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from ..core.errors import UserError, nearest
 from .mixed import LONGEST_LINE, MIXED, WANTED, AsUtf8, numbered_lines, too_long_a_line
+from .unpack import is_archive
 
 BLOCK = 1 << 20
 HEAD_BYTES = 1 << 16
@@ -92,15 +93,14 @@ def file_kind(path: Path) -> str:
         magic = file.read(512)
     if not magic:
         raise UserError(f"{path.name} is empty.", f"Give {WANTED} with a text and its answer in each row.")
+    if is_archive(path):
+        return "archive"
     if magic.startswith(b"PAR1"):
         return "parquet"
-    if magic.startswith(b"\xd0\xcf\x11\xe0"):
+    if magic.startswith((b"\xd0\xcf\x11\xe0", b"PK\x03\x04")):
+        _refuse_document(path)
         return "excel"
-    if magic.startswith(b"PK\x03\x04"):
-        return _kind_of_zip(path)
     head = head_of(path) if magic.startswith(GZIP) else magic
-    if head[257:262] == b"ustar":
-        return "archive"
     if head.startswith((b"PAR1", b"PK\x03\x04")):
         raise UserError(
             f"{path.name} is a compressed Parquet, Excel or zip file.", f"Unpack it: gunzip '{path}'"
@@ -109,16 +109,12 @@ def file_kind(path: Path) -> str:
     return "text"
 
 
-def _kind_of_zip(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise UserError(f"{path.name} is damaged or cut short.", "Download or save it again.") from error
-    if any(name.startswith("word/") or name.startswith("ppt/") for name in names):
+def _refuse_document(path: Path) -> None:
+    names: list[str] = []
+    with suppress(zipfile.BadZipFile, OSError, ValueError), zipfile.ZipFile(path) as parts:
+        names = parts.namelist()  # what is no zip, or damaged, is told where it is read
+    if any(name.startswith(("word/", "ppt/")) for name in names):
         raise UserError(f"{path.name} is a document, not {WANTED}.", SAVE_AS_TABLE)
-    is_sheet = any(name.startswith("xl/") for name in names) or {"mimetype", "content.xml"} <= set(names)
-    return "excel" if is_sheet else "archive"
 
 
 def _refuse_foreign(name: str, head: bytes) -> None:
@@ -209,17 +205,14 @@ def _utf16_by_its_zeros(head: bytes) -> str | None:
 def _decodes(path: Path, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     line_bytes = 0
-    with damage_told(path), open_bytes(path) as file:
-        while block := file.read(BLOCK):
-            last_end = max(block.rfind(b"\n"), block.rfind(b"\r"))
-            line_bytes = line_bytes + len(block) if last_end < 0 else len(block) - last_end
-            if line_bytes > LONGEST_LINE:
-                raise too_long_a_line(path.name)
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError:
-                return False
     try:
+        with damage_told(path), open_bytes(path) as file:
+            while block := file.read(BLOCK):
+                last_end = max(block.rfind(b"\n"), block.rfind(b"\r"))
+                line_bytes = line_bytes + len(block) if last_end < 0 else len(block) - last_end
+                if line_bytes > LONGEST_LINE:
+                    raise too_long_a_line(path.name)
+                decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,10 +21,11 @@ from ..core.events import Listener, progress, stage
 from ..core.features import text_hashes
 from ..core.tasks import Task
 from .beside import is_one_table, table_of
+from .corrections import joined_classes
 from .examples import TEXT_DTYPE, Examples
 from .label_check import class_rows, proposed_merges
 from .repeats import first_ones
-from .several import list_items
+from .several import list_items, split_cell
 from .symptoms import mended
 from .table import Row, Table
 from .write import LINES_SUFFIXES, line_writer, require_known_suffix, row_writer, written_aside
@@ -112,7 +114,8 @@ def _choose_fixes(examples: Examples, listener: Listener) -> _Fixes:
     first = _first_alike(hashes, left.labels)
     while more := _more_merges(left, first):  # without copies another spelling may turn out to be rare
         merges = {name: more.get(to, to) for name, to in merges.items()} | more
-        left = replace(left, labels=_merged_labels(left, more))
+        for name, kept in more.items():
+            left = joined_classes(left, left.classes.index(name), left.classes.index(kept))
         first = _first_alike(hashes, left.labels)
     copies = np.flatnonzero(first != np.arange(len(first)))
     removed = {int(left.rows[at]): int(left.rows[first[at]]) for at in copies}
@@ -123,9 +126,7 @@ def _more_merges(examples: Examples, first: NDArray[np.int64]) -> dict[str, str]
     """Spellings to merge, going by the examples that are no copies."""
     if examples.task is Task.NUMBER:
         return {}
-    rows_of = class_rows(examples.take(np.unique(first)))
-    present = [name for name, rows in zip(examples.classes, rows_of, strict=True) if rows]
-    return proposed_merges(present, rows_of[rows_of > 0])
+    return proposed_merges(examples.classes, class_rows(examples.take(np.unique(first))))
 
 
 def _first_alike(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np.int64]:
@@ -134,22 +135,6 @@ def _first_alike(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np
     _, text = np.unique(hashes, return_inverse=True)
     both = text * (int(answer.max(initial=0)) + 1) + answer.reshape(-1)
     return first_ones(both)
-
-
-def _merged_labels(examples: Examples, merges: dict[str, str]) -> NDArray[Any]:
-    if not merges:
-        return examples.labels
-    places = {name: place for place, name in enumerate(examples.classes)}
-    if examples.task is Task.SINGLE:
-        into = np.arange(len(places))
-        for name, kept in merges.items():
-            into[places[name]] = places[kept]
-        return np.asarray(into[examples.labels])
-    labels = examples.labels.copy()
-    for name, kept in merges.items():
-        labels[:, places[kept]] |= labels[:, places[name]]
-        labels[:, places[name]] = 0
-    return labels
 
 
 def _write(table: Table, examples: Examples, fixes: _Fixes, done: Fixed, listener: Listener) -> Fixed:
@@ -216,24 +201,21 @@ def _mend(
     values: list[str], texts: list[int], labels: list[int], merges: dict[str, str], separator: str | None
 ) -> Iterable[tuple[int, str, str]]:
     """Change ``values`` in place; yields (column, what it was, why) of each change."""
-    for column in texts:
+    merge = partial(_merged_cell, merges=merges, separator=separator)
+    mends = [(column, mended, "mended") for column in texts]
+    mends += [(column, merge, "another spelling of this answer") for column in labels if merges]
+    for column, mend, why in mends:
         before = values[column]
-        values[column] = mended(before)
+        values[column] = mend(before)
         if values[column] != before:
-            yield column, before, "mended"
-    for column in labels if merges else []:
-        before = values[column]
-        values[column] = _merged_cell(before, merges, separator)
-        if values[column] != before:
-            yield column, before, "another spelling of this answer"
+            yield column, before, why
 
 
 def _merged_cell(cell: str, merges: dict[str, str], separator: str | None) -> str:
-    if cell.strip() in merges:
-        return merges[cell.strip()]
-    if (items := list_items(cell.strip())) is not None:
-        return json.dumps(list(dict.fromkeys(merges.get(item, item) for item in items)), ensure_ascii=False)
-    if separator is None or separator[0] == "[":
+    """``cell`` as it was where nothing in it is to be merged."""
+    items = list_items(cell.strip())
+    parts = split_cell(cell, separator) if items is None else items
+    if not any(part in merges for part in parts):
         return cell
-    parts = [part.strip() for part in cell.split(separator)]
-    return separator.join(dict.fromkeys(merges.get(part, part) for part in parts))
+    merged = list(dict.fromkeys(merges.get(part, part) for part in parts))
+    return (separator or "").join(merged) if items is None else json.dumps(merged, ensure_ascii=False)

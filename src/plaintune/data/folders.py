@@ -129,13 +129,9 @@ def _tables(folder: Path) -> list[Path]:
     return tables or (texts if not _folders(folder) and len(texts) == 1 else [])
 
 
-def _class_names(folder: Path) -> list[str]:
-    return [path.name for path in _folders(folder) if path.name.lower() not in UNLABELED]
-
-
 def _class_folders(folder: Path) -> Table:
     """A table with a row for each file below each sub-folder; the sub-folder's name is the answer."""
-    return _texts_below(folder, _class_names(folder))
+    return _texts_below(folder, [p.name for p in _folders(folder) if p.name.lower() not in UNLABELED])
 
 
 def _unlabeled(folder: Path) -> Table | None:

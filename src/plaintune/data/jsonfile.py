@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ def json_table(path: Path, encoding: str, sample: str, *, suffix: str) -> Table 
     named = suffix in JSON_SUFFIXES
     if start.startswith("{"):
         first = _parsed(first_line)
-        if isinstance(first, dict) and not _is_columns(first):
+        one_line = suffix == ".json" and not start[len(first_line) :].strip()
+        if isinstance(first, dict) and not (_is_columns(first) or (one_line and _lists_of_objects(first))):
             return _json_lines(path, encoding)
         if named or first is not None:
             return _json_lines(path, encoding) if suffix in (".jsonl", ".ndjson") else _json(path, encoding)
@@ -65,8 +66,7 @@ def _json_lines(path: Path, encoding: str) -> Table:
         source=path.name,
         format="JSON lines",
         columns=tuple(map(whole_characters, keys)),
-        read=lambda: (_row(number, value, keys, line) for number, line, value in objects()),
-        encoding=encoding,
+        rows=lambda: (_row(number, value, keys, line) for number, line, value in objects()),
         counted_in="line",
     )
 
@@ -81,15 +81,14 @@ def _json(path: Path, encoding: str) -> Table:
             f"{path.name} is not valid JSON{where}.", "Save it again as JSON, JSON lines or CSV."
         ) from error
     objects = _objects_in(whole)
-    keys = _keys(iter(objects))
+    keys = _keys(objects)
     if not keys:
         raise _no_objects(path)
     return Table(
         source=path.name,
         format="JSON",
         columns=tuple(map(whole_characters, keys)),
-        read=lambda: (_row(number, value, keys) for number, value in enumerate(objects, start=1)),
-        encoding=encoding,
+        rows=lambda: (_row(number, value, keys) for number, value in enumerate(objects, start=1)),
     )
 
 
@@ -97,8 +96,7 @@ def _objects_in(whole: Any) -> list[Any]:
     """The rows in a list of objects, in ``{"data": [objects]}`` or in an object of columns."""
     if isinstance(whole, list):
         return whole
-    lists = [part for part in whole.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
-    if len(lists) == 1:
+    if len(lists := _lists_of_objects(whole)) == 1:
         return lists[0]
     if not _is_columns(whole):
         return [whole]
@@ -108,7 +106,11 @@ def _objects_in(whole: Any) -> list[Any]:
     return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _keys(objects: Iterator[Any]) -> tuple[str, ...]:
+def _lists_of_objects(whole: dict[str, Any]) -> list[list[Any]]:
+    return [part for part in whole.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
+
+
+def _keys(objects: Iterable[Any]) -> tuple[str, ...]:
     keys: dict[str, None] = {}
     for value in objects:
         if isinstance(value, dict):

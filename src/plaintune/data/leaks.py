@@ -118,7 +118,8 @@ def find_telling(sample: Examples) -> list[Telling]:
     best: dict[int, Telling] = {}
     for at in often:
         texts = rows[bounds[at] : bounds[at + 1]]
-        label, hits = _most_frequent(sample.labels[texts])
+        counts = np.bincount(sample.labels[texts])
+        label, hits = int(counts.argmax()), int(counts.max())
         precision, recall = hits / len(texts), hits / rows_of[label]
         if precision < TELLING_PRECISION or recall < TELLING_RECALL or rows_of[label] == len(sample):
             continue
@@ -127,11 +128,6 @@ def find_telling(sample: Examples) -> list[Telling]:
         words = _words_of(int(hashes[bounds[at]]), sample.texts[int(texts[0])], hasher)
         best[label] = Telling(words, label, float(recall), texts)
     return sorted(best.values(), key=lambda telling: -telling.recall)
-
-
-def _most_frequent(labels: NDArray[np.int64]) -> tuple[int, int]:
-    counts = np.bincount(labels)
-    return int(counts.argmax()), int(counts.max())
 
 
 def _score_of(telling: list[Telling], sample: Examples) -> float:

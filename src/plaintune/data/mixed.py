@@ -40,11 +40,9 @@ class AsUtf8(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """Yes."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Put the next bytes into ``buffer``; how many."""
         if not self._rest:
             line = next(self._lines, b"")
             self._rest = memoryview(line if _is_utf8(line) else as_western(line).encode())
@@ -54,7 +52,6 @@ class AsUtf8(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Close the file as well."""
         self._file.close()
         super().close()
 

@@ -53,19 +53,15 @@ def _is_iban(found: str) -> bool:
     return 15 <= len(plain) <= 34 and int(number) % 97 == 1
 
 
-def _always(found: str) -> bool:
-    return True
-
-
-# name, marks without which the pattern cannot match, pattern, second look; the first that fits a place wins
+# name, marks it cannot be without, pattern, second look (`bool`: none); the first that fits a place wins
 _KEY_MARKS = (
     "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat", "glpat-", "sk-", "xox", "AIza",
     "k_live_", "eyJ", "PRIVATE KEY", "assword", "PASSWORD", "asswd", "PASSWD", "ecret", "SECRET", "oken",
     "TOKEN", "pi_key", "pi-key", "PI_KEY", "pikey", "piKey", "pi key",
 )  # fmt: skip
 _KINDS: tuple[tuple[str, tuple[str, ...], re.Pattern[str], Callable[[str], bool]], ...] = (
-    ("key", _KEY_MARKS, _KEY, _always),
-    ("e-mail", ("@",), _EMAIL, _always),
+    ("key", _KEY_MARKS, _KEY, bool),
+    ("e-mail", ("@",), _EMAIL, bool),
     ("IBAN", (), _IBAN, _is_iban),
     ("card number", (), _CARD, _is_card),
     ("phone number", (), _PHONE, _is_phone),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from .times import is_date, is_number
 MOST_ANSWERS = 200
 EXACT_DISTINCT = 1 << 14
 SAMPLE_ROWS = 2000
+CUT_AT = 2000  # characters of a value
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]")  # Thai, Chinese, Japanese…
 URL = re.compile(r"(?:https?://|www\.)\S+$")
 REPORT_EVERY = 50_000
@@ -60,7 +61,7 @@ class ColumnProfile:
             return
         self.filled += 1
         if sampled:
-            self.sample.append(value[:2000])
+            self.sample.append(value[:CUT_AT])
         if self.counts is not None:
             self.counts[value] += 1
             if len(self.counts) > 10 * MOST_ANSWERS:
@@ -88,7 +89,7 @@ class ColumnProfile:
 
     @cached_property
     def is_numeric(self) -> bool:
-        return self._mean(is_number(value) for value in self.sample) >= 0.9
+        return self._mostly(is_number)
 
     @cached_property
     def is_whole_numbers(self) -> bool:
@@ -100,24 +101,24 @@ class ColumnProfile:
 
     @cached_property
     def is_dates(self) -> bool:
-        return self._mean(is_date(value) for value in self.sample) >= 0.9
+        return self._mostly(is_date)
 
     @cached_property
     def is_links(self) -> bool:
-        return self._mean(URL.match(value) is not None for value in self.sample) >= 0.9
+        return self._mostly(URL.match)
 
     @cached_property
     def is_nested(self) -> bool:
         """JSON lists or objects."""
-        return (
-            self._mean(v[0] + v[-1] in ("[]", "{}") or (v[0] in "[{" and len(v) == 2000) for v in self.sample)
-            >= 0.9
-        )
+        return self._mostly(lambda v: v[0] + v[-1] in ("[]", "{}") or (v[0] in "[{" and len(v) == CUT_AT))
 
     @cached_property
     def is_codes(self) -> bool:
         """One word with a digit in it, such as tt0114746 or A-17."""
-        return self._mean(any(map(str.isdigit, v)) and not v.count(" ") for v in self.sample) >= 0.8
+        return self._mostly(lambda v: any(map(str.isdigit, v)) and " " not in v, share=0.8)
+
+    def _mostly(self, holds: Callable[[str], object], *, share: float = 0.9) -> bool:
+        return self._mean(bool(holds(value)) for value in self.sample) >= share
 
     def _mean(self, values: Iterable[float]) -> float:
         return sum(values) / len(self.sample) if self.sample else 0.0

@@ -24,12 +24,12 @@ from .folders import Parts, open_folder
 from .frames import frame_table, is_frame, list_table
 from .names import normalised
 from .profile import TableProfile, profile_table
-from .table import Row, Table
+from .table import Table
 from .tables import is_url, local_path, open_table
 from .targets import choose_target
 from .unpack import is_archive, unpacked
 
-__all__ = ["Row", "Table", "describe", "joined_text", "open_table", "read_examples"]
+__all__ = ["describe", "joined_text", "read_examples"]
 
 MOST_PROBLEM_ROWS = 0.01  # of all rows; more of them and the file is not what it seems
 KEY_IN_ADDRESS = re.compile(r"(?i)([?&][^=&#]*(?:sig|token|key|secret|passw|credential|auth)[^=&#]*=)[^&#]+")
@@ -122,7 +122,9 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
     if parts.test is not None:
         there = set(map(normalised, parts.test.columns))
         missing = [name for name in labels if normalised(name) not in there]
-        if not missing:
+        if missing:
+            notes.append(f"{parts.test.source} is not used: it has no column `{missing[0]}` to test against.")
+        else:
             like_train = replace(
                 request,
                 columns=WantedColumns(understood.text_columns, labels),
@@ -131,8 +133,6 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
                 classes=request.classes or train.classes,
             )
             test = _read_table(parts.test, like_train)
-        else:
-            notes.append(f"{parts.test.source} is not used: it has no column `{missing[0]}` to test against.")
     if parts.unlabeled is not None:
         text = WantedColumns(("text",))
         without = replace(request, columns=text, task=None, separator=None, need_labels=False, classes=None)
@@ -155,11 +155,7 @@ def _read_table(table: Table, request: _Request) -> Examples:
     learn = request.need_labels and request.classes is None
     columns = [profile.columns[i] for i in roles.labels]
     target = choose_target(
-        columns,
-        task=request.task,
-        separator=request.separator,
-        learn=learn,
-        delimiter=table.delimiter,
+        columns, task=request.task, separator=request.separator, learn=learn, delimiter=table.delimiter
     )
     if learn and request.task is None and target.task is Task.SINGLE:
         check_label(columns[0])
@@ -168,15 +164,10 @@ def _read_table(table: Table, request: _Request) -> Examples:
         names = tuple(written.get(normalised(name), name) for name in target.columns)
         target = replace(target, columns=names)
     return collect_examples(
-        table,
-        profile,
-        roles,
-        target,
-        classes=request.classes,
-        need_labels=request.need_labels,
-        keep_lone=request.keep_lone,
+        table, profile, roles, target,
+        classes=request.classes, need_labels=request.need_labels, keep_lone=request.keep_lone,
         listener=request.listener,
-    )
+    )  # fmt: skip
 
 
 def _check_problem_rows(table: Table, profile: TableProfile) -> None:

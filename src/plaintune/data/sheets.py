@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ GROUP_BYTES = 64_000_000  # or so many bytes
 AGAIN = "Download or save it again, or give the table as CSV."
 
 
+def _library(name: str, wanted_for: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtra(wanted_for, extra="train") from error
+
+
 def parquet_table(path: Path) -> Table:
     """The table in a Parquet file; rows are counted from 1."""
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtra("Reading Parquet", extra="train") from error
+    arrow, parquet = _library("pyarrow", "Reading Parquet"), _library("pyarrow.parquet", "Reading Parquet")
     damage = (arrow.ArrowException, OSError)
     try:
         with parquet.ParquetFile(path, **READ) as file:
@@ -57,10 +61,7 @@ def parquet_table(path: Path) -> Table:
 
 def require_parquet() -> None:
     """Raise MissingExtra where Parquet cannot be written."""
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra("Writing Parquet", extra="train") from error
+    _library("pyarrow", "Writing Parquet")
 
 
 def write_parquet(
@@ -114,26 +115,22 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
 
     A first row that holds one of the names ``expected`` is a header.
     """
-    try:
-        import python_calamine as calamine
-    except ImportError as error:
-        raise MissingExtra("Reading Excel files", extra="train") from error
+    calamine = _library("python_calamine", "Reading Excel files")
     try:
         with path.open("rb") as file, calamine.CalamineWorkbook.from_filelike(file) as book:
-            sheets = [(name, book.get_sheet_by_name(name).to_python()) for name in book.sheet_names]
-            starts = {name: book.get_sheet_by_name(name).start or (0, 0) for name in book.sheet_names}
+            sheets = [(name, book.get_sheet_by_name(name)) for name in book.sheet_names]
+            tables = [(name, sheet.to_python(), sheet.start or (0, 0)) for name, sheet in sheets]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise UserError(
             f"{path.name} is not a spreadsheet I can open (damaged, or with a password).", AGAIN
         ) from error
-    filled = [(name, rows) for name, rows in sheets if rows]
+    filled = [table for table in tables if any(map(_cell, chain.from_iterable(table[1])))]
     if not filled:
         raise UserError(f"{path.name} is empty.", "Give a sheet with a text and its answer in each row.")
-    sheet, cells = filled[0]
-    first_row = int(starts[sheet][0]) + 1
+    sheet, cells, (rows_above, _) = filled[0]
 
     def records() -> Iterator[tuple[int, list[str]]]:
-        for number, row in enumerate(cells, start=first_row):
+        for number, row in enumerate(cells, start=rows_above + 1):
             values = [_cell(value) for value in row]
             if any(values):
                 yield number, values
@@ -142,7 +139,7 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     headed = has_header(sample[0], sample[1:], expected)
     columns, notes = column_names(sample[0] if headed else None, len(sample[0]))
     if len(filled) > 1:
-        others = ", ".join(f"`{name}`" for name, _ in filled[1:])
+        others = ", ".join(f"`{name}`" for name, *_ in filled[1:])
         notes += (f"Only the sheet `{sheet}` is read, not {others}.",)
 
     def read() -> Iterator[Row]:

@@ -24,21 +24,18 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows are read from the start, one at a time, each time ``rows()`` is called."""
+    """A table whose rows are read from the start, one at a time, each time `rows` is called."""
 
     source: str  # the file's name
     format: str
     columns: tuple[str, ...]
-    read: Callable[[], Iterator[Row]] = field(repr=False)
+    rows: Callable[[], Iterator[Row]] = field(repr=False)
     encoding: str | None = None
     delimiter: str | None = None
     has_header: bool = True
     counted_in: str = "row"  # what Row.line counts: "line", "row" or "file"
     notes: tuple[str, ...] = ()
     odd_lines: OddLines | None = None  # of a file in two encodings, those that are not UTF-8
-
-    def rows(self) -> Iterator[Row]:
-        return self.read()
 
 
 def as_text(value: Any) -> str:

@@ -8,28 +8,17 @@ from pathlib import Path
 
 from ..core.errors import UserError
 from ..core.events import Listener, silent
-from .delimited import text_table
+from .delimited import PROMISED, text_table
 from .dialect import SAMPLE_CHARS
 from .encoding import checked_path, damage_told, detect_encoding, file_kind, open_bytes, open_text
 from .jsonfile import JSON_SUFFIXES, json_table
 from .mixed import MIXED, odd_lines
 from .sheets import excel_table, parquet_table
-from .table import Row, Table, as_text
+from .table import Row, Table
 
-__all__ = ["TABLE_SUFFIXES", "Row", "Table", "as_text", "is_url", "local_path", "open_table", "suffix_of"]
+__all__ = ["TABLE_SUFFIXES", "Row", "Table", "is_url", "local_path", "open_table", "suffix_of"]
 
-TABLE_SUFFIXES = (
-    ".csv",
-    ".tsv",
-    ".tab",
-    ".psv",
-    *JSON_SUFFIXES,
-    ".parquet",
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".label",
-)
+TABLE_SUFFIXES = (*PROMISED, ".label", *JSON_SUFFIXES, ".parquet", ".xlsx", ".xls", ".ods")
 ENCODING_NAMES = {"utf-8": "UTF-8", "utf-8-sig": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 ENCODING_NAMES[MIXED] = "UTF-8 and Windows-1252"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -198,8 +198,7 @@ def number_in(value: str, *, decimal_comma: bool = False) -> float:
 def _asked_number(column: ColumnProfile, learn: bool, delimiter: str | None) -> Target:
     decimal_comma = _may_commas_be_decimal(column, delimiter)
     if learn and column.sample and not _are_numbers(column, decimal_comma):
-        numbers = Target(Task.NUMBER, decimal_comma=decimal_comma)
-        odd = next(value for value in column.sample if math.isnan(numbers.number(value)))
+        odd = next(v for v in column.sample if math.isnan(number_in(v, decimal_comma=decimal_comma)))
         raise UserError(
             f"`{column.name}` holds '{odd[:40]}': it is not a column of numbers.",
             f"Name a column of numbers: --label NAME, or use --task {Task.SINGLE}",
@@ -209,13 +208,13 @@ def _asked_number(column: ColumnProfile, learn: bool, delimiter: str | None) -> 
 
 def is_measure(column: ColumnProfile) -> bool:
     """Does ``column`` hold numbers to be predicted as such?"""
-    return _is_measure(column, _holds_decimal_commas(column))
+    return _is_measure(column, _may_commas_be_decimal(column, None))
 
 
 def _is_measure(column: ColumnProfile, decimal_comma: bool) -> bool:
     if not _are_numbers(column, decimal_comma):
         return False
-    numbers = _numbers(column.sample, decimal_comma)
+    numbers = _numbers(column, decimal_comma)
     if _is_counter(column, numbers) or _are_codes(column):
         return False
     named = _is_named_measure(column)
@@ -261,30 +260,22 @@ def _are_codes(column: ColumnProfile) -> bool:
     return twins and not _is_named_measure(column)
 
 
-def _numbers(values: Iterable[str], decimal_comma: bool) -> list[float]:
-    numbers = (number_in(value, decimal_comma=decimal_comma) for value in values)
+def _numbers(column: ColumnProfile, decimal_comma: bool) -> list[float]:
+    numbers = (number_in(value, decimal_comma=decimal_comma) for value in column.sample)
     return [number for number in numbers if not math.isnan(number)]
 
 
 def _are_numbers(column: ColumnProfile, decimal_comma: bool) -> bool:
-    return len(_numbers(column.sample, decimal_comma)) >= max(1.0, MOSTLY * len(column.sample))
-
-
-def _holds_decimal_commas(column: ColumnProfile) -> bool:
-    """Numbers like 3,5 throughout, and none like 3.5."""
-    return (
-        any("," in value for value in column.sample)
-        and sum(DECIMAL_COMMA.match(value) is not None for value in column.sample)
-        >= MOSTLY * len(column.sample)
-        and not any("." in value and is_number(value) for value in column.sample)
-    )
+    return len(_numbers(column, decimal_comma)) >= max(1.0, MOSTLY * len(column.sample))
 
 
 def _may_commas_be_decimal(column: ColumnProfile, delimiter: str | None) -> bool:
-    """Decimal commas, and not thousands in a file whose fields are not parted by semicolons."""
+    """Numbers like 3,5 throughout, none like 3.5; and not thousands where no semicolons part the fields."""
     commas = [value for value in column.sample if "," in value]
+    numbers = sum(DECIMAL_COMMA.match(value) is not None for value in column.sample)
+    points = any("." in value and is_number(value) for value in column.sample)
     thousands = delimiter != ";" and all(map(THOUSANDS.match, commas))
-    return _holds_decimal_commas(column) and not thousands
+    return bool(commas) and numbers >= MOSTLY * len(column.sample) and not points and not thousands
 
 
 def _are_commas_decimal(column: ColumnProfile, delimiter: str | None) -> bool:

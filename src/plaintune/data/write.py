@@ -193,12 +193,7 @@ def require_known_suffix(out: Path, *, option: str, others: Sequence[str] = ()) 
 
 
 def row_writer(
-    file: TextIO,
-    out: Path,
-    columns: Sequence[str],
-    *,
-    separator: str = ";",
-    header: bool = True,
+    file: TextIO, out: Path, columns: Sequence[str], *, separator: str = ";", header: bool = True
 ) -> Callable[[Sequence[Any]], None]:
     """Writes rows of values in the form that ``out`` ends in; several answers in a cell by ``separator``."""
     suffix = out.suffix.lower()

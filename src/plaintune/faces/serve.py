@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -215,13 +216,14 @@ async def _predict(request: Request, served: Served, question: One | Many) -> Re
         )
     _check_texts(texts, limits.most_characters)
     try:
-        loaded, predictions = await served.predict(texts)
+        loaded, answers = await served.predict(texts)
     except Full:
         raise Refused(
             503, "Too many texts are waiting.", "Try again in a second.", headers={"Retry-After": "1"}
         ) from None
-    answers = [served.told(prediction) for prediction in predictions]
-    return JSONResponse({"model": served.name, "version": loaded.version, "predictions": answers})
+    head = json.dumps({"model": served.name, "version": loaded.version}, separators=(",", ":")).encode()
+    body = b'%b,"predictions":[%b]}' % (head[:-1], b",".join(answers))
+    return Response(body, media_type="application/json")
 
 
 async def _explain(request: Request, served: Served, text: str) -> Response:

@@ -74,7 +74,7 @@ class Served:
         self._aside = ThreadPoolExecutor(1, "plaintune-explain")
         self._refused: object = None
         self._reloading = asyncio.Lock()
-        self.batcher: Batcher[Loaded, Prediction] = Batcher(
+        self.batcher: Batcher[Loaded, bytes] = Batcher(
             self._answer,
             batch_texts=limits.batch_texts,
             most_waiting=limits.most_waiting,
@@ -82,8 +82,8 @@ class Served:
         )
         gauges.waiting.labels(name).set_function(lambda: self.batcher.waiting)
 
-    async def predict(self, texts: Sequence[str]) -> tuple[Loaded, list[Prediction]]:
-        """The answers, and by which model. Raises Full."""
+    async def predict(self, texts: Sequence[str]) -> tuple[Loaded, list[bytes]]:
+        """The answers as JSON, and by which model. Raises Full."""
         loaded = self.loaded
         return loaded, await self.batcher.ask(loaded, texts)
 
@@ -118,10 +118,6 @@ class Served:
         stamp = _stamp(self.folder)
         return None if stamp in (self.loaded.stamp, self._refused) else stamp
 
-    def told(self, prediction: Prediction) -> dict[str, Any]:
-        """An answer as JSON says it."""
-        return asdict(prediction) | {"unsure": self._is_unsure(prediction)}
-
     def as_json(self) -> dict[str, Any]:
         """What people ask about a model."""
         manifest = self.loaded.model.manifest
@@ -141,14 +137,19 @@ class Served:
     def _is_unsure(self, prediction: Prediction) -> bool:
         return self.loaded.model.task is not Task.NUMBER and prediction.confidence < self.unsure
 
-    def _answer(self, loaded: Loaded, texts: Sequence[str]) -> list[Prediction]:
+    def _answer(self, loaded: Loaded, texts: Sequence[str]) -> list[bytes]:
         """Runs in the model's thread."""
         outputs = loaded.model.outputs(texts)
         predictions = loaded.model.predictions(outputs)
         loaded.watch.add(figures(loaded.model, texts, outputs))
         self._count(loaded.model, predictions)
         self._keep_unsure(texts, predictions)
-        return predictions
+        return [self._told(prediction) for prediction in predictions]
+
+    def _told(self, prediction: Prediction) -> bytes:
+        """An answer as JSON: one at a time, between which the event loop has its turn. It may be large."""
+        told = {**vars(prediction), "unsure": self._is_unsure(prediction)}
+        return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
     def _keep_unsure(self, texts: Sequence[str], predictions: Sequence[Prediction]) -> None:
         if self.unsure_log is None:

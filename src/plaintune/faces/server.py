@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import uvicorn
@@ -23,6 +24,7 @@ from .served import Limits, Served, log_line
 from .unsure import UnsureLog
 
 GRACE_SECONDS = 30  # to finish what was asked before it was told to stop
+UNREAD_SECONDS = 10  # meanwhile, for whoever takes nothing of his answer
 # A connection may wait so long for a request, head and all: longer than what stands before the service keeps
 # its own open (usually 60), or it would send a request just when it is closed here.
 IDLE_SECONDS = 75
@@ -147,6 +149,29 @@ class _Server(uvicorn.Server):
             loop.add_signal_handler(stop, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what was begun, but wait for nobody who does not take it."""
+        leaving = asyncio.create_task(self._leave_unread())
+        await super().shutdown(sockets)
+        leaving.cancel()
+        for connection in self._unread():  # what still has to be told there would wait for ever
+            connection.transport.abort()
+
+    async def _leave_unread(self) -> None:
+        before: dict[Any, int] = {}
+        while True:
+            unread = self._unread()
+            for connection, size in unread.items():
+                if before.get(connection) == size:
+                    connection.transport.abort()
+            before = unread
+            await asyncio.sleep(UNREAD_SECONDS)
+
+    def _unread(self) -> dict[Any, int]:
+        """By connection, the bytes that lie here until its client takes more of them."""
+        sizes = {each: each.transport.get_write_buffer_size() for each in self.server_state.connections}
+        return {connection: size for connection, size in sizes.items() if size}
 
     def _stop(self) -> None:
         log_line("stopping")

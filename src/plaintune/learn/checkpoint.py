@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from torch import nn
 
 from ..core.events import Listener, warn
 from ..core.files import file_sha256, write_text
+from ..core.linear import NgramModel
 from ..core.settings import PLAN
 from .steps import Seen
 
+NGRAMS = "ngrams.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # the first is fewer than the steps where some were skipped
+UNSCALED = torch.amp.GradScaler("cpu", enabled=False)  # of gradients in any format but float16
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,32 @@ class Checkpoint:
         written = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
         write_text(self.folder / PLAN, json.dumps({**written, **plan}, indent=1))
 
+    def ngrams(self, make: Callable[[], NgramModel]) -> NgramModel:
+        """The n-gram model that was put by here; where there is none, or a damaged one, it is made."""
+        file = self.folder / NGRAMS
+        checksum = file.with_suffix(".sha256")  # written last
+        try:
+            if checksum.read_text(encoding="utf-8") != file_sha256(file):
+                raise ValueError("its contents have changed")
+            return NgramModel.load(file)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            self._set_aside(file, checksum)
+            warn(self.listener, f"The counted words of before are damaged ({error}); they are set aside.")
+        make().save(file)
+        write_text(checksum, file_sha256(file))
+        return NgramModel.load(file)
+
     def save(
-        self, network: nn.Module, optimizer: torch.optim.AdamW, *, step: int, steps: int, seen: list[Seen]
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.AdamW,
+        scaler: torch.amp.GradScaler = UNSCALED,
+        *,
+        step: int,
+        steps: int,
+        seen: list[Seen],
     ) -> None:
         """Write the state aside, then point to it; the state before it goes last."""
         arrays = {}
@@ -74,14 +102,20 @@ class Checkpoint:
             "step": step,
             "steps": steps,
             "seen": [(one.loss, one.right) for one in seen],
+            "scaler": scaler.state_dict(),
         }
         write_text(self.folder / "state.json", json.dumps(state))
         for other in self.folder.glob("step-*"):
             if other != file:
                 other.unlink()
 
-    def load(self, network: nn.Module, optimizer: torch.optim.AdamW) -> tuple[int, int, list[Seen]] | None:
-        """Put weights and moments back; gives (step, steps, seen). A damaged state is set aside."""
+    def load(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.AdamW,
+        scaler: torch.amp.GradScaler = UNSCALED,
+    ) -> tuple[int, int, list[Seen]] | None:
+        """Put weights, moments and scale back; gives (step, steps, seen). A damaged state is set aside."""
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
             file = self.folder / state["file"]
@@ -89,13 +123,12 @@ class Checkpoint:
                 raise ValueError("its contents have changed")
             seen = [Seen(*one) for one in state["seen"]]
             arrays = load_file(file)
+            if state.get("scaler"):  # empty where it was saved in another number format
+                scaler.load_state_dict(state["scaler"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            damaged = self.folder / "damaged"
-            damaged.mkdir(exist_ok=True)
-            for part in [self.folder / "state.json", *self.folder.glob("step-*")]:
-                part.replace(damaged / part.name)
+            self._set_aside(self.folder / "state.json", *self.folder.glob("step-*"))
             warn(
                 self.listener, f"The checkpoint is damaged ({error}); it is set aside, training starts anew."
             )
@@ -113,6 +146,12 @@ class Checkpoint:
                 if moments:
                     optimizer.state[parameter] = moments
         return state["step"], state["steps"], seen
+
+    def _set_aside(self, *files: Path) -> None:
+        damaged = self.folder / "damaged"
+        damaged.mkdir(exist_ok=True)
+        for file in files:
+            file.replace(damaged / file.name)
 
     def remove(self) -> None:
         """The run is done, or another begins."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..core.events import Listener, silent, stage
-from ..core.files import kept_array
+from ..core.files import kept_array, write_json
 from ..core.settings import Choice, choose
 from ..core.tasks import Task
 from ..data.encode import Tokens
@@ -27,10 +29,21 @@ from .blend import fit_blend, losses_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of
-from .train import NO_PACE, Pace, Schedule, Trained, begin_with_contrast, begin_with_head, train
+from .steps import CONTRASTED_TOKENS, Stepper
+from .train import (
+    CONTRASTIVE_RATE,
+    NO_PACE,
+    Pace,
+    Schedule,
+    Trained,
+    begin_with_head,
+    contrastive_steps,
+    train,
+)
 
 TECHNIQUE = "technique"
 CLEARLY, FEWEST_TO_TELL = 2.0, 8  # standard errors; rows
+TAKEN, ON_ALL = "taken.json", "all"  # a file in a run's folder; the training on all rows in it
 
 
 class Technique(StrEnum):
@@ -50,6 +63,36 @@ class Checked:
     labels: NDArray[np.int64] | NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The steps that a training has really taken: in the folder of a run, in the end in its plan as well."""
+
+    folder: Path
+    training: str = ON_ALL
+
+    @property
+    def steps(self) -> int | None:
+        """None before the training."""
+        steps: int | None = taken_in(self.folder).get(self.training)
+        return steps
+
+    def keep(self, steps: int) -> None:
+        """Put them by."""
+        _keep(self.folder, self.training, steps)
+
+
+def taken_in(folder: Path) -> dict[str, Any]:
+    """What the clock and the turns have decided in a run: the technique, and the steps of its trainings."""
+    try:
+        return dict(json.loads((folder / TAKEN).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _keep(folder: Path, name: str, taken: Any) -> None:
+    write_json(folder / TAKEN, {**taken_in(folder), name: taken})
+
+
 def teach(
     lesson: Examples,
     tokens: Tokens,
@@ -60,13 +103,18 @@ def teach(
     *,
     deadline: float,
     pace: Pace = NO_PACE,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint,
+    taken: Taken | None = None,
     listener: Listener = silent,
 ) -> tuple[Network, Trained]:
     """A network that has learned ``tokens`` and ``labels`` of the kind that ``lesson`` has.
 
-    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds.
+    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds. The steps of contrasting are put by
+    in ``taken``, else beside the checkpoint; those that are there already are taken, whatever the time.
     """
+    begin: Callable[..., None] = begin_with_head
+    if technique is Technique.CONTRASTIVE:
+        begin = partial(_begin_with_contrast, taken=taken or Taken(checkpoint.folder))
     fine_tuned = technique is Technique.FINE_TUNED
     network = learner.network(lesson, sentence=not fine_tuned)
     trained = train(
@@ -75,12 +123,41 @@ def teach(
         schedule if fine_tuned else replace(schedule, steps=0),
         deadline=deadline,
         pace=pace,
-        begin=begin_with_contrast if technique is Technique.CONTRASTIVE else begin_with_head,
+        begin=begin,
         checkpoint=checkpoint,
         crew=learner.crew,
         listener=listener,
     )
     return network, trained
+
+
+def _begin_with_contrast(
+    network: Network, stepper: Stepper, *, taken: Taken, seed: int, deadline: float, listener: Listener
+) -> None:
+    """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
+    stage(listener, "Contrasting texts of different answers")
+    planned, known = contrastive_steps(len(stepper.labels)), taken.steps
+    until = deadline if known is None else math.inf
+    taken.keep(contrast(network, stepper, steps=planned, most=known, seed=seed, deadline=until))
+    begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
+
+
+def contrast(
+    network: Network, stepper: Stepper, *, steps: int, most: int | None = None, seed: int, deadline: float
+) -> int:
+    """Teach the encoder which texts belong together; gives for how many of the ``steps`` there was time.
+
+    It ends after ``most`` of them in any case, at the rates of a longer training.
+    """
+    stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
+    optimizer = stepper.optimizer(network)
+    schedule = Schedule(steps, 0, CONTRASTIVE_RATE, seed)
+    last = steps if most is None else most
+    for step, chosen in zip(range(last), stepper.balanced_batches(seed=seed), strict=False):
+        stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, steps))
+        if time.monotonic() > deadline:
+            return step + 1
+    return last
 
 
 def cross_validate(
@@ -100,22 +177,28 @@ def cross_validate(
     One that is clearly behind after some parts is left, and after half of them all but the best: it alone
     goes on, so that every row has been checked on. Turns are cut short to end before ``deadline``, in
     `time.monotonic` seconds, should the machine be slow. Rows that share a number in ``clusters`` (rows,) are
-    in one fold. What is done is put by in ``kept``.
+    in one fold. What is done is put by in ``kept``; where a plan was given that tells how it came out, only
+    the technique that was chosen then has its turns, each of as many steps as it had.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
     counted = kept_array(
         kept / "folds-ngrams.npz", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
     )
-    running = {technique: np.zeros_like(counted) for technique in _techniques(lesson)}
+    chosen = taken_in(kept).get(TECHNIQUE)
+    techniques = _techniques(lesson) if chosen is None else [Technique(chosen["value"])]
+    running = {technique: np.zeros_like(counted) for technique in techniques}
     left = ""
     for number, part in enumerate(parts, start=1):
         for at, (technique, logits) in enumerate(running.items()):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
-            file = kept / f"folds-{technique.name.lower()}-{number}.npz"
+            name = f"{technique.name.lower()}-{number}"
+            file = kept / f"folds-{name}.npz"
             turns_left = len(running) * (len(parts) - number + 1) - at
             until = time.monotonic() + (deadline - time.monotonic()) / turns_left
             halfway = Checkpoint(file.with_suffix(""), listener, when_done=False)
-            turn = partial(_turn, lesson, tokens, part, learner, technique, schedule, until, halfway)
+            turn = partial(
+                _turn, lesson, tokens, part, learner, technique, schedule, until, halfway, Taken(kept, name)
+            )
             logits[part] = kept_array(file, turn)
             halfway.remove()
         rows = np.concatenate(parts[:number])
@@ -132,8 +215,11 @@ def cross_validate(
                     )
     told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
     reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
-    checked = Checked(running[best], counted, lesson.labels)
-    return best, checked, choose(listener, TECHNIQUE, str(best), reason)
+    if chosen is not None:
+        reason = chosen["reason"]
+    choice = choose(listener, TECHNIQUE, str(best), reason)
+    _keep(kept, TECHNIQUE, asdict(choice))
+    return best, Checked(running[best], counted, lesson.labels), choice
 
 
 @dataclass(frozen=True)
@@ -171,15 +257,22 @@ def _turn(
     schedule: Schedule,
     deadline: float,
     halfway: Checkpoint,
+    taken: Taken,
 ) -> NDArray[np.float32]:
     """What a network that has learned all rows but ``part`` says of these."""
     rest = np.setdiff1d(np.arange(len(lesson)), part)
     labels = standard_labels(lesson)[rest]
-    steps = math.ceil(schedule.steps * len(rest) / len(lesson))
-    fewer = replace(schedule, steps=steps, most=None)
-    network, _ = teach(
-        lesson, tokens.take(rest), labels, learner, technique, fewer, deadline=deadline, checkpoint=halfway
-    )
+    steps = taken.steps
+    if steps is None:
+        steps = math.ceil(schedule.steps * len(rest) / len(lesson))
+    else:
+        deadline = math.inf
+    network, trained = teach(
+        lesson, tokens.take(rest), labels, learner, technique, replace(schedule, steps=steps, most=None),
+        deadline=deadline, checkpoint=halfway, taken=taken,
+    )  # fmt: skip
+    if technique is Technique.FINE_TUNED:
+        taken.keep(trained.steps)
     return logits_of(network, learner.device, tokens.take(part), pad_id=learner.backbone.pad_id)
 
 

@@ -50,7 +50,10 @@ class Learner:
         """The same, on a processor in the number format that a plan was made for."""
         if number_format not in CPU_FORMATS or self.device.torch_device.type != "cpu":
             return self  # of a plan made on a GPU, or by an earlier release
-        return replace(self, device=replace(self.device, number_format=getattr(torch, number_format)))
+        wanted = getattr(torch, number_format)
+        if wanted == self.device.number_format:
+            return self  # another one would open the pre-trained model again
+        return replace(self, device=replace(self.device, number_format=wanted))
 
     def network(self, lesson: Examples, *, sentence: bool = False) -> Network:
         """The pre-trained network with an empty last layer, pooled for whole sentences or in three ways."""

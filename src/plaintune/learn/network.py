@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import time
+import warnings
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..core.errors import UserError
+from ..core.errors import UserError, one_line
 from ..core.hardware import Machine
 from ..core.settings import Choice
 from ..data.encode import Tokens, batches, mean_by_text, padded
@@ -38,6 +39,10 @@ class Device:
         if self.number_format == torch.float32:
             return nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.number_format)
+
+    def within(self, machine: Machine) -> str:
+        """What computes, in words: the machine, and before it its GPU where that is used."""
+        return str(machine) if self.torch_device.type == "cpu" else f"{self.choice.value}, {machine}"
 
 
 class Network(nn.Module):
@@ -158,18 +163,55 @@ def with_head(encoder: Any, outputs: int, device: Device, *, sentence: bool) -> 
 
 
 def choose_device(machine: Machine) -> Device:
-    """A GPU where there is one; else the CPU, in the number format that is faster in a short test."""
+    """A GPU where there is one that torch can use; else the CPU."""
     torch.set_num_threads(machine.cores)
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_PRIMITIVES)
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        modern = torch.cuda.get_device_capability() >= (8, 0)  # older ones, such as the T4, only imitate bf16
-        number_format = torch.bfloat16 if modern else torch.float16
-        choice = Choice("device", name, "a GPU is many times faster than the processor")
-        return Device(torch.device("cuda"), number_format, choice)
+        fault = gpu_fault()
+        if not fault:
+            return _gpu()
+        found = _processor(machine)
+        return replace(found, choice=replace(found.choice, reason=f"{fault}; {found.choice.reason}"))
     if torch.backends.mps.is_available():
         choice = Choice("device", "Apple GPU", "faster than the processor; numbers in float32")
         return Device(torch.device("mps"), torch.float32, choice)
+    return _processor(machine)
+
+
+def gpu_fault() -> str:
+    """Why torch cannot compute on the GPU that it sees; empty where it can.
+
+    It sees GPUs that it was not built for as well: those fail at the first product.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of old GPUs is said below
+            _product_on_gpu()
+        return ""
+    except RuntimeError as error:
+        said = one_line(str(error).strip().split("\n")[0])
+    if "no kernel image" not in said:
+        return f"the GPU cannot be used ({said})"
+    name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
+    known = ", ".join(torch.cuda.get_arch_list())
+    return f"the GPU, {name}, is of kind sm_{major}{minor}, but this torch is built for {known} alone"
+
+
+def _product_on_gpu() -> None:
+    ones = torch.ones(8, 8, device="cuda")
+    float((ones @ ones).sum())
+
+
+def _gpu() -> Device:
+    name = torch.cuda.get_device_name()
+    modern = torch.cuda.get_device_capability() >= (8, 0)  # older ones, such as the T4, only imitate bf16
+    number_format = torch.bfloat16 if modern else torch.float16
+    choice = Choice("device", name, "a GPU is many times faster than the processor")
+    return Device(torch.device("cuda"), number_format, choice)
+
+
+def _processor(machine: Machine) -> Device:
+    """The CPU, in the number format that is faster in a short test."""
     forced = os.environ.get("PLAINTUNE_NUMBER_FORMAT")  # so that both can be measured on one machine
     if forced in ("float32", "bf16"):
         return _cpu(machine, bf16=forced == "bf16", reason="PLAINTUNE_NUMBER_FORMAT asks for it")

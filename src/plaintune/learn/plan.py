@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..core.errors import UserError, one_line
 from ..core.events import Listener, note, stage
+from ..core.files import write_json
 from ..core.settings import PLAN, Choice, Settings, choose
 from ..data.examples import Examples
 from ..data.split import Splits
 from .budget import AS_MANY, planned_steps, rows_per_batch
 from .checkpoint import Checkpoint
+from .crossval import TAKEN, taken_in
+from .forecast import run_seconds, swept_seconds
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate, usual_rate
 from .network import Network
@@ -29,6 +32,7 @@ from .train import Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
+SECOND = "second"  # the folder that the second training keeps its state in, in that of the run
 TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
 NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
 TRIED_SO = "; fine-tuning was tried so"  # where another technique was chosen
@@ -56,6 +60,7 @@ class Plan:
     number_format: str = ""  # of matrix products
     hurried: bool = False  # there was no time to weigh the graph in 8-bit numbers
     turn_steps: int = 0  # that were planned, where ``schedule`` tells those done: what turns were tried with
+    taken: Mapping[str, Any] | None = None  # as in `crossval.taken_in`, once the run is over
 
     @property
     def pace(self) -> Pace:
@@ -129,7 +134,19 @@ def make_or_resume_plan(
         )
     made_for = {"key": key, "data": data, "backbone": learner.backbone.sha256}
     checkpoint.save_plan({**made_for, **asdict(plan)})
+    if plan.taken is not None:
+        write_json(checkpoint.folder / TAKEN, plan.taken)
     return plan
+
+
+def amend_as_taken(checkpoint: Checkpoint) -> None:
+    """Let the plan tell what was decided after it was written: how turns came out, and steps really taken."""
+    written = json.loads((checkpoint.folder / PLAN).read_text(encoding="utf-8"))
+    taken: dict[str, Any] = {"taken": taken_in(checkpoint.folder)}
+    if written.get("second"):
+        state = json.loads((checkpoint.folder / SECOND / "state.json").read_text(encoding="utf-8"))
+        taken["second"] = {**written["second"], "steps": state["step"]}
+    checkpoint.amend_plan(taken)
 
 
 def _unfinished_plan(checkpoint: Checkpoint, key: str) -> Plan | None:
@@ -182,7 +199,7 @@ def make_plan(
         examples, clusters, test, settings, measured=measured, longest=longest, seconds_left=seconds_left()
     )
     trial = None
-    if seconds := trial_time(first.seconds()):
+    if seconds := trial_time(run_seconds(first)):
         trial = try_out(
             examples, clusters, learner, measured, seconds=seconds, seed=settings.seed, listener=listener
         )
@@ -200,7 +217,7 @@ def make_plan(
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
     passes, reason = final.passes
     passes_choice = choose(listener, PASSES, f"{passes:.1f}", reason)
-    spent = 60 * settings.minutes - seconds_left() - sweep
+    spent = 60 * settings.minutes - seconds_left() - swept_seconds(final)  # it is counted once more
     judged_rows = len(final.splits.test) if test is None else len(test)
     forecast = foresee(final, trial, spent=spent, minutes=settings.minutes, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))

@@ -7,7 +7,6 @@ only the other knew, and both how such texts are written. Rows held back decide 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,10 +28,10 @@ from .blend import fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of, restore, weights_of
+from .outline import MOST_COUNTED
 from .train import Pace, Schedule, Trained, go_on, train
 
 NAME = "texts without an answer"
-NGRAMS = "ngrams.safetensors"
 ANSWERED_AT_ONCE = 1000  # texts, some ten seconds of long ones: what a kill may cost
 KEPT = {  # whether the network and counted words that learned from them are kept
     (False, False): "not used",
@@ -137,21 +136,28 @@ class SelfTraining:
 
     def _count_words(self, answers: NDArray[np.float32]) -> NgramModel:
         """The n-gram model of all texts: a guessed answer counts as far as it is sure."""
-        file = self.kept / NGRAMS
-        with suppress(ValueError):
-            return NgramModel.load(file)
-        task, known = self.lesson.task, standard_labels(self.lesson)
-        labels, sureness = decided(task, answers)
-        fit_baseline(
-            np.concatenate([self.lesson.texts, self.texts]),
-            np.concatenate([known, labels]),
-            len(self.lesson.classes),
-            task=task,
-            weights=np.concatenate([np.ones(len(known)), sureness]),
-            max_rows=self.counted_rows + len(self.texts),
-            seed=self.schedule.seed,
-        ).save(file)
-        return NgramModel.load(file)
+
+        def fit() -> NgramModel:
+            task, known, rows = self.lesson.task, standard_labels(self.lesson), self.guesses_counted
+            labels, sureness = decided(task, answers[:rows])
+            return fit_baseline(
+                np.concatenate([self.lesson.texts, self.texts[:rows]]),
+                np.concatenate([known, labels]),
+                len(self.lesson.classes),
+                task=task,
+                weights=np.concatenate([np.ones(len(known)), sureness]),
+                max_rows=self.counted_rows + rows,
+                seed=self.schedule.seed,
+            )
+
+        return Checkpoint(self.kept, self.listener).ngrams(fit)
+
+    @property
+    def guesses_counted(self) -> int:
+        """In how many of the texts, from the first, words are counted: of long ones, in what memory holds."""
+        known = sum(map(len, self.lesson.texts)) * min(1.0, self.counted_rows / len(self.lesson))
+        ends = known + np.cumsum([len(text) for text in self.texts])
+        return int(np.searchsorted(ends, MOST_COUNTED, side="right"))
 
     def _fine_tune(self, network: Network, answers: NDArray[np.float32]) -> Trained:
         """Train ``network`` on, with the answers known and guessed together."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -62,12 +62,20 @@ class Stepper:
     pad_id: int
     device: Device
     task: Task = Task.SINGLE
+    scaling: Mapping[str, Any] = field(default_factory=dict)  # what `scaler` begins with, as it tells itself
 
     @cached_property
-    def _scaler(self) -> torch.amp.GradScaler:
+    def scaler(self) -> torch.amp.GradScaler:
         """Keeps small gradients from vanishing in float16; does nothing in any other number format."""
         half = self.device.number_format is torch.float16
-        return torch.amp.GradScaler("cuda", enabled=half)
+        scaler = torch.amp.GradScaler(self.device.torch_device.type, enabled=half)
+        if self.scaling:
+            scaler.load_state_dict(dict(self.scaling))
+        return scaler
+
+    def for_helpers(self) -> Stepper:
+        """The same for another process, which has to scale gradients as they are scaled here by now."""
+        return replace(self, scaling=self.scaler.state_dict())
 
     def _sides(self, network: Network, lengths: NDArray[np.int64]) -> list[list[NDArray[np.int64]]]:
         """The texts of a batch, as positions: for each worker, those that go through the network together."""
@@ -132,7 +140,7 @@ class Stepper:
             for part in parts:
                 logits, truth = self._logits(network, batch, mine[part])
                 loss = self._loss(logits, truth) / rows
-                gradients = _added(gradients, _gradients(network, self._scaler.scale(loss)))
+                gradients = _added(gradients, _gradients(network, self.scaler.scale(loss)))
                 total += float(loss.detach())
                 right += self._right(logits.detach(), truth)
             return total, right, gradients
@@ -160,7 +168,7 @@ class Stepper:
         order = np.concatenate([part for side in sides for part in side])
         labels = torch.from_numpy(self.labels[chosen[order]]).to(self.device.torch_device)
         loss = _contrast(torch.cat([part for side in leaves for part in side]), labels)
-        self._scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()
 
         def learn(side: tuple[list[torch.Tensor], list[torch.Tensor]]) -> Gradients:
             gradients: Gradients = None
@@ -189,13 +197,13 @@ class Stepper:
 
     def _apply(self, network: Network, optimizer: torch.optim.AdamW, rate: float) -> None:
         """Move the weights along the gradients that have been gathered."""
-        self._scaler.unscale_(optimizer)
+        self.scaler.unscale_(optimizer)
         length = nn.utils.clip_grad_norm_(network.trained, LARGEST_GRADIENT)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        if self._scaler.is_enabled() or bool(length.isfinite()):  # one overflow would spoil every weight
-            self._scaler.step(optimizer)
-        self._scaler.update()
+        if self.scaler.is_enabled() or bool(length.isfinite()):  # one overflow would spoil every weight
+            self.scaler.step(optimizer)
+        self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     def _logits(

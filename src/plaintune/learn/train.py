@@ -210,16 +210,16 @@ def train(
     learns from its share of every batch.
     """
     optimizer = stepper.optimizer(network)
-    resumed = None if checkpoint is None else checkpoint.load(network, optimizer)
+    resumed = None if checkpoint is None else checkpoint.load(network, optimizer, stepper.scaler)
     if resumed is None:
         begun = time.monotonic()
         begin(network, stepper, seed=schedule.seed, deadline=deadline, listener=listener)
         if checkpoint is not None and time.monotonic() - begun > CHECKPOINT_SECONDS / 4:
-            checkpoint.save(network, optimizer, step=0, steps=schedule.steps, seen=[])
+            checkpoint.save(network, optimizer, stepper.scaler, step=0, steps=schedule.steps, seen=[])
     step, steps, seen = (0, schedule.steps, []) if resumed is None else resumed
     planned = schedule if resumed is None else replace(schedule, steps=steps, most=None)
     if at_work := step < steps:
-        crew.set_to_work(network, optimizer, (stepper, schedule, step))
+        crew.set_to_work(network, optimizer, (stepper.for_helpers(), schedule, step))
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
@@ -245,12 +245,12 @@ def train(
         elif now + (now - ends[-2]) > deadline:
             steps = step  # slow steps, and no time for another
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
+            checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
     if at_work:
         crew.next_step(THE_END)
     if checkpoint is not None and checkpoint.when_done:
-        checkpoint.save(network, optimizer, step=step, steps=steps, seen=seen)
+        checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
     return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
 

@@ -23,11 +23,12 @@ from ..data.examples import Examples
 from .baseline import fit_baseline, seconds_per_row
 from .blend import fit_blend, losses_of
 from .budget import Probe
+from .crossval import contrast
 from .curve import standard_error
 from .evidence import frozen_opinion, read_with
+from .forecast import run_seconds
 from .learner import Learner, prior_of, standard_labels
 from .outline import Outline
-from .train import contrast
 
 TOKENS = 64  # of a text, for the frozen encoder
 READING_SHARE, COUNTING_SHARE = 0.3, 0.6  # of the seconds goes into reading with it, twice, and into words
@@ -253,7 +254,7 @@ def foresee(
 
     It ends within ``minutes``: where it is thought to take longer, less is done.
     """
-    seconds = spent + outlined.seconds()
+    seconds = spent + run_seconds(outlined)
     fewest, most = REPORT_SECONDS
     seconds = min(60 * minutes, seconds + min(most, fewest + REPORT_SHARE * seconds))
     if trial is None:

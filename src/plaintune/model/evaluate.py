@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.events import Listener, progress, silent
+from ..core.events import Listener, progress, silent, warn
 from ..core.features import text_hashes
 from ..core.metrics import Score, score_outputs
 from ..core.tasks import Task
@@ -32,6 +32,7 @@ class Evaluation:
     scored: NDArray[np.int64]  # positions of the rows in the examples: all of them, unless time was up
     seen: NDArray[np.bool_]  # (rows,) whose text was among the training texts
     outputs: NDArray[Any]  # (rows, answers) as `Model.outputs` gives them
+    told_apart: bool = True  # False of an export, which does not say what it has learned from
 
     @property
     def overlap_rows(self) -> int:
@@ -57,12 +58,12 @@ class Evaluation:
             "score": self.headline.value,
             "score_interval": list(self.headline.interval),
             "majority_score": self.headline.majority,
-            "overlap_rows": self.overlap_rows,
+            "overlap_rows": self.overlap_rows if self.told_apart else None,
             **self.all_rows.others,
         }
         if self.task is not Task.SINGLE:
             return told
-        fresh = self.without_overlap
+        fresh = self.without_overlap if self.told_apart else None
         return told | {
             "accuracy": self.all_rows.value,
             "accuracy_interval": list(self.all_rows.interval),
@@ -92,6 +93,9 @@ def evaluate(
     With a folder ``kept`` an evaluation that was killed goes on where it was. Where it would take longer than
     ``until``, in `time.monotonic` seconds, fewer rows are scored, drawn at random.
     """
+    told_apart = bool(model.manifest.training_hashes)
+    if not told_apart:
+        warn(listener, "An export does not say what it has learned from: texts that it has met count, too.")
     scored, outputs = _answered(model, examples, kept, until, listener)
     examples = examples.take(scored)
     seen = np.isin(text_hashes(examples.texts), model.manifest.training_text_hashes)
@@ -111,7 +115,7 @@ def evaluate(
     if seen.all():
         return Evaluation(model.task, all_rows, None, scored, seen, outputs)
     fresh = score(everything[~seen]) if seen.any() else all_rows
-    return Evaluation(model.task, all_rows, fresh, scored, seen, outputs)
+    return Evaluation(model.task, all_rows, fresh, scored, seen, outputs, told_apart)
 
 
 def _answered(

@@ -78,15 +78,16 @@ def model_files(model: Model) -> dict[str, bytes]:
     """What answering needs, and the self-test; nothing that could hold a text of a user."""
     with opened_source(model.folder) as source:
         files = {name: source.read(name) for name in (MANIFEST, *PARTS)}
-    files[MANIFEST] = _without_places(files[MANIFEST])
+    files[MANIFEST] = _without_traces(files[MANIFEST])
     files[CARD] = model_card(model.manifest, model_name(model.folder)).encode()
     files[SELF_TEST] = recorded_answers(model)
     return files
 
 
-def _without_places(manifest: bytes) -> bytes:
-    """The manifest with bare names of the files that the run was given: a path may hold a user's name."""
+def _without_traces(manifest: bytes) -> bytes:
+    """The manifest without where the user's files lay, and whether some text was learned from."""
     written = json.loads(manifest)
+    written["training_hashes"] = ""
     written["data"]["source"] = _bare(written["data"].get("source"))
     written["settings"] |= {option: _bare(written["settings"].get(option)) for option in GIVEN_FILES}
     return json.dumps(written, indent=1).encode()

@@ -48,7 +48,7 @@ class Manifest:
     settings: dict[str, Any]
     choices: tuple[dict[str, Any], ...]  # name, value, reason
     data: dict[str, Any]  # source, fingerprint, rows, and how they were divided
-    training_hashes: str  # of the normalised training texts: base64 of little-endian uint64
+    training_hashes: str  # of the normalised training texts: base64 of little-endian uint64; none in exports
     scores: dict[str, Any]
     versions: dict[str, str]
     seconds: float
@@ -65,7 +65,7 @@ class Manifest:
 
     @property
     def training_text_hashes(self) -> NDArray[np.uint64]:
-        """`core.features.text_hash` of each text it learned from, sorted."""
+        """`core.features.text_hash` of each text it learned from, sorted; empty in what `export` wrote."""
         return np.frombuffer(base64.b64decode(self.training_hashes), dtype="<u8")
 
 

@@ -98,7 +98,12 @@ def history(told: Mapping[str, Any]) -> str:
         for number in range(1, int(steps[-1] // per_pass) + 1):
             axes.axvline(number * per_pass, color=SOFT, linewidth=0.8, linestyle=(0, (2, 3)))
     if not told.get("second"):  # there every layer has moved before
-        _mark_start(list(parts), "every layer starts to move")
+        for axes in parts:
+            axes.axvline(0, color=INK, linewidth=1.2)
+        parts[0].annotate(
+            "every layer starts to move", (0, 1), xycoords=("data", "axes fraction"), color=INK, fontsize=8,
+            xytext=(-2, 3), textcoords="offset points",
+        )  # fmt: skip
     parts[-1].set_xlabel("training steps (dotted: every text was seen once more)")
     return _svg(figure, "Loss and right answers while training")
 
@@ -125,13 +130,9 @@ def confusion(told: Mapping[str, Any], classes: Sequence[str]) -> str:
     axes.set_xlim(-0.5, size - 0.5)
     axes.set_ylim(size - 0.5, -0.5)
     axes.set_aspect("equal")
-    if size <= MOST_NAMED:
-        names = [shortened(name, 16) for name in classes]
-        axes.set_xticks(range(size), names, rotation=45, ha="right")
-        axes.set_yticks(range(size), names)
-    else:
-        axes.set_xticks([])
-        axes.set_yticks([])
+    names = [shortened(name, 16) for name in classes] if size <= MOST_NAMED else []
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answer given")
     axes.set_ylabel("true answer")
     return _svg(figure, "Which answers are mixed up")
@@ -239,16 +240,6 @@ def numbers(told: Mapping[str, Any]) -> str:
     axes.set_xlabel("true number")
     axes.set_ylabel("number given")
     return _svg(figure, "True numbers against the ones given")
-
-
-def _mark_start(parts: Sequence[Axes], what: str) -> None:
-    """A line at step 0 through all parts, and above the first ``what`` happens there."""
-    for axes in parts:
-        axes.axvline(0, color=INK, linewidth=1.2)
-    parts[0].annotate(
-        what, (0, 1), xycoords=("data", "axes fraction"), xytext=(-2, 3), textcoords="offset points",
-        color=INK, fontsize=8,
-    )  # fmt: skip
 
 
 def shortened(name: str, most: int) -> str:

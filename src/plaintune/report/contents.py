@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .outcome import outcome
 REPORT_FORMAT = 1
 MISTAKES_SHOWN, DOUBTFUL_SHOWN = 12, 50
 LONGEST_TEXT = 5000  # characters of an example that are shown
+RETOLD = ("good", "compared", "held", "check", "doubtful")  # of `Told`, what the report says in another form
 
 Pieces = Sequence[tuple[str, int, int, float]]  # text, start, end, pull as in `model.explain`
 Explain = Callable[[str, str | None], Pieces]  # a text, and the answer that is asked about
@@ -78,34 +79,17 @@ def contents(told: Told, *, explain: Explain | None = None, texts: bool = True) 
         held.task, told.scores, drawn["gain_over_counting"], told.check,
         hurried=bool(short_of_time(told.choices)),
     )  # fmt: skip
+    as_they_are = {name: value for name, value in vars(told).items() if name not in RETOLD}
     found: dict[str, Any] = {
         "format": REPORT_FORMAT,
-        "model": told.model,
-        "place": told.place,
-        "source": told.source,
-        "from_python": told.from_python,
-        "options": dict(told.options),
-        "counted_in": told.counted_in,
-        "own_test": told.own_test,
+        **as_they_are,
         "task": str(held.task),
         "classes": list(held.classes),
         "answer": {"good": told.good, "compared": told.compared},
         "outcome": str(kind),
         "outcome_words": words,
-        "scores": dict(told.scores),
         "rows": {**told.rows, "scored": len(held.truth)},
-        "examples_by_class": dict(told.examples_by_class),
-        "seconds": told.seconds,
-        "machine": told.machine,
-        "energy_joules": told.energy_joules,
-        "minutes_promised": told.minutes_promised,
-        "rented": told.rented,
-        "made_by": told.made_by,
-        "sweep": told.sweep,
-        "history": told.history,
-        "learning_curve": told.learning_curve,
         "figures": drawn,
-        "choices": [dict(choice) for choice in told.choices],
         "findings": [finding.as_json() for finding in told.check.findings],
         "mistakes": list(_mistakes(held, explain)) if texts else [],
         "doubtful": [_doubt(doubt) for doubt in told.doubtful[:DOUBTFUL_SHOWN]],
@@ -149,15 +133,9 @@ def _mistakes(held: HeldBack, explain: Explain | None) -> Iterator[dict[str, Any
 
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
-    return {
-        "line": doubt.line,
-        "key": doubt.key,
-        "given": doubt.given,
-        "proposed": doubt.proposed,
-        "chance": doubt.chance,
-        "scored": doubt.scored,
-        TEXTS: masked(doubt.text)[:LONGEST_TEXT],
-    }
+    told = asdict(doubt)
+    text = told.pop("text")
+    return {**told, TEXTS: masked(text)[:LONGEST_TEXT]}
 
 
 def _shown_pieces(text: str, about: str | None, explain: Explain | None) -> list[list[Any]]:
@@ -173,12 +151,12 @@ def _masked_pieces(text: str, pieces: Pieces) -> Iterator[tuple[str, float]]:
         if not hidden:
             yield piece, pull
             continue
-        for number, (from_, to, kind) in enumerate(hidden):
-            before = hidden[number - 1][1] if number else start
-            if from_ >= start:
-                yield text[max(start, before) : from_] + f"[{kind}]", 0.0
-            if number == len(hidden) - 1:
-                yield text[max(start, to) : end], 0.0
+        shown, at = "", start
+        for from_, to, kind in hidden:
+            if from_ >= start:  # else it began, and is named, in a piece before
+                shown += text[at:from_] + f"[{kind}]"
+            at = to
+        yield shown + text[at:end], 0.0
 
 
 def _cut(pieces: Iterable[tuple[str, float]]) -> Iterator[list[Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,8 +157,8 @@ def _numbers(held: HeldBack) -> dict[str, Any]:
     """True against told numbers, of some rows, and how many lie within the interval that was promised."""
     step = max(1, len(held.truth) // MOST_POINTS)
     return {
-        "truth": [float(value) for value in held.truth[::step]],
-        "told": [float(value) for value in held.chosen[::step]],
+        "truth": held.truth[::step].tolist(),
+        "told": held.chosen[::step].tolist(),
         "half_width": held.blend.half_width,
         "inside": float(held.right.mean()),
     }
@@ -190,8 +189,4 @@ def in_words(held: HeldBack, answer: Any) -> str:
         return plain_number(float(answer))
     if held.task is Task.SINGLE:
         return held.classes[int(answer)] if answer >= 0 else "an answer it does not know"
-    return ", ".join(_chosen_names(held.classes, answer)) or "none of them"
-
-
-def _chosen_names(classes: Sequence[str], answer: NDArray[np.int64]) -> list[str]:
-    return [name for name, applies in zip(classes, answer, strict=True) if applies == 1]
+    return ", ".join(held.classes[code] for code in np.flatnonzero(answer)) or "none of them"

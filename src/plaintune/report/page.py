@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -28,6 +28,7 @@ ALWAYS_EXPLAINED = (  # what the article behind this project got stuck on
 )  # fmt: skip
 STRONG_PULL = 0.15  # of the strongest pull in a text, from which a word is coloured
 MOST_CHOICES = 12  # answers offered beside each doubtful one; of more, the others are typed
+RIGHTNESS = {Task.SINGLE: "right", Task.MULTI: "whole set right", Task.NUMBER: "within the interval"}
 
 
 def render_page(report: Mapping[str, Any]) -> str:
@@ -52,9 +53,7 @@ def render_page(report: Mapping[str, Any]) -> str:
         readings=readings(report),
         explained=any(pull for mistake in report["mistakes"] for _, pull in mistake["texts"]),
         with_texts=any(doubt["texts"] for doubt in report["doubtful"]),
-        doubtful_scored=sum(
-            doubt.get("scored", False) for doubt in report["doubtful"]
-        ),  # older ones do not say
+        doubtful_scored=sum(doubt.get("scored", False) for doubt in report["doubtful"]),  # older do not say
         corrections_name=corrections_file(report),
         words=links.entries,
         anchor=_anchor,
@@ -100,36 +99,25 @@ class Links:
         return [entry for entry in glossary() if entry in self.used]
 
 
-@functools.cache
+@cache
 def _part(name: str) -> str:
     return resources.files("plaintune").joinpath("report", name).read_text("utf-8")
 
 
 def _pictures(report: Mapping[str, Any]) -> dict[str, Markup]:
     """The pictures that these data and this task have, by name."""
-    drawn, found = drawable(report), {}
-    makers: dict[str, tuple[Any, Callable[[Any], str]]] = {
-        "sweep": (drawn["sweep"], charts.sweep),
-        "history": (drawn["history"], charts.history),
-        "learning_curve": (drawn["learning_curve"], charts.learning_curve),
-        "confusion": (drawn.get("confusion"), lambda told: charts.confusion(told, report["classes"])),
-        "confidence": (
-            drawn.get("confidence"),
-            lambda told: charts.confidence(told, **_axes_of_confidence(report)),
-        ),
-        "by_class": (drawn.get("by_class"), charts.by_class),
-        "lengths": (drawn["lengths"], lambda told: charts.lengths(told, about=_rightness(report))),
-        "numbers": (drawn.get("numbers"), charts.numbers),
+    drawn = drawable(report)
+    makers: dict[str, Callable[[Any], str]] = {
+        "sweep": charts.sweep,
+        "history": charts.history,
+        "learning_curve": charts.learning_curve,
+        "confusion": partial(charts.confusion, classes=report["classes"]),
+        "confidence": lambda bins: charts.confidence(bins, **_axes_of_confidence(report)),
+        "by_class": charts.by_class,
+        "lengths": partial(charts.lengths, about=RIGHTNESS[Task(report["task"])]),
+        "numbers": charts.numbers,
     }
-    for name, (told, draw) in makers.items():
-        if told:
-            found[name] = Markup(draw(told))
-    return found
-
-
-def _rightness(report: Mapping[str, Any]) -> str:
-    told = {Task.SINGLE: "right", Task.MULTI: "whole set right", Task.NUMBER: "within the interval"}
-    return told[Task(report["task"])]
+    return {name: Markup(draw(drawn[name])) for name, draw in makers.items() if drawn.get(name)}
 
 
 def _axes_of_confidence(report: Mapping[str, Any]) -> dict[str, str]:

@@ -82,10 +82,8 @@ def _by_class(report: Mapping[str, Any]) -> Reading:
         "between which shares the truth lies, 95% sure. In brackets: how many texts it was measured on."
     )
     known = [row for row in report["figures"]["by_class"] if row["share"] is not None]
-    worst, best = (pick(known, key=lambda row: row["share"], default=None) for pick in (min, max))
-    if worst is None or best is None:
-        here = "None of the answers stood among the texts it was measured on."
-    elif worst["share"] == best["share"]:
+    worst, best = (pick(known, key=lambda row: row["share"]) for pick in (min, max))
+    if worst["share"] == best["share"]:
         here = f"All are found equally well ({best['share']:.0%})."
     else:
         here = (
@@ -122,8 +120,6 @@ def _confidence(report: Mapping[str, Any]) -> Reading:
     drawn = report["figures"]["confidence"]
     if drawn:
         how += " On the dashed line, confidence and truth agree (good calibration)."
-    if several:  # reports of older releases hold the less likely ones, too
-        drawn = [part for part in drawn if part["mean"] >= LEAST_LIKELY]
     return Reading("Can its confidence be trusted?", how, _trust(drawn))
 
 

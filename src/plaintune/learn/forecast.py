@@ -1,0 +1,51 @@
+"""How long a run takes, before it starts: where techniques are tried by turns, the likely winner has most.
+
+Of four parts the winner learns three at a time, four times, and then all rows; another technique is left
+after one turn or two. In trainings and contrastings of all rows that is 4 and 1.5 where fine-tuning wins, 1.1
+and 5 where contrasting does. With a handful of rows both take equally long; with hundreds fine-tuning takes
+twice as long, and wins. The frozen encoder, which takes half as long, wins seldom. docs/experiments.md has
+the arithmetic.
+"""
+
+from __future__ import annotations
+
+from .budget import rows_per_batch
+from .lr_finder import SWEEP_STEPS
+from .outline import Outline
+from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS
+from .train import contrastive_steps, head_rows
+
+LOST_TURNS = 1.5  # of a technique that another is better than: one where it is clearly behind, or two
+FINE_TUNING_WINS = 400  # rows; it won with 616 and 700, with 192 contrasting did, or neither
+TURN_SECONDS = 0.3  # for a copy of the pre-trained model, and for fitting the last layer
+
+
+def run_seconds(outlined: Outline) -> float:
+    """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
+    work, measured, length = outlined.work, outlined.measured, outlined.length[0]
+    if not work.folds:
+        return outlined.seconds() - outlined.sweep_seconds + swept_seconds(outlined)
+    tokens = measured.mean_tokens(length)
+    learned = outlined.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
+    contrasted = contrastive_steps(work.rows) * CONTRASTED_ROWS
+    contrasted_tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
+    trainings, contrastings = likely_turns(work.rows, work.folds)
+    seen = trainings * learned * tokens + contrastings * contrasted * contrasted_tokens
+    begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
+    counting = work.folds * outlined.counting_seconds
+    tried = begun + counting + seen / measured.tokens_per_second
+    return swept_seconds(outlined) + tried + work.scoring_seconds(measured, length)
+
+
+def likely_turns(rows: int, folds: int) -> tuple[float, float]:
+    """How often ``rows`` are fine-tuned on, and how often contrasted, until all were learned from."""
+    part = (folds - 1) / folds  # of the rows, that are learned from in a turn
+    fine_tuning, contrasting = (folds * part + 1, LOST_TURNS), (LOST_TURNS * part, folds + 1)
+    if rows >= FINE_TUNING_WINS:
+        return fine_tuning
+    return (fine_tuning[0] + contrasting[0]) / 2, (fine_tuning[1] + contrasting[1]) / 2
+
+
+def swept_seconds(outlined: Outline) -> float:
+    """How long the learning rate is looked for: few rows need less than the time they are given."""
+    return min(outlined.sweep_seconds, SWEEP_STEPS * outlined.step_seconds / 2)  # in half batches
