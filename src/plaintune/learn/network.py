@@ -190,7 +190,7 @@ def gpu_fault() -> str:
         return ""
     except RuntimeError as error:
         said = one_line(str(error).strip().split("\n")[0])
-    if "no kernel image" not in said:
+    if "image is available for execution" not in said:  # as CUDA puts it that nothing was built for this GPU
         return f"the GPU cannot be used ({said})"
     name, (major, minor) = torch.cuda.get_device_name(), torch.cuda.get_device_capability()
     known = ", ".join(torch.cuda.get_arch_list())
