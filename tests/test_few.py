@@ -297,8 +297,9 @@ def test_a_plan_is_repeated_to_the_last_digit(
         json.loads((folder / "plan.json").read_text())["taken"]
         for folder in (trained[0], tmp_path / "reviews-model")
     )
-    assert repeated["technique"] == taken["technique"]
-    assert set(re.findall("Trying (.+?): part", done.stderr)) == {taken["technique"]["value"]}
+    chosen = taken.get("technique")  # none where this machine was too busy for turns
+    assert repeated.get("technique") == chosen
+    assert set(re.findall("Trying (.+?): part", done.stderr)) == ({chosen["value"]} if chosen else set())
 
 
 def test_a_plan_for_other_data_is_refused(

@@ -24,7 +24,7 @@ def run_seconds(outlined: Outline) -> float:
     """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
     work, measured, length = outlined.work, outlined.measured, outlined.length[0]
     if not work.folds:
-        return outlined.seconds() - outlined.sweep_seconds + swept_seconds(outlined)
+        return swept_seconds(outlined) + outlined.seconds()
     tokens = measured.mean_tokens(length)
     learned = outlined.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
     contrasted = contrastive_steps(work.rows) * CONTRASTED_ROWS

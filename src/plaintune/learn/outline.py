@@ -28,7 +28,6 @@ from .budget import (
     steps_for,
     sweep_seconds,
     test_rows_affordable,
-    turn_seconds,
 )
 from .eight_bits import ENOUGH_ROWS
 from .learner import Learner, standard_labels
@@ -40,7 +39,6 @@ MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for 
 OWN_TEST_SHARE = 0.2  # of the free time is left for the user's own test rows; spare time scores more
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
-TURNS_TAKEN = 0.75  # of the turns that a technique may have: all, or half where another is better
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
 EIGHT_BITS_AS_FAST = 1.6  # times as float32, at least, on all processors but those with AVX2 alone
 WORTH_GUESSING = 0.5  # texts for each example; fewer bring less than the time does (docs/experiments.md)
@@ -144,24 +142,21 @@ class Outline:
         return 1.2 * self.work.scoring_seconds(self.measured, self.length[0])
 
     def seconds(self) -> float:
-        """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
-        measured, work, length = self.measured, self.work, self.length[0]
-        counting = self.counting_seconds * max(1, work.folds)
-        turns = 0.0
-        if work.folds:
-            turns = (TURNS_TAKEN * work.folds + 0.5) * turn_seconds(measured, work.rows, length)
+        """How long all of it takes, from the counting to the folder, on a machine as fast as it was probed.
+
+        Without the learning-rate sweep, and where nothing is tried by turns: `forecast.run_seconds`.
+        """
         guessed = self.guessed_rows
         second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
         training = self._training_seconds() + second
-        return self.sweep_seconds + counting + turns + training + work.scoring_seconds(measured, length)
+        return self.counting_seconds + training + self.work.scoring_seconds(self.measured, self.length[0])
 
     def _training_seconds(self) -> float:
-        """For learning the examples, by turns as well where there are turns."""
+        """For learning the examples, once."""
         work, measured = self.work, self.measured
-        runs = TURNS_TAKEN * (work.folds - 1) + 0.5 if work.folds else 1.0  # one part is always left out
         tokens = measured.mean_tokens(self.length[0])
         learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
-        return runs * learned * tokens / measured.tokens_per_second
+        return learned * tokens / measured.tokens_per_second
 
 
 def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[Network, Probe, int]:

@@ -20,7 +20,7 @@ from .checkpoint import Checkpoint
 from .crew import ALONE, THE_END, Crew
 from .logistic import fit_logistic
 from .network import Network, text_features
-from .steps import CONTRASTED_TOKENS, Batch, Seen, Stepper
+from .steps import Batch, Seen, Stepper
 
 WARM_UP_SHARE = 0.1
 LAST_RATE_SHARE = 0.01
@@ -156,33 +156,12 @@ def contrastive_steps(rows: int) -> int:
     return min(most, max(fewest, rows // 2))
 
 
-def contrast(network: Network, stepper: Stepper, *, steps: int, seed: int, deadline: float) -> None:
-    """Teach the encoder which texts belong together."""
-    stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
-    optimizer = stepper.optimizer(network)
-    schedule = Schedule(steps, 0, CONTRASTIVE_RATE, seed)
-    for step, chosen in zip(range(schedule.steps), stepper.balanced_batches(seed=seed), strict=False):
-        stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, schedule.steps))
-        if time.monotonic() > deadline:
-            return
-
-
 def begin_with_head(
     network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
 ) -> None:
     """Before the first step: fit the last layer."""
     stage(listener, "Fitting the last layer")
     fit_head(network, stepper, seed=seed)
-
-
-def begin_with_contrast(
-    network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener
-) -> None:
-    """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
-    stage(listener, "Contrasting texts of different answers")
-    steps = contrastive_steps(len(stepper.labels))
-    contrast(network, stepper, steps=steps, seed=seed, deadline=deadline)
-    begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
 
 
 def go_on(network: Network, stepper: Stepper, *, seed: int, deadline: float, listener: Listener) -> None:
