@@ -21,7 +21,7 @@ from plaintune.learn.crossval import Checked
 from plaintune.learn.eight_bits import weigh_eight_bits, write_eight_bits
 from plaintune.learn.learner import prepare
 from plaintune.learn.onnx import write_graph
-from plaintune.learn.outline import EIGHT_BITS_AS_FAST, outline
+from plaintune.learn.outline import outline
 from plaintune.model.graph import Graph
 
 
@@ -136,5 +136,4 @@ def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int,
         examples, np.arange(rows), None, Settings(), measured=measured, longest=16, seconds_left=3000
     )
     checked, tested = len(made.splits.valid), len(made.splits.test)
-    packed = round((checked + tested) / EIGHT_BITS_AS_FAST)
-    assert made.work.scored_rows == checked + (packed if both else tested)
+    assert made.work.scored_rows == (2 if both else 1) * checked + tested

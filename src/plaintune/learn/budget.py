@@ -24,7 +24,6 @@ SAFETY = 0.93  # of the time left is planned; where the machine slows down, trai
 PROBE_ROWS = 400
 PROBE_SECONDS, READINGS = 2.0, 4
 READ_AS_FAST = 2.5  # times as fast as it learns a network answers, at least
-GRAPH_AS_FAST = 1.3  # times as fast as torch ONNX Runtime answers, in float32: docs/experiments.md
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
@@ -99,7 +98,7 @@ def _read_per_second(network: Network, stepper: Stepper, batch: Batch) -> float:
             started = time.perf_counter()
             plain(ids, mask)
             seconds.append(time.perf_counter() - started)
-    return GRAPH_AS_FAST * int(batch.tokens.lengths[rows].sum()) / min(seconds)
+    return int(batch.tokens.lengths[rows].sum()) / min(seconds)
 
 
 def steps_for(rows: int, passes: float) -> int:
@@ -154,7 +153,7 @@ class Work:
     """What has to be done: how many texts to learn from and to score, in how much time."""
 
     rows: int
-    scored_rows: int  # as many as would take as long in float32
+    scored_rows: int
     seconds: float
     folds: int = 0  # how often all but one part is learned, before all is
 

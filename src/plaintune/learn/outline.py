@@ -40,7 +40,6 @@ OWN_TEST_SHARE = 0.2  # of the free time is left for the user's own test rows; s
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
 FEWEST_GUESSED, MOST_GUESSED, TIMES_GUESSED = 200, 20_000, 10  # texts; the last for each example
-EIGHT_BITS_AS_FAST = 1.6  # times as float32, at least, on all processors but those with AVX2 alone
 WORTH_GUESSING = 0.5  # texts for each example; fewer bring less than the time does (docs/experiments.md)
 
 
@@ -203,8 +202,8 @@ def outline(
     if test is not None:
         test_rows = min(len(test), rows_in(OWN_TEST_SHARE * free, measured, longest))
     scored_rows = len(splits.valid) + test_rows
-    if len(splits.valid) >= ENOUGH_ROWS:  # asked in 8-bit numbers as well, which then most likely score
-        scored_rows = len(splits.valid) + round(scored_rows / EIGHT_BITS_AS_FAST)
+    if len(splits.valid) >= ENOUGH_ROWS:  # asked in 8-bit numbers as well
+        scored_rows += len(splits.valid)
     work = Work(len(splits.train), scored_rows, seconds, folds)
     fixed = settings.max_length_tokens is not None
     found = Outline(
