@@ -409,9 +409,9 @@ def test_of_several_sheets_the_first_is_read_and_the_others_are_named(tmp_path: 
 
 
 def test_a_sheet_of_blank_cells_is_an_empty_one(tmp_path: Path) -> None:
-    path = excel(tmp_path / "data.xlsx", [[""], ["", ""]], {"Mail": [["text", "label"], ["a", "x"]]})
+    path = excel(tmp_path / "data.xlsx", [[" "], ["", " "]], {"Mail": [["text", "label"], ["a", "x"]]})
     assert values(open_table(path)) == [["a", "x"]]
-    assert "is empty" in refused(excel(tmp_path / "blank.xlsx", [[""], ["", ""]])).problem
+    assert "is empty" in refused(excel(tmp_path / "blank.xlsx", [[" "], ["", " "]])).problem
 
 
 def test_label_text_lines_split_at_the_first_blank(tmp_path: Path) -> None:
