@@ -192,10 +192,12 @@ def test_a_finished_machine_stays_at_work_until_its_model_is_fetched(
     assert not waiting.is_alive()
 
 
+@pytest.mark.parametrize("fault", ["", "the GPU cannot be used (it is too old)"], ids=["unseen", "unusable"])
 def test_a_rented_gpu_that_torch_cannot_use_is_not_paid_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: bool(fault))
+    monkeypatch.setattr("plaintune.learn.network.gpu_fault", lambda: fault)
     job = {"source": "reviews.csv", "test": None, "settings": {}, "needs_gpu": True}
     (tmp_path / JOB).write_text(json.dumps(job))
     said: list[dict[str, Any]] = []

@@ -572,10 +572,12 @@ def test_a_checkpoint_knows_how_many_steps_the_optimizer_took(tiny_backbone: Pat
     network = learner.network(lesson)
     optimizer = stepper.optimizer(network)
     stepper.step(network, optimizer, next(iter(stepper.epoch(rows_per_batch=8, seed=0))), rate=1e-3)
-    Checkpoint(tmp_path, silent).save(network, optimizer, step=2, steps=9, seen=[])  # one step overflowed
+    Checkpoint(tmp_path, silent).save(
+        network, optimizer, stepper.scaler, step=2, steps=9, seen=[]
+    )  # one step overflowed
     fresh = learner.network(lesson)
     again = stepper.optimizer(fresh)
-    assert Checkpoint(tmp_path, silent).load(fresh, again) == (2, 9, [])
+    assert Checkpoint(tmp_path, silent).load(fresh, again, stepper.scaler) == (2, 9, [])
     for before, after in zip(network.trained, fresh.trained, strict=True):
         assert torch.equal(before, after)
         for name, value in optimizer.state[before].items():

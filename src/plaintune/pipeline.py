@@ -104,7 +104,6 @@ def fit(
         from .learn.eight_bits import NO_TIME
         from .learn.learn import learn
         from .learn.onnx import write_graph
-        from .learn.plan import amend_as_taken
         from .report.stored import write_report
         from .reporting import cheap_curve, doubtful_rows, explained_pieces, report_on
 
@@ -117,7 +116,6 @@ def fit(
             seconds_left=seconds_left,
             listener=listener,
         )
-        amend_as_taken(Checkpoint(checkpoint, listener))
         stage(listener, "Writing the model")
         learned.ngrams.save(staged / NGRAMS)
         write_text(staged / TOKENIZER, learned.learner.tokenizer.to_str())

@@ -159,7 +159,7 @@ def report_on(
         history=history if trained.seen else None,
         learning_curve=curve,
         seconds=manifest.seconds,
-        machine=str(inspect_machine()),
+        machine=learned.learner.device.within(inspect_machine()),
         energy_joules=energy,
         minutes_promised=settings.minutes,
         rented=gpu_for(examples, manifest),

@@ -55,7 +55,9 @@ def _require_gpu() -> None:
     """Nobody pays for a GPU to train on the processor beside it. Raises UserError."""
     import torch
 
-    if not torch.cuda.is_available():
+    from ..learn.network import gpu_fault
+
+    if not torch.cuda.is_available() or gpu_fault():
         raise UserError(
             "torch cannot use the GPU of the rented machine.",
             "Type the same again for another machine, or name another GPU: --gpu L4",

@@ -122,9 +122,12 @@ def choose_folds(measured: Probe, rows: int, length: int, seconds: float) -> int
 
 def turn_seconds(measured: Probe, rows: int, length: int) -> float:
     """For trying one part of the examples, beside fine-tuning on the others."""
-    tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
-    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * tokens
-    return 2 * OVERHEAD_SECONDS + contrasted / measured.tokens_per_second
+    return 2 * OVERHEAD_SECONDS + contrasted_tokens(measured, rows, length) / measured.tokens_per_second
+
+
+def contrasted_tokens(measured: Probe, rows: int, length: int) -> float:
+    """The tokens of all texts that are contrasted in one training on ``rows``."""
+    return contrastive_steps(rows) * CONTRASTED_ROWS * measured.mean_tokens(min(length, CONTRASTED_TOKENS))
 
 
 def rows_per_batch(rows: int) -> int:

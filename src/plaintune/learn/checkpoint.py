@@ -22,7 +22,6 @@ from .steps import Seen
 
 NGRAMS = "ngrams.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # the first is fewer than the steps where some were skipped
-UNSCALED = torch.amp.GradScaler("cpu", enabled=False)  # of gradients in any format but float16
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Checkpoint:
         self,
         network: nn.Module,
         optimizer: torch.optim.AdamW,
-        scaler: torch.amp.GradScaler = UNSCALED,
+        scaler: torch.amp.GradScaler,
         *,
         step: int,
         steps: int,
@@ -110,10 +109,7 @@ class Checkpoint:
                 other.unlink()
 
     def load(
-        self,
-        network: nn.Module,
-        optimizer: torch.optim.AdamW,
-        scaler: torch.amp.GradScaler = UNSCALED,
+        self, network: nn.Module, optimizer: torch.optim.AdamW, scaler: torch.amp.GradScaler
     ) -> tuple[int, int, list[Seen]] | None:
         """Put weights, moments and scale back; gives (step, steps, seen). A damaged state is set aside."""
         try:

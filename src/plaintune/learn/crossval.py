@@ -213,9 +213,10 @@ def cross_validate(
                     left += (
                         f"; {technique} was {clearly}more surprised after {number} ({tried[technique].score})"
                     )
-    told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
-    reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
-    if chosen is not None:
+    if chosen is None:
+        told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
+        reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
+    else:
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
     _keep(kept, TECHNIQUE, asdict(choice))

@@ -9,11 +9,9 @@ the arithmetic.
 
 from __future__ import annotations
 
-from .budget import rows_per_batch
+from .budget import contrasted_tokens
 from .lr_finder import SWEEP_STEPS
 from .outline import Outline
-from .steps import CONTRASTED_ROWS, CONTRASTED_TOKENS
-from .train import contrastive_steps, head_rows
 
 LOST_TURNS = 1.5  # of a technique that another is better than: one where it is clearly behind, or two
 FINE_TUNING_WINS = 400  # rows; it won with 616 and 700, with 192 contrasting did, or neither
@@ -25,12 +23,8 @@ def run_seconds(outlined: Outline) -> float:
     work, measured, length = outlined.work, outlined.measured, outlined.length[0]
     if not work.folds:
         return swept_seconds(outlined) + outlined.seconds()
-    tokens = measured.mean_tokens(length)
-    learned = outlined.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
-    contrasted = contrastive_steps(work.rows) * CONTRASTED_ROWS
-    contrasted_tokens = measured.mean_tokens(min(length, CONTRASTED_TOKENS))
     trainings, contrastings = likely_turns(work.rows, work.folds)
-    seen = trainings * learned * tokens + contrastings * contrasted * contrasted_tokens
+    seen = trainings * outlined.learned_tokens + contrastings * contrasted_tokens(measured, work.rows, length)
     begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
     counting = work.folds * outlined.counting_seconds
     tried = begun + counting + seen / measured.tokens_per_second

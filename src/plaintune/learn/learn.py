@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
 from .outline import why_not_guessed
-from .plan import Plan, make_or_resume_plan
+from .plan import SECOND, Plan, amend_as_taken, make_or_resume_plan
 from .self_training import NAME, SelfTraining, Taught
 from .train import Trained
 
@@ -105,7 +105,7 @@ def _learn(
 
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
-    ngrams = words_alone = _count_words(lesson, plan, checkpoint.folder / "ngrams.safetensors", listener)
+    ngrams = words_alone = _count_words(lesson, plan, checkpoint, listener)
     choices = [split_choice, *_say_crew(learner.crew, listener)]
     technique, checked = Technique.FINE_TUNED, None
     if plan.folds:
@@ -131,13 +131,14 @@ def _learn(
     if plan.second is not None:
         training = _self_training(
             examples, test, splits, lesson, tokens, learner, plan,
-            kept=checkpoint.folder / "second", deadline=end, listener=listener,
+            kept=checkpoint.folder / SECOND, deadline=end, listener=listener,
         )  # fmt: skip
         taught, choice = training.run(Taught(network, words_alone, trained))
         network, ngrams, trained = taught.network, taught.ngrams, taught.trained
         choices.append(choice)
     elif examples.unlabeled is not None:
         choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or "there is no time"))
+    amend_as_taken(checkpoint)
     return Learned(
         splits,
         learner,
@@ -195,16 +196,14 @@ def _self_training(
     )
 
 
-def _count_words(lesson: Examples, plan: Plan, kept: Path, listener: Listener) -> NgramModel:
+def _count_words(lesson: Examples, plan: Plan, checkpoint: Checkpoint, listener: Listener) -> NgramModel:
     """The n-gram model: fitted, or taken from where a run that was killed has put it."""
     stage(listener, "Counting words (the n-gram baseline)")
-    with suppress(ValueError):
-        return NgramModel.load(kept)
-    fit_baseline(
-        lesson.texts, standard_labels(lesson), len(lesson.classes),
+    fit = partial(
+        fit_baseline, lesson.texts, standard_labels(lesson), len(lesson.classes),
         task=lesson.task, max_rows=plan.counted_rows, seed=plan.schedule.seed,
-    ).save(kept)  # fmt: skip
-    return NgramModel.load(kept)
+    )  # fmt: skip
+    return checkpoint.ngrams(fit)
 
 
 def _learn_all(

@@ -84,6 +84,12 @@ class Outline:
         return rows * self.measured.mean_tokens(self.length[0]) / self.measured.tokens_per_second
 
     @property
+    def learned_tokens(self) -> float:
+        """The tokens of a training on all rows, last layer included."""
+        rows, tokens = self.work.rows, self.measured.mean_tokens(self.length[0])
+        return (self.steps * rows_per_batch(rows) + head_rows(rows, tokens) / 2) * tokens
+
+    @property
     def sweep_seconds(self) -> float:
         """How long to look for the learning rate; 0: not at all."""
         training = self.work.training_seconds(self.measured, self.length[0])
@@ -152,10 +158,7 @@ class Outline:
 
     def _training_seconds(self) -> float:
         """For learning the examples, once."""
-        work, measured = self.work, self.measured
-        tokens = measured.mean_tokens(self.length[0])
-        learned = self.steps * rows_per_batch(work.rows) + head_rows(work.rows, tokens) / 2
-        return learned * tokens / measured.tokens_per_second
+        return self.learned_tokens / self.measured.tokens_per_second
 
 
 def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[Network, Probe, int]:

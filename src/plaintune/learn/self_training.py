@@ -32,7 +32,7 @@ from .outline import MOST_COUNTED
 from .train import Pace, Schedule, Trained, go_on, train
 
 NAME = "texts without an answer"
-ANSWERED_AT_ONCE = 1000  # texts, some ten seconds of long ones: what a kill may cost
+KEPT_EVERY = 1000  # texts, some ten seconds of long ones: what a kill may cost
 KEPT = {  # whether the network and counted words that learned from them are kept
     (False, False): "not used",
     (True, False): "taught the network",
@@ -119,9 +119,9 @@ class SelfTraining:
             [
                 kept_array(
                     self.kept / f"answers-{first}.npz",
-                    partial(self._answers_of, slice(first, first + ANSWERED_AT_ONCE), teacher, blend),
+                    partial(self._answers_of, slice(first, first + KEPT_EVERY), teacher, blend),
                 )
-                for first in range(0, len(self.texts), ANSWERED_AT_ONCE)
+                for first in range(0, len(self.texts), KEPT_EVERY)
             ]
         )
 
