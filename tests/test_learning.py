@@ -546,7 +546,7 @@ def test_little_time_means_shorter_texts_and_then_fewer_passes() -> None:
     assert choose_length(measured, ample, longest=256, fixed=False)[0] == 256
     assert choose_length(measured, scarce, longest=256, fixed=False)[0] < 256
     assert choose_length(measured, scarce, longest=256, fixed=True)[0] == 256
-    assert choose_passes(measured, scarce, 256)[0] < 1 < choose_passes(measured, ample, 256)[0]
+    assert choose_passes(measured, scarce, 256).count < 1 < choose_passes(measured, ample, 256).count
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

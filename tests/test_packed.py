@@ -16,7 +16,7 @@ from plaintune.learn import packed, workers
 from plaintune.learn.backbone import find_backbone
 from plaintune.learn.crew import Crew
 from plaintune.learn.network import Device, Network, load_network
-from plaintune.learn.steps import Stepper
+from plaintune.learn.steps import MOVED, Stepper, _hardest
 
 HERE = Device(torch.device("cpu"), torch.float32, Choice("numbers", "float32", "for a test"))
 LENGTHS = [1, 3, 5, 16, 17, 30, 30, 33]
@@ -38,35 +38,57 @@ def stepper_of(lengths: list[int], device: Device = HERE) -> Stepper:
     return Stepper(tokens, np.arange(len(lengths)) % 2, 0, device)
 
 
-def gradients(network: Network, stepper: Stepper) -> dict[str, torch.Tensor]:
+def gradients(network: Network, stepper: Stepper, *, adversarial: bool = False) -> dict[str, torch.Tensor]:
     """Of the summed loss of all texts at once."""
-    network.zero_grad()
     (batch,) = stepper.epoch(rows_per_batch=len(stepper.labels), seed=0)
-    logits, truth = stepper._logits(network, batch, np.arange(len(stepper.labels)))
-    stepper._loss(logits, truth).backward()
-    return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    every = stepper._part(batch, np.arange(len(stepper.labels)))
+    _, found = stepper._learned(network, *every, rows=1, adversarial=adversarial)
+    named = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    assert found is not None
+    return {name: one for name, one in zip(named, found, strict=True) if one is not None}
 
 
+@pytest.mark.parametrize("adversarial", [False, True])
 @pytest.mark.parametrize("family", ["bert", "roberta"])
-def test_every_gradient_is_the_same_as_by_the_models_own_code(family: str, tmp_path: Path) -> None:
+def test_every_gradient_is_the_same_as_by_the_models_own_code(
+    family: str, adversarial: bool, tmp_path: Path
+) -> None:
     network, stepper = made(family, tmp_path / "backbone"), stepper_of(LENGTHS)
     assert network.packed is not None
-    ours = gradients(network, stepper)
+    ours = gradients(network, stepper, adversarial=adversarial)
     network.packed = None
-    wanted = gradients(network, stepper)
+    wanted = gradients(network, stepper, adversarial=adversarial)
     assert ours.keys() == wanted.keys()
     largest = max(float(gradient.abs().max()) for gradient in wanted.values())
     for name, gradient in wanted.items():
         assert float((ours[name] - gradient).abs().max()) < 1e-5 * largest, name
 
 
+def test_words_are_moved_to_where_the_answer_is_harder_and_padding_is_not(tmp_path: Path) -> None:
+    network, stepper = made("bert", tmp_path / "backbone"), stepper_of(LENGTHS)
+    (batch,) = stepper.epoch(rows_per_batch=len(LENGTHS), seed=0)
+    ids, mask, truth = stepper._part(batch, np.arange(len(LENGTHS)))
+    words = network.words(ids).requires_grad_()
+
+    def losses(moved: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(network(ids, mask, moved), truth, reduction="none")
+
+    (uphill,) = torch.autograd.grad(losses(words).sum(), [words])
+    step = _hardest(words.detach(), mask, uphill)
+    assert bool((losses(words.detach() + step) > losses(words.detach())).all())
+    assert not step[mask == 0].any()
+    long = (words.detach().norm(dim=2) * mask).sum(dim=1) / mask.sum(dim=1)
+    assert torch.allclose(step.flatten(1).norm(dim=1), MOVED * long)
+
+
 def test_another_family_keeps_the_code_of_its_own(tmp_path: Path) -> None:
     network = load_network(find_backbone(str(make_backbone("deberta", tmp_path / "backbone"))), 2, HERE)
     assert network.packed is None
-    assert np.isfinite(stepper_of(LENGTHS).step(
-        network, stepper_of(LENGTHS).optimizer(network),
-        next(stepper_of(LENGTHS).epoch(rows_per_batch=8, seed=0)), rate=1e-4,
-    ).loss)  # fmt: skip
+    for adversarial in (False, True):
+        assert np.isfinite(stepper_of(LENGTHS).step(
+            network, stepper_of(LENGTHS).optimizer(network),
+            next(stepper_of(LENGTHS).epoch(rows_per_batch=8, seed=0)), rate=1e-4, adversarial=adversarial,
+        ).loss)  # fmt: skip
 
 
 def test_a_step_changes_what_the_packed_layers_say_and_the_copy_to_be_written_agrees(tmp_path: Path) -> None:
@@ -100,8 +122,8 @@ def test_workers_side_by_side_learn_what_one_does(tmp_path: Path, monkeypatch: p
         network, stepper = load_network(find_backbone(str(folder)), 2, HERE), stepper_of(LENGTHS)
         optimizer, batches = stepper.optimizer(network), list(stepper.epoch(rows_per_batch=4, seed=0))
         assert {len(stepper._sides(network, batch.tokens.lengths)) for batch in batches} == {many}
-        for batch in batches:
-            stepper.step(network, optimizer, batch, rate=1e-3)
+        for adversarial, batch in enumerate(batches):
+            stepper.step(network, optimizer, batch, rate=1e-3, adversarial=bool(adversarial))
         stepper.contrast(network, optimizer, np.arange(8), rate=1e-3)
         learned.append({name: value.clone() for name, value in network.state_dict().items()})
     assert all(torch.allclose(learned[0][name], learned[1][name], atol=1e-4) for name in learned[0])

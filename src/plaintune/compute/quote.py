@@ -109,7 +109,7 @@ def quote(
 
     def share_of_passes(minutes: int) -> float:
         found, _ = outlined(minutes)
-        return min(1.0, found.passes[0] / found.work.wanted_passes)
+        return min(1.0, found.passes.share)
 
     def way(name: str, minutes: int) -> Way:
         found, before = outlined(minutes)

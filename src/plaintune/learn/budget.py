@@ -29,10 +29,27 @@ FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
 FOLDS_SHARE = 0.25
 OVERHEAD_SECONDS = 1.0  # for opening the pre-trained model and fitting the last layer once more
-PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
+PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 4.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
+ADVERSARIAL_COST = 2.0  # an adversarial step learns each text twice, and half as many passes are enough
+ADVERSARIAL_FROM = 0.6  # of the wanted passes; in less time, seeing more texts teaches more
 AS_MANY = "as many as the time allows; --minutes gives more"
 ENOUGH_PASSES = 1.5  # below, texts are cut shorter
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often training goes through the texts, in which way, and why."""
+
+    count: float
+    adversarial: bool  # as in `Stepper.step`
+    share: float  # of what the examples need
+    reason: str
+
+    @property
+    def cost(self) -> float:
+        """How many times as long as a plain step one of these takes."""
+        return ADVERSARIAL_COST if self.adversarial else 1.0
 
 
 @dataclass(frozen=True)
@@ -173,7 +190,7 @@ class Work:
         return max(0.0, left - self.folds * turn_seconds(measured, self.rows, length))
 
     def passes(self, measured: Probe, length: int) -> float:
-        """How often training can go through the texts in the time that is left beside scoring."""
+        """How often plain training can go through the texts in the time that is left beside scoring."""
         one = self._runs * self.rows * measured.mean_tokens(length) / measured.tokens_per_second
         return self.training_seconds(measured, length) / one
 
@@ -184,7 +201,7 @@ class Work:
 
     @property
     def wanted_passes(self) -> float:
-        """What so many examples need; more would learn them by heart."""
+        """Plain ones that so many examples need; more would learn them by heart."""
         return next((passes for most, passes in PASSES_BY_ROWS if self.rows <= most), FEWEST_PASSES)
 
 
@@ -220,9 +237,13 @@ def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> 
     return chosen, reason
 
 
-def choose_passes(measured: Probe, work: Work, length: int) -> tuple[float, str]:
+def choose_passes(measured: Probe, work: Work, length: int) -> Passes:
     """How often to go through the texts: what they need, or what the time allows."""
-    possible = work.passes(measured, length)
-    if possible >= work.wanted_passes:
-        return work.wanted_passes, f"what {work.rows:,} examples need; more would learn them by heart"
-    return possible, AS_MANY
+    wanted, possible = work.wanted_passes, work.passes(measured, length)
+    reason = AS_MANY
+    if possible >= wanted:
+        possible, reason = wanted, f"what {work.rows:,} examples need; more would learn them by heart"
+    adversarial = possible >= ADVERSARIAL_FROM * wanted
+    return Passes(
+        possible / ADVERSARIAL_COST if adversarial else possible, adversarial, possible / wanted, reason
+    )

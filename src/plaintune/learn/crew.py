@@ -140,7 +140,9 @@ def help_out() -> NoReturn:
                 dist.broadcast(told, src=0, group=crew.talk)
                 if (rate := float(told)) == THE_END:
                     break
-                stepper.step(network, optimizer, batch, rate=rate, crew=crew)
+                stepper.step(
+                    network, optimizer, batch, rate=rate, adversarial=schedule.adversarial, crew=crew
+                )
     sys.stdout.flush()
     os._exit(0)  # the group's threads would wait for a lead that is gone
 

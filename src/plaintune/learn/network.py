@@ -61,12 +61,22 @@ class Network(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """What the head sees, float32. Shapes (batch, tokens) → (batch, head inputs)."""
+    def words(self, input_ids: Tensor) -> Tensor:
+        """What stands for each token before anything is made of it, (batch, tokens, hidden)."""
+        encoder: Any = self.encoder
+        found: Tensor = encoder.get_input_embeddings()(input_ids)
+        return found.detach()
+
+    def features(self, input_ids: Tensor, attention_mask: Tensor, words: Tensor | None = None) -> Tensor:
+        """What the head sees, float32. Shapes (batch, tokens) → (batch, head inputs).
+
+        Of other ``words`` (batch, tokens, hidden) than the ids', where there are any.
+        """
         if self.packed is not None:
-            hidden = self.packed(input_ids, attention_mask)
+            hidden = self.packed(input_ids, attention_mask, words)
         else:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            given = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
+            hidden = self.encoder(**given, attention_mask=attention_mask).last_hidden_state
         hidden = hidden.float()  # (batch, tokens, hidden)
         kept = attention_mask.unsqueeze(-1).to(hidden.dtype)
         mean = (hidden * kept).sum(dim=1) / kept.sum(dim=1)
@@ -75,9 +85,9 @@ class Network(nn.Module):
         largest = (hidden + (kept - 1.0) * 1e4).amax(dim=1)
         return torch.cat([mean, largest, hidden[:, 0]], dim=-1)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits in float32. Shapes (batch, tokens) → (batch, outputs)."""
-        features = self.features(input_ids, attention_mask)
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, words: Tensor | None = None) -> Tensor:
+        """Logits in float32, of what `features` takes. Shapes (batch, tokens) → (batch, outputs)."""
+        features = self.features(input_ids, attention_mask, words)
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.head(features)
             return logits

@@ -16,6 +16,7 @@ from .budget import (
     MOST_WINDOWS,
     PROBE_ROWS,
     SAFETY,
+    Passes,
     Probe,
     Work,
     choose_folds,
@@ -63,31 +64,32 @@ class Outline:
         return choose_length(self.measured, self.work, longest=self.longest, fixed=self.fixed)
 
     @property
-    def passes(self) -> tuple[float, str]:
-        """How often training goes through the texts, and why."""
+    def passes(self) -> Passes:
+        """How often training goes through the texts."""
         return choose_passes(self.measured, self.work, self.length[0])
 
     @property
     def steps(self) -> int:
         """The training steps."""
-        return steps_for(len(self.splits.train), self.passes[0])
+        return steps_for(len(self.splits.train), self.passes.count)
 
     @property
     def most_steps(self) -> int:
         """The training steps that these data need, whatever the time."""
-        return steps_for(len(self.splits.train), self.work.wanted_passes)
+        return steps_for(len(self.splits.train), self.work.wanted_passes / self.passes.cost)
 
     @property
     def step_seconds(self) -> float:
-        """How long a training step should take."""
+        """How long a plain training step should take."""
         rows = rows_per_batch(self.work.rows)
         return rows * self.measured.mean_tokens(self.length[0]) / self.measured.tokens_per_second
 
     @property
     def learned_tokens(self) -> float:
-        """The tokens of a training on all rows, last layer included."""
+        """The tokens that take as long to learn as a training on all rows does, last layer included."""
         rows, tokens = self.work.rows, self.measured.mean_tokens(self.length[0])
-        return (self.steps * rows_per_batch(rows) + head_rows(rows, tokens) / 2) * tokens
+        texts = self.steps * rows_per_batch(rows) * self.passes.cost
+        return (texts + head_rows(rows, tokens) / 2) * tokens
 
     @property
     def sweep_seconds(self) -> float:
@@ -131,14 +133,15 @@ class Outline:
     def _guess_seconds(self) -> float:
         """For answering a text, counting its words and learning from it once."""
         measured, length = self.measured, self.length[0]
-        learned = measured.mean_tokens(length) / measured.tokens_per_second
+        learned = self.passes.cost * measured.mean_tokens(length) / measured.tokens_per_second
         read = measured.mean_tokens_seen(length) / measured.answered_per_second
         return learned + read + self.counting_seconds / max(1, self.counted_rows)
 
     def _once_more_seconds(self) -> float:
         """For learning the examples once more beside the others, and judging twice."""
         measured, length = self.measured, self.length[0]
-        learned = self.work.rows * measured.mean_tokens(length) / measured.tokens_per_second
+        tokens = self.passes.cost * self.work.rows * measured.mean_tokens(length)
+        learned = tokens / measured.tokens_per_second
         judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / measured.answered_per_second
         return learned + judged + self.counting_seconds
 

@@ -87,18 +87,19 @@ class PackedLayers:
         usual = usual and getattr(config, "position_embedding_type", "absolute") == "absolute"
         return cls(encoder, number_format) if usual and not config.is_decoder else None
 
-    def __call__(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def __call__(self, input_ids: Tensor, attention_mask: Tensor, words: Tensor | None = None) -> Tensor:
         """What the last layer says of each token; anything at padding.
 
-        Shapes (texts, tokens) → (texts, tokens, hidden). The embeddings learn nothing.
+        Shapes (texts, tokens) → (texts, tokens, hidden). The embeddings learn nothing; ``words``
+        (texts, tokens, hidden) are taken in their place.
         """
         encoder: Any = self.encoder
-        with torch.no_grad():
-            embedded = encoder.embeddings(input_ids=input_ids).flatten(0, 1)
         layout = _lay_out(attention_mask, self.number_format)
         with torch.autocast("cpu", enabled=False):
-            hidden = embedded.new_zeros(layout.rows, embedded.shape[1])
-            hidden[: layout.used] = embedded[layout.taken]
+            given = {"input_ids": input_ids} if words is None else {"inputs_embeds": words}
+            embedded = encoder.embeddings(**given).flatten(0, 1)
+            empty = embedded.new_zeros(layout.rows - layout.used, embedded.shape[1])
+            hidden = torch.cat([embedded[layout.taken], empty])
             size = encoder.config.hidden_size // encoder.config.num_attention_heads
             copied = self._copies or self._copied_all()
             for layer, copies in zip(encoder.encoder.layer, copied, strict=True):

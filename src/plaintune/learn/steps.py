@@ -23,6 +23,7 @@ from .workers import side_by_side, workers
 LAYER_DECAY = 0.9  # each layer learns at this share of the rate of the one above it
 WEIGHT_DECAY = 0.01
 LARGEST_GRADIENT = 1.0
+MOVED = 0.1  # of a word's length: how far the words of a text are moved to make it harder
 MULTI_LOSS_WEIGHT = 2.0  # a mean over classes alone would be a small loss beside the weight decay
 HANDFUL = 96  # rows; with fewer, some things are not worth their time (docs/experiments.md)
 CONTRASTED_CLASSES, CONTRASTED_ROWS, CONTRASTED_TOKENS = 8, 16, 128  # of a batch, all at once
@@ -126,11 +127,14 @@ class Stepper:
         batch: Batch,
         *,
         rate: float,
+        adversarial: bool = False,
         crew: Crew = ALONE,
     ) -> Seen:
         """Learn from ``batch`` at ``rate``, of which each of ``crew`` takes a share.
 
-        Gives what was seen of its texts before the step.
+        Gives what was seen of its texts before the step. Where it is ``adversarial``, each text is learned
+        once as it is and once with its words moved a little to where the answer is hardest to see (Miyato et
+        al. 2017, "Adversarial training methods for semi-supervised text classification").
         """
         rows = len(batch.labels)
         mine = np.arange(rows)[crew.share(rows)]
@@ -138,11 +142,11 @@ class Stepper:
         def learn(parts: list[NDArray[np.int64]]) -> tuple[float, float, Gradients]:
             total, right, gradients = 0.0, 0.0, None
             for part in parts:
-                logits, truth = self._logits(network, batch, mine[part])
-                loss = self._loss(logits, truth) / rows
-                gradients = _added(gradients, _gradients(network, self.scaler.scale(loss)))
-                total += float(loss.detach())
-                right += self._right(logits.detach(), truth)
+                share = self._part(batch, mine[part])
+                logits, found = self._learned(network, *share, rows=rows, adversarial=adversarial)
+                gradients = _added(gradients, found)
+                total += float(self._loss(logits, share[-1])) / rows
+                right += self._right(logits, share[-1])
             return total, right, gradients
 
         sides = self._sides(network, batch.tokens.lengths[mine])
@@ -206,18 +210,34 @@ class Stepper:
         self.scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
-    def _logits(
-        self, network: Network, batch: Batch, part: NDArray[np.int64]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network says of a few texts of a batch, (texts, answers), and their labels."""
+    def _part(self, batch: Batch, part: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A few texts of a batch: their tokens, which of these are no padding, and their labels."""
         ids, mask = to_torch(*padded(batch.tokens, part, pad_id=self.pad_id), self.device)
         truth = torch.from_numpy(batch.labels[part])
         if truth.is_floating_point():
             truth = truth.float()  # some devices know no more digits
-        truth = truth.to(self.device.torch_device)
-        with self.device.autocast():
-            logits = network(ids, mask)
-        return logits.float(), truth
+        return ids, mask, truth.to(self.device.torch_device)
+
+    def _learned(
+        self, network: Network, ids: torch.Tensor, mask: torch.Tensor, truth: torch.Tensor,
+        *, rows: int, adversarial: bool,
+    ) -> tuple[torch.Tensor, Gradients]:  # fmt: skip
+        """What the network says of a few texts, (texts, answers), and the gradients of their loss."""
+
+        def ask(words: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+            with self.device.autocast():
+                logits = network(ids, mask, words).float()
+            share = rows if words is None else 2 * rows
+            return logits.detach(), self.scaler.scale(self._loss(logits, truth) / share)
+
+        if not adversarial:
+            logits, loss = ask(None)
+            return logits, _gradients(network, loss)
+        words = network.words(ids).requires_grad_()
+        logits, loss = ask(words)
+        *gradients, uphill = torch.autograd.grad(loss, [*network.trained, words], allow_unused=True)
+        _, harder = ask(words.detach() + _hardest(words.detach(), mask, uphill))
+        return logits, _added(gradients, _gradients(network, harder))
 
     def loss_of_silence(self, batch: Batch) -> float:
         """The loss of ``batch`` where each text is said to have the mean number; 1 where answers are classes.
@@ -256,6 +276,17 @@ def _contrast(features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     error = (cosines - same) ** 2
     loss = (error * alike).sum() / alike.sum().clamp(min=1)
     return loss + (error * (1 - same)).sum() / (1 - same).sum().clamp(min=1)
+
+
+def _hardest(words: torch.Tensor, mask: torch.Tensor, uphill: torch.Tensor) -> torch.Tensor:
+    """How to move ``words`` (texts, tokens, hidden) against the answer: along the gradient ``uphill``.
+
+    The words of a text together so far as `MOVED` of what one of them is long on average.
+    """
+    steepness = uphill.flatten(1).norm(dim=1).clamp(min=torch.finfo(uphill.dtype).tiny)
+    far = MOVED * (words.norm(dim=2) * mask).sum(dim=1) / mask.sum(dim=1)
+    moved: torch.Tensor = uphill * (far / steepness)[:, None, None]
+    return moved
 
 
 def _gradients(network: Network, of: torch.Tensor, by: torch.Tensor | None = None) -> Gradients:

@@ -45,6 +45,7 @@ class Schedule:
     learning_rate: float
     seed: int
     most: int | None = None  # steps that are of use, should there be time for more than planned
+    adversarial: bool = False  # as in `Stepper.step`
 
     def fitting(self, step: int, *, left: float, sure: float) -> int:
         """How many steps fit where, after ``step``, as many as ``left`` fit, and ``sure`` with time to spare.
@@ -208,7 +209,9 @@ def train(
             break
         rate = schedule.rate(step, steps)
         crew.next_step(rate)
-        seen.append(stepper.step(network, optimizer, batch, rate=rate, crew=crew))
+        seen.append(
+            stepper.step(network, optimizer, batch, rate=rate, adversarial=schedule.adversarial, crew=crew)
+        )
         step += 1
         progress(listener, step, steps, loss=float(np.mean([one.loss for one in seen[-20:]])))
         now = time.monotonic()

@@ -259,6 +259,7 @@ def foresee(
     seconds = min(60 * minutes, seconds + min(most, fewest + REPORT_SHARE * seconds))
     if trial is None:
         return Forecast(seconds, None, None)
-    share = outlined.passes[0] / outlined.work.wanted_passes
-    low, high = trial.expected(outlined.work.rows, passes_share=share, judged_rows=judged_rows)
+    low, high = trial.expected(
+        outlined.work.rows, passes_share=outlined.passes.share, judged_rows=judged_rows
+    )
     return Forecast(seconds, low, high)
