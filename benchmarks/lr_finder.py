@@ -72,6 +72,7 @@ GRID = (3e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 SETS = ("sms", "trec-coarse", "trec-fine", "banking77", "imdb")
 MAX_LENGTHS = {"imdb": 128}  # tokens; the others are short and seen whole
 USUAL_LENGTH = 128
+SURENESSES = np.linspace(0.2, 2.0, 37)
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,15 @@ def pick(task: Lesson, *, seed: int, minutes: float) -> tuple[float, float]:
 def train_at(task: Lesson, rate: float, *, seed: int, passes: float | None) -> tuple[float, float]:
     """Accuracy on the rows held back after training at ``rate``, and the seconds training took."""
     from plaintune.core.events import silent
-    from plaintune.learn.budget import Work, rows_per_batch
+    from plaintune.learn.budget import ADVERSARIAL_COST, Work, rows_per_batch
     from plaintune.learn.checkpoint import Checkpoint
     from plaintune.learn.train import Schedule, train
 
     network = task.network()
     rows = rows_per_batch(task.rows)
-    wanted = Work(task.rows, 0, 0.0).wanted_passes if passes is None else passes
-    schedule = Schedule(max(1, round(wanted * task.rows / rows)), rows, rate, seed)
+    wanted = Work(task.rows, 0, 0.0).wanted_passes / ADVERSARIAL_COST if passes is None else passes
+    steps = max(1, round(wanted * task.rows / rows))
+    schedule = Schedule(steps, rows, rate, seed, adversarial=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), silent)
@@ -156,15 +158,25 @@ def train_at(task: Lesson, rate: float, *, seed: int, passes: float | None) -> t
 
 def accuracy(task: Lesson, network: Any) -> float:
     """How often the network is right on the rows held back."""
+    return said_of_test(task, network)[0]
+
+
+def said_of_test(task: Lesson, network: Any) -> tuple[float, float]:
+    """How often the network is right on the rows held back, and its loss there.
+
+    The loss is that of answers as sure as is best for these very rows, in nats.
+    """
     import torch
 
-    from plaintune.learn.network import text_features
+    from plaintune.learn.network import logits_of
 
     stepper = task.stepper
-    features = text_features(network, stepper.device, task.test_tokens, pad_id=stepper.pad_id)
-    with torch.no_grad():
-        logits = network.head(torch.from_numpy(features).to(stepper.device.torch_device))
-    return float((logits.argmax(dim=1).cpu().numpy() == task.test_labels).mean())
+    logits = torch.from_numpy(
+        logits_of(network, stepper.device, task.test_tokens, pad_id=stepper.pad_id)
+    ).double()
+    truth = torch.from_numpy(task.test_labels)
+    losses = [torch.nn.functional.cross_entropy(logits * sure, truth) for sure in SURENESSES]
+    return float((logits.argmax(dim=1) == truth).double().mean()), float(min(losses))
 
 
 class Bench:

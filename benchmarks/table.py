@@ -14,8 +14,8 @@ from common import DEFAULT_RESULTS, REPOSITORY, Machine, read_results
 from section import Line, Section, latest
 
 BENCHMARKS = (
-    "main_job", "imdb", "peers", "few_labels", "throughput", "lr_finder", "quote", "verdict", "label_noise",
-    "learning_curve", "labelling", "check_scale", "explain", "predict", "serve", "load", "stream",
+    "main_job", "imdb", "peers", "few_labels", "throughput", "recipe", "lr_finder", "quote", "verdict",
+    "label_noise", "learning_curve", "labelling", "check_scale", "explain", "predict", "serve", "load", "stream",
 )  # fmt: skip
 HEAD = """# Benchmarks
 

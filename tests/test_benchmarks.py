@@ -70,3 +70,13 @@ def test_the_rate_finder_is_measured_with_the_training_of_today(tmp_path: Path) 
     few = ("--seeds", "1", "--grid", "1e-4", "--passes", "0.5", "--minutes", "1")
     told = run("lr_finder.py", "--sets", rows, *few, "--results", tmp_path)
     assert "of training" in told
+
+
+@pytest.mark.slow
+def test_ways_of_training_are_compared_with_the_training_of_today(tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", ["text", "label"], review_rows())
+    few = ("--seeds", "1", "--rows", "64", "--minutes", "1")
+    told = run("recipe.py", "--sets", rows, *few, "--results", tmp_path)
+    assert [way in told for way in ("plain, 10 passes", "adversarial, 5 passes", "gradual, 5 passes")] == [
+        True
+    ] * 3
