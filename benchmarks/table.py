@@ -15,7 +15,8 @@ from section import Line, Section, latest
 
 BENCHMARKS = (
     "main_job", "imdb", "peers", "few_labels", "throughput", "recipe", "lr_finder", "quote", "verdict",
-    "label_noise", "learning_curve", "labelling", "check_scale", "explain", "predict", "serve", "load", "stream",
+    "label_noise", "learning_curve", "labelling", "check_scale", "explain", "predict", "serve", "load",
+    "stream",
 )  # fmt: skip
 HEAD = """# Benchmarks
 
