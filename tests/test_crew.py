@@ -39,9 +39,11 @@ def learner_of(backbone_folder: Path) -> tuple[Network, Stepper]:
     return load_network(backbone, 2, HERE), Stepper(tokens, labels, backbone.pad_id, HERE)
 
 
-def trained_by(crew: Crew, backbone: Path, *, steps: int = 30) -> tuple[Network, Trained]:
+def trained_by(
+    crew: Crew, backbone: Path, *, steps: int = 30, adversarial: bool = False
+) -> tuple[Network, Trained]:
     network, stepper = learner_of(backbone)
-    schedule = Schedule(steps, rows_per_batch=16, learning_rate=RATE, seed=0)
+    schedule = Schedule(steps, rows_per_batch=16, learning_rate=RATE, seed=0, adversarial=adversarial)
     seen = train(
         network, stepper, schedule, deadline=float("inf"), checkpoint=None, crew=crew, listener=lambda _: None
     )
@@ -56,9 +58,12 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
         yield crew
 
 
-def test_two_processes_learn_what_one_does(two_processes: Crew, tiny_backbone: Path) -> None:
-    alone, seen_alone = trained_by(ALONE, tiny_backbone)
-    together, seen_together = trained_by(two_processes, tiny_backbone)
+@pytest.mark.parametrize("adversarial", [False, True])
+def test_two_processes_learn_what_one_does(
+    two_processes: Crew, tiny_backbone: Path, adversarial: bool
+) -> None:
+    alone, seen_alone = trained_by(ALONE, tiny_backbone, adversarial=adversarial)
+    together, seen_together = trained_by(two_processes, tiny_backbone, adversarial=adversarial)
     other = weights_of(together)
     for name, weight in weights_of(alone).items():
         assert torch.allclose(weight, other[name], atol=1e-4), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from plaintune.learn import lr_finder
 from plaintune.learn import train as training
 from plaintune.learn.baseline import NEVER, fit_baseline
 from plaintune.learn.blend import fit_blend, threshold_alone
-from plaintune.learn.budget import Probe, Work, choose_length, choose_passes, sweep_seconds
+from plaintune.learn.budget import SAFETY, Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.evidence import gather
 from plaintune.learn.learner import Learner, prepare, standard_labels
@@ -547,6 +548,48 @@ def test_little_time_means_shorter_texts_and_then_fewer_passes() -> None:
     assert choose_length(measured, scarce, longest=256, fixed=False)[0] < 256
     assert choose_length(measured, scarce, longest=256, fixed=True)[0] == 256
     assert choose_passes(measured, scarce, 256).count < 1 < choose_passes(measured, ample, 256).count
+
+
+def test_texts_are_made_harder_where_that_takes_no_longer_than_the_passes_they_need() -> None:
+    measured = Probe(np.full(100, 250), tokens_per_second=4000.0, read_per_second=6800.0)
+    needed = Work(rows=20_000, scored_rows=0, seconds=1.0).wanted_passes
+    one = 20_000 * 250 / 4000 / SAFETY
+    hardly, most, all_of_it = (
+        choose_passes(measured, Work(20_000, 0, 60 + share * needed * one), 256) for share in (0.4, 0.8, 1.5)
+    )
+    assert (hardly.adversarial, hardly.cost) == (False, 1.0)
+    assert hardly.count == pytest.approx(0.4 * needed, rel=0.1)
+    assert (most.adversarial, all_of_it.adversarial) == (True, True)
+    assert most.count * most.cost == pytest.approx(0.8 * needed, rel=0.1)
+    assert all_of_it.count * all_of_it.cost == needed
+
+
+def test_texts_without_an_answer_wait_until_the_examples_have_what_they_need() -> None:
+    examples = replace(
+        read_examples([f"question number {n}" for n in range(5000)], ["a", "b"] * 2500),
+        unlabeled=np.array([f"statement number {n}" for n in range(5000)], dtype=TEXT_DTYPE),
+    )
+    measured = Probe(np.full(100, 10), tokens_per_second=1000.0, read_per_second=2000.0)
+    planned = partial(outline, examples, np.arange(5000), None, Settings(), measured=measured, longest=16)
+    in_little, in_ample = planned(seconds_left=300.0), planned(seconds_left=1500.0)
+    assert in_little.unlabeled == in_little.guessed_rows == 0
+    assert in_ample.guessed_rows >= 2500
+    assert in_ample.passes.adversarial
+
+
+def test_adversarial_training_learns_something_else_and_the_same_each_time(tiny_backbone: Path) -> None:
+    learned = []
+    for adversarial in (False, True, True):
+        stepper, network = reviews_to_learn(prepare(Settings(backbone=str(tiny_backbone)), silent))
+        schedule = Schedule(4, 8, learning_rate=1e-3, seed=0, adversarial=adversarial)
+        train(
+            network, stepper, schedule,
+            begin=go_on, deadline=math.inf, checkpoint=None, listener=silent,
+        )  # fmt: skip
+        learned.append(weights_of(network))
+    plain, once, again = learned
+    assert any(not torch.equal(plain[name], once[name]) for name in plain)
+    assert all(torch.equal(once[name], again[name]) for name in once)
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -86,7 +86,8 @@ def test_turns_of_few_labels_take_what_is_foretold_whichever_technique_is_likely
         examples, np.arange(rows), examples, Settings(), measured=measured, longest=16, seconds_left=1e5
     )
     assert (made.work.rows, made.work.folds) == (rows, 4)
-    once = (made.steps * rows_per_batch(rows) + head_rows(rows, 10) / 2) * 10 / 500
+    learned = made.steps * rows_per_batch(rows) * made.passes.cost
+    once = (learned + head_rows(rows, 10) / 2) * 10 / 500
     contrasted = contrastive_steps(rows) * CONTRASTED_ROWS * 10 / 500
     beside = 4 * made.counting_seconds + swept_seconds(made) + made.work.scoring_seconds(measured, 16)
     foretold = run_seconds(made) - beside - 8 * TURN_SECONDS

@@ -115,8 +115,12 @@ class Outline:
 
     @property
     def guessed_rows(self) -> int:
-        """How many texts without an answer can be answered and learned from in the time that is left."""
-        if not self.unlabeled:
+        """How many texts without an answer can be answered and learned from in the time that is left.
+
+        None where the examples would have to be trained on without `Passes.adversarial` for it: that is
+        worth more.
+        """
+        if not self.unlabeled or not self.passes.adversarial:
             return 0
         first = self._training_seconds() + self.work.scoring_seconds(self.measured, self.length[0])
         left = SAFETY * self.work.seconds / self._share - first - self._once_more_seconds()
