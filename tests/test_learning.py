@@ -552,16 +552,20 @@ def test_little_time_means_shorter_texts_and_then_fewer_passes() -> None:
 
 def test_texts_are_made_harder_where_that_takes_no_longer_than_the_passes_they_need() -> None:
     measured = Probe(np.full(100, 250), tokens_per_second=4000.0, read_per_second=6800.0)
-    needed = Work(rows=20_000, scored_rows=0, seconds=1.0).wanted_passes
-    one = 20_000 * 250 / 4000 / SAFETY
+    needed = Work(rows=8_000, scored_rows=0, seconds=1.0).wanted_passes
+    one = 8_000 * 250 / 4000 / SAFETY
     hardly, most, all_of_it = (
-        choose_passes(measured, Work(20_000, 0, 60 + share * needed * one), 256) for share in (0.4, 0.8, 1.5)
+        choose_passes(measured, Work(8_000, 0, 60 + share * needed * one), 256) for share in (0.4, 0.8, 1.5)
     )
     assert (hardly.adversarial, hardly.cost) == (False, 1.0)
     assert hardly.count == pytest.approx(0.4 * needed, rel=0.1)
     assert (most.adversarial, all_of_it.adversarial) == (True, True)
     assert most.count * most.cost == pytest.approx(0.8 * needed, rel=0.1)
     assert all_of_it.count * all_of_it.cost == needed
+    for rows, reason in ((600, "so few"), (8_001, "so many")):
+        plain = choose_passes(measured, Work(rows, 0, 1e6), 256)
+        assert (plain.count, plain.adversarial) == (Work(rows, 0, 1e6).wanted_passes, False)
+        assert reason in plain.hard_reason
 
 
 def test_texts_without_an_answer_wait_until_the_examples_have_what_they_need() -> None:

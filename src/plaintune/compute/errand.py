@@ -17,7 +17,7 @@ from .rented import Work
 LONGEST_TOKENS = 256  # the cut that training takes when it has the time
 CHARACTERS_PER_TOKEN = 4.2  # of English, by the bundled tokenizer
 SAMPLE_ROWS = 5_000
-FULL_PASSES = 4.0  # plain ones, that take as long as half as many adversarial ones
+FULL_PASSES = 3.0
 FEW_ROWS, FEW_PASSES = 3_000, 25.0  # checked by turns: several times over
 
 

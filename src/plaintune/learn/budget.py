@@ -29,10 +29,15 @@ FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
 FOLDS_SHARE = 0.25
 OVERHEAD_SECONDS = 1.0  # for opening the pre-trained model and fitting the last layer once more
-PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 4.0))  # measured: docs/experiments.md
+PASSES_BY_ROWS = ((600, 10.0), (3_000, 6.0), (8_000, 5.0), (30_000, 3.0))  # measured: docs/experiments.md
 FEWEST_PASSES = 2.0
 ADVERSARIAL_COST = 2.0  # an adversarial step learns each text twice, and half as many passes are enough
-ADVERSARIAL_FROM = 0.6  # of the wanted passes; in less time, seeing more texts teaches more
+ADVERSARIAL_ROWS = (600, 8_000)
+MADE_HARDER = "each text as it is and once a little harder leaves fewer errors than twice as many passes"
+TOO_FEW_TO_HARDEN = "so few examples learn more from twice as many steps"
+TOO_MANY_TO_HARDEN = "it takes twice as long, and with so many examples it brought nothing"
+NO_TIME_TO_HARDEN = "it takes twice as long; in so little time seeing more texts teaches more"
+MOST_PASSES = 0.6  # of the wanted ones
 AS_MANY = "as many as the time allows; --minutes gives more"
 ENOUGH_PASSES = 1.5  # below, texts are cut shorter
 
@@ -42,9 +47,10 @@ class Passes:
     """How often training goes through the texts, in which way, and why."""
 
     count: float
-    adversarial: bool  # as in `Stepper.step`
-    share: float  # of what the examples need
     reason: str
+    share: float  # of what the examples need
+    adversarial: bool  # as in `Stepper.step`
+    hard_reason: str
 
     @property
     def cost(self) -> float:
@@ -243,7 +249,14 @@ def choose_passes(measured: Probe, work: Work, length: int) -> Passes:
     reason = AS_MANY
     if possible >= wanted:
         possible, reason = wanted, f"what {work.rows:,} examples need; more would learn them by heart"
-    adversarial = possible >= ADVERSARIAL_FROM * wanted
-    return Passes(
-        possible / ADVERSARIAL_COST if adversarial else possible, adversarial, possible / wanted, reason
-    )
+    fewest, most = ADVERSARIAL_ROWS
+    hard_reason = MADE_HARDER
+    if work.rows <= fewest:
+        hard_reason = TOO_FEW_TO_HARDEN
+    elif work.rows > most:
+        hard_reason = TOO_MANY_TO_HARDEN
+    elif possible < MOST_PASSES * wanted:
+        hard_reason = NO_TIME_TO_HARDEN
+    adversarial = hard_reason == MADE_HARDER
+    count = possible / ADVERSARIAL_COST if adversarial else possible
+    return Passes(count, reason, possible / wanted, adversarial, hard_reason)

@@ -13,6 +13,7 @@ from ..data.split import Splits, split
 from .baseline import MAX_FIT_ROWS, seconds_per_row
 from .budget import (
     CHECKED_IN_TURNS,
+    MOST_PASSES,
     MOST_WINDOWS,
     PROBE_ROWS,
     SAFETY,
@@ -117,10 +118,9 @@ class Outline:
     def guessed_rows(self) -> int:
         """How many texts without an answer can be answered and learned from in the time that is left.
 
-        None where the examples would have to be trained on without `Passes.adversarial` for it: that is
-        worth more.
+        None where the examples would not get most of the passes that they need: these are worth more.
         """
-        if not self.unlabeled or not self.passes.adversarial:
+        if not self.unlabeled or self.passes.share < MOST_PASSES:
             return 0
         first = self._training_seconds() + self.work.scoring_seconds(self.measured, self.length[0])
         left = SAFETY * self.work.seconds / self._share - first - self._once_more_seconds()

@@ -37,11 +37,6 @@ TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
 NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
 TRIED_SO = "; fine-tuning was tried so"  # where another technique was chosen
 RATE, PASSES, ADVERSARIAL = "learning rate", "passes over the data", "adversarial training"
-MADE_HARDER = (
-    "each text is learned as it is and once made a little harder, which leaves fewer errors than "
-    "twice as many passes"
-)
-NO_TIME_TO_MAKE_HARDER = "it takes twice as long; in so little time seeing more texts teaches more"
 ENOUGH_TIME = "what the examples need, as the machine was faster than it seemed"
 
 
@@ -222,10 +217,8 @@ def make_plan(
     length_choice = choose(listener, "text length", f"{length} tokens", reason)
     passes = final.passes
     passes_choice = choose(listener, PASSES, f"{passes.count:.1f}", passes.reason)
-    hard_choice = choose(
-        listener, ADVERSARIAL, "yes" if passes.adversarial else "no",
-        MADE_HARDER if passes.adversarial else NO_TIME_TO_MAKE_HARDER,
-    )  # fmt: skip
+    hard = "yes" if passes.adversarial else "no"
+    hard_choice = choose(listener, ADVERSARIAL, hard, passes.hard_reason)
     spent = 60 * settings.minutes - seconds_left() - swept_seconds(final)  # it is counted once more
     judged_rows = len(final.splits.test) if test is None else len(test)
     forecast = foresee(final, trial, spent=spent, minutes=settings.minutes, judged_rows=judged_rows)
