@@ -138,15 +138,16 @@ def pick(task: Lesson, *, seed: int, minutes: float) -> tuple[float, float]:
 def train_at(task: Lesson, rate: float, *, seed: int, passes: float | None) -> tuple[float, float]:
     """Accuracy on the rows held back after training at ``rate``, and the seconds training took."""
     from plaintune.core.events import silent
-    from plaintune.learn.budget import ADVERSARIAL_COST, Work, rows_per_batch
+    from plaintune.learn.budget import Probe, Work, choose_passes, rows_per_batch
     from plaintune.learn.checkpoint import Checkpoint
     from plaintune.learn.train import Schedule, train
 
     network = task.network()
     rows = rows_per_batch(task.rows)
-    wanted = Work(task.rows, 0, 0.0).wanted_passes / ADVERSARIAL_COST if passes is None else passes
-    steps = max(1, round(wanted * task.rows / rows))
-    schedule = Schedule(steps, rows, rate, seed, adversarial=True)
+    fast = Probe(task.stepper.tokens.lengths, 1e9, 1e9)
+    wanted = choose_passes(fast, Work(task.rows, 0, 1e9), USUAL_LENGTH)
+    steps = max(1, round((wanted.count if passes is None else passes) * task.rows / rows))
+    schedule = Schedule(steps, rows, rate, seed, adversarial=wanted.adversarial)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder), silent)
