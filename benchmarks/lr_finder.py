@@ -154,12 +154,7 @@ def train_at(task: Lesson, rate: float, *, seed: int, passes: float | None) -> t
         never = started + 86_400
         train(network, task.stepper, schedule, deadline=never, checkpoint=checkpoint, listener=silent)
     seconds = time.monotonic() - started
-    return accuracy(task, network), seconds
-
-
-def accuracy(task: Lesson, network: Any) -> float:
-    """How often the network is right on the rows held back."""
-    return said_of_test(task, network)[0]
+    return said_of_test(task, network)[0], seconds
 
 
 def said_of_test(task: Lesson, network: Any) -> tuple[float, float]:

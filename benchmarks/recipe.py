@@ -26,7 +26,7 @@ SETS = ("trec-coarse", "banking77", "imdb")
 
 def recipe_rows(lines: list[Line]) -> list[list[str]]:
     """A row per set and way: means over the draws."""
-    return [recipe_row(data, way, runs) for (data, way), runs in grouped(lines, "data", "way").items()]
+    return [recipe_row(data, way, runs) for (data, way), runs in grouped(lines, "data", "contestant").items()]
 
 
 def recipe_row(data: str, way: str, runs: list[dict[str, Any]]) -> list[str]:
@@ -93,7 +93,7 @@ def draw(data: str, whole: TextSet, seed: int, options: argparse.Namespace, resu
     def measure(way: str) -> Line:
         say(f"{data}, draw {seed}: {way}")
         key = {
-            "contestant": way, "way": way, "data": data, "seed": seed, "train_rows": options.rows,
+            "contestant": way, "data": data, "seed": seed, "train_rows": options.rows,
             "test_rows": len(test), "code": code_version(),
         }  # fmt: skip
         return results.line(key, lambda: learn(*prepared(), way, seed))

@@ -42,7 +42,7 @@ def gradients(network: Network, stepper: Stepper, *, adversarial: bool = False) 
     """Of the summed loss of all texts at once."""
     (batch,) = stepper.epoch(rows_per_batch=len(stepper.labels), seed=0)
     every = stepper._part(batch, np.arange(len(stepper.labels)))
-    _, found = stepper._learned(network, *every, rows=1, adversarial=adversarial)
+    *_, found = stepper._learned(network, *every, rows=1, adversarial=adversarial)
     named = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     assert found is not None
     return {name: one for name, one in zip(named, found, strict=True) if one is not None}

@@ -108,8 +108,7 @@ def quote(
         return found, before
 
     def share_of_passes(minutes: int) -> float:
-        found, _ = outlined(minutes)
-        return min(1.0, found.passes.share)
+        return outlined(minutes)[0].passes.share
 
     def way(name: str, minutes: int) -> Way:
         found, before = outlined(minutes)

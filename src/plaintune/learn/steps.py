@@ -142,11 +142,11 @@ class Stepper:
         def learn(parts: list[NDArray[np.int64]]) -> tuple[float, float, Gradients]:
             total, right, gradients = 0.0, 0.0, None
             for part in parts:
-                share = self._part(batch, mine[part])
-                logits, found = self._learned(network, *share, rows=rows, adversarial=adversarial)
+                some = self._part(batch, mine[part])
+                loss, known, found = self._learned(network, *some, rows=rows, adversarial=adversarial)
                 gradients = _added(gradients, found)
-                total += float(self._loss(logits, share[-1])) / rows
-                right += self._right(logits, share[-1])
+                total += loss
+                right += known
             return total, right, gradients
 
         sides = self._sides(network, batch.tokens.lengths[mine])
@@ -221,23 +221,25 @@ class Stepper:
     def _learned(
         self, network: Network, ids: torch.Tensor, mask: torch.Tensor, truth: torch.Tensor,
         *, rows: int, adversarial: bool,
-    ) -> tuple[torch.Tensor, Gradients]:  # fmt: skip
-        """What the network says of a few texts, (texts, answers), and the gradients of their loss."""
+    ) -> tuple[float, float, Gradients]:  # fmt: skip
+        """The loss of a few of ``rows`` texts as they are, how many are right, and the gradients."""
 
         def ask(words: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
             with self.device.autocast():
                 logits = network(ids, mask, words).float()
-            share = rows if words is None else 2 * rows
-            return logits.detach(), self.scaler.scale(self._loss(logits, truth) / share)
+            return logits.detach(), self._loss(logits, truth) / rows
 
-        if not adversarial:
-            logits, loss = ask(None)
-            return logits, _gradients(network, loss)
-        words = network.words(ids).requires_grad_()
+        words = network.words(ids).requires_grad_() if adversarial else None
         logits, loss = ask(words)
-        *gradients, uphill = torch.autograd.grad(loss, [*network.trained, words], allow_unused=True)
-        _, harder = ask(words.detach() + _hardest(words.detach(), mask, uphill))
-        return logits, _added(gradients, _gradients(network, harder))
+        seen = float(loss.detach()), self._right(logits, truth)
+        if words is None:
+            return *seen, _gradients(network, self.scaler.scale(loss))
+        of_all = [*network.trained, words]
+        *gradients, uphill = torch.autograd.grad(self.scaler.scale(loss / 2), of_all, allow_unused=True)
+        with torch.no_grad():
+            moved = words + _hardest(words, mask, uphill)
+        _, harder = ask(moved)
+        return *seen, _added(gradients, _gradients(network, self.scaler.scale(harder / 2)))
 
     def loss_of_silence(self, batch: Batch) -> float:
         """The loss of ``batch`` where each text is said to have the mean number; 1 where answers are classes.
