@@ -24,6 +24,7 @@ SAFETY = 0.93  # of the time left is planned; where the machine slows down, trai
 PROBE_ROWS = 400
 PROBE_SECONDS, READINGS = 2.0, 4
 READ_AS_FAST = 2.5  # times as fast as it learns a network answers, at least
+GRAPH_AS_FAST, PACKED_AS_FAST = 1.3, 1.6  # the finished graph, beside torch; in 8-bit numbers, beside float32
 SWEEP_SHARE, SWEEP_SECONDS = 0.05, 10.0
 FEWEST_STEPS = 60
 CHECKED_IN_TURNS = 3_000  # rows; with more, a tenth of them to check on is enough
@@ -71,6 +72,11 @@ class Probe:
     def answered_per_second(self) -> float:
         """Tokens, while the network that is trained answers, in the number format of training."""
         return max(self.read_per_second, READ_AS_FAST * self.tokens_per_second)
+
+    @property
+    def graph_per_second(self) -> float:
+        """Tokens, while the finished graph answers in float32; the least of what was measured."""
+        return GRAPH_AS_FAST * self.read_per_second
 
     def mean_tokens(self, max_length: int) -> float:
         """The tokens of a text, on average, when cut to ``max_length``."""
@@ -182,11 +188,12 @@ class Work:
     scored_rows: int
     seconds: float
     folds: int = 0  # how often all but one part is learned, before all is
+    packed_rows: int = 0  # that are scored in 8-bit numbers, beside the others
 
     def scoring_seconds(self, measured: Probe, length: int) -> float:
         """For scoring at a text length of ``length`` tokens, and writing the folder."""
-        tokens = self.scored_rows * measured.mean_tokens_seen(length)
-        return (FIXED_BY_TURNS if self.folds else FIXED_SECONDS) + tokens / measured.read_per_second
+        tokens = (self.scored_rows + self.packed_rows / PACKED_AS_FAST) * measured.mean_tokens_seen(length)
+        return (FIXED_BY_TURNS if self.folds else FIXED_SECONDS) + tokens / measured.graph_per_second
 
     def training_seconds(self, measured: Probe, length: int) -> float:
         """For training steps: what scoring and fitting last layers leave of the time."""

@@ -211,10 +211,10 @@ def outline(
     test_rows = len(splits.test)
     if test is not None:
         test_rows = min(len(test), rows_in(OWN_TEST_SHARE * free, measured, longest))
-    scored_rows = len(splits.valid) + test_rows
-    if len(splits.valid) >= ENOUGH_ROWS:  # asked in 8-bit numbers as well
-        scored_rows += len(splits.valid)
-    work = Work(len(splits.train), scored_rows, seconds, folds)
+    scored_rows, packed_rows = len(splits.valid) + test_rows, 0
+    if len(splits.valid) >= ENOUGH_ROWS:  # asked in 8-bit numbers as well, which most likely are kept
+        scored_rows, packed_rows = len(splits.valid), scored_rows
+    work = Work(len(splits.train), scored_rows, seconds, folds, packed_rows)
     fixed = settings.max_length_tokens is not None
     found = Outline(
         measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled

@@ -33,11 +33,11 @@ from .outline import Outline
 TOKENS = 64  # of a text, for the frozen encoder
 READING_SHARE, COUNTING_SHARE = 0.3, 0.6  # of the seconds goes into reading with it, twice, and into words
 CONTRASTED, CONTRAST_SECONDS = 15, 2.5  # steps, and how long they may take
-HELD_ROWS, HELD_SHARE = 600, 0.3
+HELD_ROWS, HELD_SHARE = 1500, 0.3
 FEWEST_ROWS = 32
 WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
 LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
-UNMOVED_LEFT, FURTHER, FURTHEST, FURTHER_SPREAD = -0.05, 8.0, -0.9, 0.12  # the same, all of its logarithm
+UNMOVED_LEFT, FURTHER, FURTHEST, FURTHER_SPREAD = -0.05, 8.0, -0.9, 0.08  # the same, all of its logarithm
 USUAL_DOUBT, UNSURE_SHARE = 0.03, 3.0  # beyond which doubt about the loss widens the spread, and how much
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
