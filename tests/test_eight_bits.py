@@ -16,7 +16,7 @@ from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.read import read_examples
-from plaintune.learn.budget import Probe
+from plaintune.learn.budget import Probe, Work
 from plaintune.learn.crossval import Checked
 from plaintune.learn.eight_bits import weigh_eight_bits, write_eight_bits
 from plaintune.learn.learner import prepare
@@ -136,4 +136,7 @@ def test_the_time_for_scoring_counts_the_rows_that_both_graphs_answer(rows: int,
         examples, np.arange(rows), None, Settings(), measured=measured, longest=16, seconds_left=3000
     )
     checked, tested = len(made.splits.valid), len(made.splits.test)
-    assert made.work.scored_rows == (2 if both else 1) * checked + tested
+    plain, packed = (checked, checked + tested) if both else (checked + tested, 0)
+    assert (made.work.scored_rows, made.work.packed_rows) == (plain, packed)
+    alone = Work(made.work.rows, plain + packed, 3000).scoring_seconds(measured, 16)
+    assert (made.work.scoring_seconds(measured, 16) < alone) is both  # 8-bit numbers answer in less time

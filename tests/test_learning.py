@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +36,7 @@ from plaintune.learn.blend import fit_blend, threshold_alone
 from plaintune.learn.budget import SAFETY, Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.evidence import gather
-from plaintune.learn.learner import Learner, prepare, standard_labels
+from plaintune.learn.learner import Learner, counting_seconds, prepare, standard_labels
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
 from plaintune.learn.network import Network, weights_of
 from plaintune.learn.outline import _counting, outline
@@ -693,16 +694,30 @@ def test_hundreds_of_rare_answers_do_not_take_more_time_than_there_is() -> None:
 def test_counting_words_by_turns_is_for_where_it_takes_no_more_than_its_share(many: bool) -> None:
     rows, kinds = 3000, 500 if many else 2
     examples = examples_of([sentence(n) for n in range(rows)], [n % kinds for n in range(rows)])
-    measured = Probe(np.full(100, 6), tokens_per_second=1e6, read_per_second=2e6)
+    measured = Probe(
+        np.full(100, 6),
+        tokens_per_second=1e6,
+        read_per_second=2e6,
+        counted_seconds=counting_seconds(examples),
+    )
     made = outline(
         examples, np.arange(rows), None, Settings(minutes=2), measured=measured, longest=16, seconds_left=100
     )
     assert bool(made.work.folds) is not many
 
 
+def test_how_long_words_take_to_count_is_what_this_machine_needed_for_some() -> None:
+    kinds = 60
+    examples = examples_of([sentence(n) for n in range(3000)], [n % kinds for n in range(3000)])
+    told = counting_seconds(examples) * len(examples)
+    started = time.perf_counter()
+    fit_baseline(examples.texts, examples.labels, kinds, seed=0)
+    assert 1 / 4 < told / (time.perf_counter() - started) < 4
+
+
 def test_long_texts_are_counted_in_as_many_as_fit_into_memory() -> None:
     examples = examples_of(["word " * 20_000] * 3000, [0, 1] * 1500)
-    assert _counting(examples, 1e6)[0] == 1500
+    assert _counting(examples, 1e-4, 1e6)[0] == 1500
 
 
 def test_where_a_sample_is_of_one_cluster_a_row_of_another_joins_it() -> None:

@@ -24,11 +24,11 @@ from .data.corrections import correction_key
 from .data.examples import Examples
 from .data.finding import DataCheck
 from .data.split import rows_that_belong_together
-from .learn.baseline import seconds_per_row
 from .learn.crossval import Checked
 from .learn.curve import learning_curve
 from .learn.evidence import LESSONS, gather
 from .learn.learn import Learned
+from .learn.learner import counting_seconds
 from .learn.self_training import KEPT, NAME
 from .learn.suspects import find_suspects
 from .model.card import compared, how_good
@@ -56,8 +56,7 @@ def cheap_curve(
 ) -> dict[str, Any] | None:
     """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
     rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
-    each = LESSONS * seconds_per_row(examples.texts, len(examples.classes))
-    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * each > seconds:
+    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * LESSONS * counting_seconds(examples) > seconds:
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]

@@ -30,8 +30,6 @@ STEPS = 100  # of a logistic regression
 ALWAYS, NEVER = 6.0, -20.0  # evidence where all training rows say the same, and where none does
 MAX_FEATURES = 1_500_000
 MAX_WEIGHTS = 10_000_000  # n-grams times answers: fitting takes 25 numbers of 8 bytes for each
-SECONDS_PER_MEGABYTE = 0.7  # to learn from so much text
-SECONDS_PER_ANSWER = 4e-5  # for each row and each answer, beyond two answers
 
 RowWeights = NDArray[np.float64] | None  # (rows,) how far each row counts
 
@@ -41,14 +39,6 @@ def choose_shape(texts: Texts) -> NgramShape:
     sample = texts[:: max(1, len(texts) // 2000)]
     mean = sum(map(len, sample)) / max(1, len(sample))
     return NgramShape(2, (2, 3, 4)) if mean < SHORT_TEXT_CHARACTERS else NgramShape(3)
-
-
-def seconds_per_row(texts: Texts, classes: int) -> float:
-    """About how long learning from one of ``texts`` takes, by a sample of them; never 0."""
-    sample = texts[:: max(1, len(texts) // 1000)]
-    megabytes = sum(map(len, sample)) / max(1, len(sample)) / 1e6
-    answers = classes if classes > 2 else 0
-    return max(1e-9, SECONDS_PER_MEGABYTE * megabytes + SECONDS_PER_ANSWER * answers)
 
 
 def fit_baseline(

@@ -18,7 +18,7 @@ from .train import FEWEST_TIMED, contrastive_steps, head_rows
 LONGEST_TOKENS = 256  # the last 256 tokens of IMDB gave 92.2%, 512 gave 92.4% in half as much time again
 SHORTER_TOKENS = (192, 128, 96, 64)
 MOST_WINDOWS, NEARLY_ALL = 4, 0.95  # a text is seen in so many windows at most; so many texts are seen whole
-FIXED_SECONDS = 15.0  # the graph written, checked, written in 8-bit numbers, and the folder closed
+FIXED_SECONDS = 10.0  # the graph written, checked, written in 8-bit numbers, and the folder closed
 FIXED_BY_TURNS = 5.0  # the same without 8-bit numbers, which rows checked on by turns cannot judge
 SAFETY = 0.93  # of the time left is planned; where the machine slows down, training is cut short
 PROBE_ROWS = 400
@@ -67,6 +67,7 @@ class Probe:
     tokens_per_second: float  # while training
     read_per_second: float  # tokens, while answering: float32 on the processor, wherever training runs
     most_windows: int = MOST_WINDOWS
+    counted_seconds: float = 1e-4  # for learning the words of a text
 
     @property
     def answered_per_second(self) -> float:
@@ -165,13 +166,13 @@ def rows_per_batch(rows: int) -> int:
 
 
 def test_rows_affordable(measured: Probe, *, max_length: int, seconds: float) -> int:
-    """How many rows can be scored in an eighth of ``seconds``, at most 5,000 (± 0.7 points at 93%)."""
-    return min(5000, max(200, rows_in(seconds / 8, measured, max_length)))
+    """How many rows can be scored in a sixth of ``seconds``, at most 5,000 (± 0.7 points at 93%)."""
+    return min(5000, max(200, rows_in(seconds / 6, measured, max_length)))
 
 
 def rows_in(seconds: float, measured: Probe, max_length: int) -> int:
     """How many rows can be scored in ``seconds``."""
-    return int(seconds * measured.read_per_second / measured.mean_tokens_seen(max_length))
+    return int(seconds * measured.graph_per_second / measured.mean_tokens_seen(max_length))
 
 
 def longest_useful(lengths: NDArray[np.int64], asked: int | None, backbone_limit: int) -> int:

@@ -14,10 +14,9 @@ from ..core.events import Listener, stage
 from ..core.features import split_words
 from ..core.tasks import Task
 from ..data.examples import Examples
-from .baseline import seconds_per_row
 from .blend import fit_blend
 from .crossval import counted_in_turns, folds_of
-from .learner import Learner, prior_of, standard_labels
+from .learner import Learner, counting_seconds, prior_of, standard_labels
 from .network import Network, text_features
 from .train import FROZEN_STRENGTH, fit_linear
 
@@ -110,7 +109,7 @@ def _seconds_per_row(learner: Learner, network: Network, pilot: Examples) -> flo
     started = time.perf_counter()
     read_with(learner, network, pilot)
     each = (time.perf_counter() - started) / len(pilot)
-    return each + LESSONS * seconds_per_row(pilot.texts, len(pilot.classes))
+    return each + LESSONS * counting_seconds(pilot)
 
 
 def read_with(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,12 +21,14 @@ from ..core.tasks import Task
 from ..data.encode import Tokens, encode, plain_tokenizer
 from ..data.examples import Examples
 from .backbone import Backbone, find_backbone
+from .baseline import fit_baseline
 from .crew import ALONE, Crew
 from .network import Device, Network, choose_device, open_encoder, with_head
 from .packed import keep_shapes
 from .steps import Stepper
 
 CPU_FORMATS = ("float32", "bfloat16")
+TIMED_ROWS, FASTER_LATER = 300, 0.6  # to tell how long a row takes; among thousands it takes less than that
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,20 @@ def standard_labels(lesson: Examples) -> NDArray[Any]:
         return lesson.labels
     mean, spread = prior_of(lesson)
     return np.asarray((lesson.labels - mean) / spread)
+
+
+def counting_seconds(lesson: Examples) -> float:
+    """About how long counting the words of one example takes on this machine: some are learned from."""
+    drawn = np.random.default_rng(0).permutation(len(lesson))[:TIMED_ROWS]
+    texts, labels = lesson.texts[drawn], standard_labels(lesson)[drawn]
+    seconds = 0.0
+    for every in (10, 1):  # the first ever takes longer, so it does not count
+        started = time.perf_counter()
+        fit_baseline(texts[::every], labels[::every], len(lesson.classes), task=lesson.task, seed=0)
+        seconds = time.perf_counter() - started
+    if lesson.task is Task.SINGLE:  # each answer among the others takes its time
+        seconds *= len(np.unique(lesson.labels)) / len(np.unique(labels))
+    return FASTER_LATER * seconds / len(drawn)
 
 
 def prior_of(lesson: Examples) -> NDArray[np.float64]:

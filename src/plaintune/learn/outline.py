@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..core.settings import Settings, free_seconds
 from ..data.examples import Examples
 from ..data.split import Splits, split
-from .baseline import MAX_FIT_ROWS, seconds_per_row
+from .baseline import MAX_FIT_ROWS
 from .budget import (
     CHECKED_IN_TURNS,
     MOST_PASSES,
@@ -32,12 +32,13 @@ from .budget import (
     test_rows_affordable,
 )
 from .eight_bits import ENOUGH_ROWS
-from .learner import Learner, standard_labels
+from .learner import Learner, counting_seconds, standard_labels
 from .network import Network
 from .train import head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
 MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for a moment
+SPARE_SECONDS, SPARE_SHARE = 6.0, 0.2  # a machine may be slow at writing; of what scoring should take
 OWN_TEST_SHARE = 0.2  # of the free time is left for the user's own test rows; spare time scores more
 FIRST_SHARE = 0.6  # of the time goes into the examples alone where there are texts without an answer
 FEWEST_TO_TEACH = 400  # examples; with fewer, too little could be held back to judge what was learned
@@ -149,9 +150,14 @@ class Outline:
         judged = 2 * len(self.splits.valid) * measured.mean_tokens_seen(length) / measured.answered_per_second
         return learned + judged + self.counting_seconds
 
+    @property
+    def spare_seconds(self) -> float:
+        """Put by beside what scoring should take, and mostly left over."""
+        return SPARE_SECONDS + SPARE_SHARE * self.work.scoring_seconds(self.measured, self.length[0])
+
     def reserve_seconds(self) -> float:
         """For what comes after training."""
-        return 1.2 * self.work.scoring_seconds(self.measured, self.length[0])
+        return self.work.scoring_seconds(self.measured, self.length[0]) + self.spare_seconds
 
     def seconds(self) -> float:
         """How long all of it takes, from the counting to the folder, on a machine as fast as it was probed.
@@ -179,7 +185,7 @@ def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[N
     stepper = learner.stepper(tokens, standard_labels(examples)[sample], examples.task)
     most_windows = MOST_WINDOWS if settings.max_length_tokens is None else 1
     measured = probe(network, stepper, lengths, rows=len(examples), most_windows=most_windows)
-    return network, measured, wanted
+    return network, replace(measured, counted_seconds=counting_seconds(examples)), wanted
 
 
 def outline(
@@ -195,7 +201,7 @@ def outline(
     """What fits into ``seconds_left`` of a run of ``settings.minutes``."""
     free = free_seconds(settings.minutes)
     max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=free)
-    counted_rows, counting_seconds = _counting(examples, seconds_left)
+    counted_rows, counting_seconds = _counting(examples, measured.counted_seconds, seconds_left)
     unlabeled = 0
     if examples.unlabeled is not None and not why_not_guessed(examples):
         unlabeled = len(examples.unlabeled)
@@ -238,10 +244,9 @@ def why_not_guessed(examples: Examples) -> str:
     return ""
 
 
-def _counting(examples: Examples, seconds: float) -> tuple[int, float]:
+def _counting(examples: Examples, per_row: float, seconds: float) -> tuple[int, float]:
     """How many rows the n-gram baseline can learn from in its share of the time, and how long it takes."""
     characters = sum(map(len, examples.texts)) / max(1, len(examples))
     rows = min(len(examples), MAX_FIT_ROWS, max(FEWEST_COUNTED, int(MOST_COUNTED / max(1.0, characters))))
-    per_row = seconds_per_row(examples.texts, len(examples.classes))
     affordable = int(max(FEWEST_COUNTED, COUNTING_SHARE * seconds / per_row))
     return min(rows, affordable), min(rows, affordable) * per_row

@@ -20,7 +20,7 @@ from ..core.events import Listener, silent, stage
 from ..core.metrics import main_metric, say_metric, score_outputs
 from ..core.tasks import Task
 from ..data.examples import Examples
-from .baseline import fit_baseline, seconds_per_row
+from .baseline import fit_baseline
 from .blend import fit_blend, losses_of
 from .budget import Probe
 from .crossval import contrast
@@ -41,7 +41,7 @@ UNMOVED_LEFT, FURTHER, FURTHEST, FURTHER_SPREAD = -0.05, 8.0, -0.9, 0.08  # the 
 USUAL_DOUBT, UNSURE_SHARE = 0.03, 3.0  # beyond which doubt about the loss widens the spread, and how much
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
-REPORT_SECONDS, REPORT_SHARE = (3.0, 12.0), 0.08  # for explanations, drawings, and the learning curve
+REPORT_SECONDS, REPORT_SHARE = (3.0, 10.0), 0.06  # for explanations, drawings, and the learning curve
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into it, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
 SURE = 0.8  # four of five times the score is in the range
@@ -123,7 +123,7 @@ def try_out(
     Rows that share a number in ``clusters`` (rows,) are on one side.
     """
     readable = int(READING_SHARE * seconds * measured.answered_per_second / measured.mean_tokens(TOKENS))
-    countable = int(COUNTING_SHARE * seconds / seconds_per_row(examples.texts, len(examples.classes)))
+    countable = int(COUNTING_SHARE * seconds / measured.counted_seconds)
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
     read = held[: int(HELD_SHARE * readable)]  # of those held back, by the encoder as well
     both = learned[: max(0, min(readable - len(read), countable))]
@@ -252,11 +252,11 @@ def foresee(
 ) -> Forecast:
     """What a run as ``outlined`` takes, after ``spent`` seconds, and how good the model gets.
 
-    It ends within ``minutes``: where it is thought to take longer, less is done.
+    It ends within ``minutes``, with some to spare: where it is thought to take longer, less is done.
     """
     seconds = spent + run_seconds(outlined)
     fewest, most = REPORT_SECONDS
-    seconds = min(60 * minutes, seconds + min(most, fewest + REPORT_SHARE * seconds))
+    seconds = min(60 * minutes - outlined.spare_seconds, seconds + min(most, fewest + REPORT_SHARE * seconds))
     if trial is None:
         return Forecast(seconds, None, None)
     low, high = trial.expected(
