@@ -23,7 +23,7 @@ from ..data.examples import Examples
 from .baseline import fit_baseline
 from .blend import fit_blend, losses_of
 from .budget import Probe
-from .crossval import contrast
+from .crossval import contrast, counted_in_turns
 from .curve import standard_error
 from .evidence import frozen_opinion, read_with
 from .forecast import run_seconds
@@ -31,9 +31,10 @@ from .learner import Learner, prior_of, standard_labels
 from .outline import Outline
 
 TOKENS = 64  # of a text, for the frozen encoder
-READING_SHARE, COUNTING_SHARE = 0.3, 0.6  # of the seconds goes into reading with it, twice, and into words
+READING_SHARE, COUNTING_SHARE = 0.25, 0.6  # of the seconds goes into reading with it, twice, and into words
 CONTRASTED, CONTRAST_SECONDS = 15, 2.5  # steps, and how long they may take
 HELD_ROWS, HELD_SHARE = 1500, 0.3
+TURNS, MOST_BY_TURNS = 3, 5000  # parts in which counted words are judged on all rows of a small set
 FEWEST_ROWS = 32
 WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
 LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
@@ -134,10 +135,16 @@ def try_out(
     more = learned[: countable - len(both)]
     if len(more) < WORTH_MORE * len(both):
         return Trial(examples.task, len(both), first.error, len(read), first.guess, first.moved)
-    counted = _counted(examples, more, held, seed=seed)
-    prior = prior_of(examples.take(more))
-    further, _ = _lacking(examples.take(held), np.zeros_like(counted), counted, prior)
-    return Trial(examples.task, len(more), further * first.helped, len(held), first.guess, first.moved)
+    if len(examples) <= min(MOST_BY_TURNS, countable // (TURNS - 1)):
+        groups = np.array_split(np.random.default_rng(seed).permutation(np.unique(clusters)), TURNS)
+        parts = [np.flatnonzero(np.isin(clusters, group)) for group in groups]
+        counted, lesson, judges = counted_in_turns(examples, parts, seed=seed), examples, examples
+        rows = len(examples) * (TURNS - 1) // TURNS
+    else:
+        lesson, judges, rows = examples.take(more), examples.take(held), len(more)
+        counted = _counted(examples, more, held, seed=seed)
+    further, _ = _lacking(judges, np.zeros_like(counted), counted, prior_of(lesson))
+    return Trial(examples.task, rows, further * first.helped, len(judges), first.guess, first.moved)
 
 
 def _parts(
