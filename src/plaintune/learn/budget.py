@@ -105,7 +105,9 @@ def probe(
     batch_rows = rows_per_batch(rows)
     if batch_rows * stepper.tokens.lengths.mean() > TOKENS_AT_ONCE:
         batch_rows //= 2
-    batch = max(stepper.epoch(rows_per_batch=batch_rows, seed=0), key=lambda batch: len(batch.tokens.ids))
+    found = list(stepper.epoch(rows_per_batch=batch_rows, seed=0))
+    usual = np.mean([len(batch.tokens.ids) for batch in found])
+    batch = min(found, key=lambda batch: abs(len(batch.tokens.ids) - usual))  # longer ones are more efficient
     seconds: list[float] = []
     begun = time.perf_counter()
     while len(seconds) < 3 or (len(seconds) < 12 and time.perf_counter() - begun < PROBE_SECONDS):
