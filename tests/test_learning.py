@@ -36,7 +36,7 @@ from plaintune.learn.blend import fit_blend, threshold_alone
 from plaintune.learn.budget import SAFETY, Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
 from plaintune.learn.evidence import gather
-from plaintune.learn.learner import Learner, counting_seconds, prepare, standard_labels
+from plaintune.learn.learner import Learner, prepare, seconds_to_count_one, standard_labels
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
 from plaintune.learn.network import Network, weights_of
 from plaintune.learn.outline import _counting, outline
@@ -698,7 +698,7 @@ def test_counting_words_by_turns_is_for_where_it_takes_no_more_than_its_share(ma
         np.full(100, 6),
         tokens_per_second=1e6,
         read_per_second=2e6,
-        counted_seconds=counting_seconds(examples),
+        counted_seconds=seconds_to_count_one(examples),
     )
     made = outline(
         examples, np.arange(rows), None, Settings(minutes=2), measured=measured, longest=16, seconds_left=100
@@ -709,7 +709,7 @@ def test_counting_words_by_turns_is_for_where_it_takes_no_more_than_its_share(ma
 def test_how_long_words_take_to_count_is_what_this_machine_needed_for_some() -> None:
     kinds = 60
     examples = examples_of([sentence(n) for n in range(3000)], [n % kinds for n in range(3000)])
-    told = counting_seconds(examples) * len(examples)
+    told = seconds_to_count_one(examples) * len(examples)
     started = time.perf_counter()
     fit_baseline(examples.texts, examples.labels, kinds, seed=0)
     assert 1 / 4 < told / (time.perf_counter() - started) < 4

@@ -28,7 +28,7 @@ from .learn.crossval import Checked
 from .learn.curve import learning_curve
 from .learn.evidence import LESSONS, gather
 from .learn.learn import Learned
-from .learn.learner import counting_seconds
+from .learn.learner import seconds_to_count_one
 from .learn.self_training import KEPT, NAME
 from .learn.suspects import find_suspects
 from .model.card import compared, how_good
@@ -56,7 +56,7 @@ def cheap_curve(
 ) -> dict[str, Any] | None:
     """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
     rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
-    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * LESSONS * counting_seconds(examples) > seconds:
+    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * LESSONS * seconds_to_count_one(examples) > seconds:
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]

@@ -99,7 +99,8 @@ def probe(
 ) -> Probe:
     """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts.
 
-    They are of a batch as training on ``rows`` examples has, but for long texts: half of one is as fast.
+    They are of a batch as long as most in training on ``rows`` examples, but for long texts: half of one is as
+    fast. The longest is more efficient than most.
     """
     optimizer = stepper.optimizer(network)
     batch_rows = rows_per_batch(rows)
@@ -107,7 +108,7 @@ def probe(
         batch_rows //= 2
     found = list(stepper.epoch(rows_per_batch=batch_rows, seed=0))
     usual = np.mean([len(batch.tokens.ids) for batch in found])
-    batch = min(found, key=lambda batch: abs(len(batch.tokens.ids) - usual))  # longer ones are more efficient
+    batch = min(found, key=lambda batch: abs(len(batch.tokens.ids) - usual))
     seconds: list[float] = []
     begun = time.perf_counter()
     while len(seconds) < 3 or (len(seconds) < 12 and time.perf_counter() - begun < PROBE_SECONDS):

@@ -16,7 +16,7 @@ from ..core.tasks import Task
 from ..data.examples import Examples
 from .blend import fit_blend
 from .crossval import counted_in_turns, folds_of
-from .learner import Learner, counting_seconds, prior_of, standard_labels
+from .learner import Learner, prior_of, seconds_to_count_one, standard_labels
 from .network import Network, text_features
 from .train import FROZEN_STRENGTH, fit_linear
 
@@ -109,7 +109,7 @@ def _seconds_per_row(learner: Learner, network: Network, pilot: Examples) -> flo
     started = time.perf_counter()
     read_with(learner, network, pilot)
     each = (time.perf_counter() - started) / len(pilot)
-    return each + LESSONS * counting_seconds(pilot)
+    return each + LESSONS * seconds_to_count_one(pilot)
 
 
 def read_with(

@@ -94,7 +94,7 @@ def standard_labels(lesson: Examples) -> NDArray[Any]:
     return np.asarray((lesson.labels - mean) / spread)
 
 
-def counting_seconds(lesson: Examples) -> float:
+def seconds_to_count_one(lesson: Examples) -> float:
     """About how long counting the words of one example takes on this machine: some are learned from."""
     drawn = np.random.default_rng(0).permutation(len(lesson))[:TIMED_ROWS]
     texts, labels = lesson.texts[drawn], standard_labels(lesson)[drawn]

@@ -32,7 +32,7 @@ from .budget import (
     test_rows_affordable,
 )
 from .eight_bits import ENOUGH_ROWS
-from .learner import Learner, counting_seconds, standard_labels
+from .learner import Learner, seconds_to_count_one, standard_labels
 from .network import Network
 from .train import head_rows
 
@@ -185,7 +185,7 @@ def look_at(examples: Examples, learner: Learner, settings: Settings) -> tuple[N
     stepper = learner.stepper(tokens, standard_labels(examples)[sample], examples.task)
     most_windows = MOST_WINDOWS if settings.max_length_tokens is None else 1
     measured = probe(network, stepper, lengths, rows=len(examples), most_windows=most_windows)
-    return network, replace(measured, counted_seconds=counting_seconds(examples)), wanted
+    return network, replace(measured, counted_seconds=seconds_to_count_one(examples)), wanted
 
 
 def outline(
