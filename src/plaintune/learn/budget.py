@@ -99,8 +99,8 @@ def probe(
 ) -> Probe:
     """Time a few training steps that leave the weights as they are; ``lengths`` are of whole texts.
 
-    They are of a batch as long as most in training on ``rows`` examples, but for long texts: half of one is as
-    fast. The longest is more efficient than most.
+    They are of a batch as long as most that training on ``rows`` examples has, as the longest are more
+    efficient; of long texts half of one is as fast.
     """
     optimizer = stepper.optimizer(network)
     batch_rows = rows_per_batch(rows)
