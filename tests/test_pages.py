@@ -46,7 +46,7 @@ def test_a_text_gets_its_answer_and_confidence_by_keyboard_alone(
     browser_page: Any, service: Service, model: Model
 ) -> None:
     browser_page.goto(service.address)
-    browser_page.wait_for_function("document.activeElement.id === 'text'")
+    browser_page.wait_for_selector("#text:focus")
     browser_page.wait_for_selector("#curl:not(:empty)")
     browser_page.keyboard.type(GOOD[0])
     browser_page.keyboard.press("Tab")
@@ -265,11 +265,11 @@ def test_a_snippet_is_copied_or_at_least_selected(browser_page: Any, service: Se
     browser_page.wait_for_selector(f"#{name}:not(:empty)")
     code = browser_page.text_content(f"#{name}")
     browser_page.click(f"[data-copies={name}]")
-    browser_page.wait_for_function("document.getElementById('copied').textContent === 'Copied.'")
+    browser_page.wait_for_selector("#copied:text-is('Copied.')")
     assert browser_page.evaluate("navigator.clipboard.readText()") == code
     browser_page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error()); }")
     browser_page.click(f"[data-copies={name}]")
-    browser_page.wait_for_function("document.getElementById('copied').textContent.startsWith('Selected')")
+    browser_page.wait_for_selector("#copied:text-matches('^Selected')")
     assert browser_page.evaluate("getSelection().toString()") == code
 
 
