@@ -56,13 +56,17 @@ def cheap_curve(
 ) -> dict[str, Any] | None:
     """What more examples would bring, measured on as many rows as fit into ``seconds``; None for too few."""
     rows = min(CURVE_ROWS, len(examples), int(seconds * rows_per_second / CURVE_COST))
-    if rows < FEWEST_CURVE_ROWS or FEWEST_CURVE_ROWS * LESSONS * seconds_to_count_one(examples) > seconds:
+    if rows < FEWEST_CURVE_ROWS:
+        return None
+    counted_seconds = seconds_to_count_one(examples)
+    if FEWEST_CURVE_ROWS * LESSONS * counted_seconds > seconds:
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]
     evidence = gather(
         examples.take(chosen), together, learned.learner,
-        seconds=seconds, fewest=FEWEST_CURVE_ROWS, seed=settings.seed, listener=listener,
+        seconds=seconds, fewest=FEWEST_CURVE_ROWS, counted_seconds=counted_seconds,
+        seed=settings.seed, listener=listener,
     )  # fmt: skip
     curve = learning_curve(evidence, rows=len(learned.splits.train), seed=settings.seed)
     if curve is None:

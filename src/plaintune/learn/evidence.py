@@ -79,19 +79,22 @@ def gather(
     *,
     seconds: float | None = None,
     fewest: int = FEWEST_ROWS,
+    counted_seconds: float | None = None,
     seed: int,
     listener: Listener,
 ) -> Evidence:
     """Ask both models about a sample of rows, each in folds that leave out the rows of its cluster.
 
     There are up to `AUDIT_ROWS`; where these would take longer than ``seconds`` (None: `AUDIT_SECONDS`),
-    as many as fit, and not fewer than ``fewest``.
+    as many as fit, and not fewer than ``fewest``. ``counted_seconds`` is `seconds_to_count_one`, if known.
     """
     stage(listener, "Reading the texts with the pre-trained model")
     chosen = np.random.default_rng(seed).permutation(len(examples))
     network = learner.network(examples, sentence=True)
     if len(chosen) > fewest:
-        each = _seconds_per_row(learner, network, examples.take(chosen[:PILOT_ROWS]))
+        pilot = examples.take(chosen[:PILOT_ROWS])
+        each = _seconds_to_read_one(learner, network, pilot)
+        each += LESSONS * (seconds_to_count_one(pilot) if counted_seconds is None else counted_seconds)
         chosen = chosen[: min(AUDIT_ROWS, max(fewest, int((seconds or AUDIT_SECONDS) / each)))]
     other = np.flatnonzero(clusters != clusters[chosen[0]])
     if len(other) and (clusters[chosen] == clusters[chosen[0]]).all():
@@ -104,12 +107,10 @@ def gather(
     return replace(asked, pieces_per_word=_pieces_per_word(learner, sample))
 
 
-def _seconds_per_row(learner: Learner, network: Network, pilot: Examples) -> float:
-    """What it takes to ask about one row, by how fast ``pilot`` is read."""
+def _seconds_to_read_one(learner: Learner, network: Network, pilot: Examples) -> float:
     started = time.perf_counter()
     read_with(learner, network, pilot)
-    each = (time.perf_counter() - started) / len(pilot)
-    return each + LESSONS * seconds_to_count_one(pilot)
+    return (time.perf_counter() - started) / len(pilot)
 
 
 def read_with(

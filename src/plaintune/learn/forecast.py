@@ -28,7 +28,7 @@ def run_seconds(outlined: Outline) -> float:
     begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
     counting = work.folds * outlined.counting_seconds
     tried = begun + counting + seen / measured.tokens_per_second
-    return swept_seconds(outlined) + tried + work.scoring_seconds(measured, length)
+    return swept_seconds(outlined) + tried + outlined.scoring_seconds
 
 
 def likely_turns(rows: int, folds: int) -> tuple[float, float]:

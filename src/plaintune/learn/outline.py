@@ -123,7 +123,7 @@ class Outline:
         """
         if not self.unlabeled or self.passes.share < MOST_PASSES:
             return 0
-        first = self._training_seconds() + self.work.scoring_seconds(self.measured, self.length[0])
+        first = self._training_seconds() + self.scoring_seconds
         left = SAFETY * self.work.seconds / self._share - first - self._once_more_seconds()
         rows = min(
             self.unlabeled, MOST_GUESSED, TIMES_GUESSED * self.work.rows, int(left / self._guess_seconds())
@@ -151,13 +151,18 @@ class Outline:
         return learned + judged + self.counting_seconds
 
     @property
+    def scoring_seconds(self) -> float:
+        """For scoring, and writing the folder."""
+        return self.work.scoring_seconds(self.measured, self.length[0])
+
+    @property
     def spare_seconds(self) -> float:
         """Put by beside what scoring should take, and mostly left over."""
-        return SPARE_SECONDS + SPARE_SHARE * self.work.scoring_seconds(self.measured, self.length[0])
+        return SPARE_SECONDS + SPARE_SHARE * self.scoring_seconds
 
     def reserve_seconds(self) -> float:
         """For what comes after training."""
-        return self.work.scoring_seconds(self.measured, self.length[0]) + self.spare_seconds
+        return self.scoring_seconds + self.spare_seconds
 
     def seconds(self) -> float:
         """How long all of it takes, from the counting to the folder, on a machine as fast as it was probed.
@@ -167,7 +172,7 @@ class Outline:
         guessed = self.guessed_rows
         second = guessed * self._guess_seconds() + self._once_more_seconds() if guessed else 0.0
         training = self._training_seconds() + second
-        return self.counting_seconds + training + self.work.scoring_seconds(self.measured, self.length[0])
+        return self.counting_seconds + training + self.scoring_seconds
 
     def _training_seconds(self) -> float:
         """For learning the examples, once."""

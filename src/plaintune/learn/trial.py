@@ -23,7 +23,7 @@ from ..data.examples import Examples
 from .baseline import fit_baseline
 from .blend import fit_blend, losses_of
 from .budget import Probe
-from .crossval import contrast, counted_in_turns
+from .crossval import contrast, counted_in_turns, folds_of
 from .curve import standard_error
 from .evidence import frozen_opinion, read_with
 from .forecast import run_seconds
@@ -136,10 +136,9 @@ def try_out(
     if len(more) < WORTH_MORE * len(both):
         return Trial(examples.task, len(both), first.error, len(read), first.guess, first.moved)
     if len(examples) <= min(MOST_BY_TURNS, countable // (TURNS - 1)):
-        groups = np.array_split(np.random.default_rng(seed).permutation(np.unique(clusters)), TURNS)
-        parts = [np.flatnonzero(np.isin(clusters, group)) for group in groups]
-        counted, lesson, judges = counted_in_turns(examples, parts, seed=seed), examples, examples
-        rows = len(examples) * (TURNS - 1) // TURNS
+        parts = folds_of(examples, clusters, TURNS, seed)
+        lesson, judges, rows = examples, examples, len(examples) * (len(parts) - 1) // len(parts)
+        counted = counted_in_turns(examples, parts, seed=seed)
     else:
         lesson, judges, rows = examples.take(more), examples.take(held), len(more)
         counted = _counted(examples, more, held, seed=seed)
