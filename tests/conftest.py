@@ -114,7 +114,7 @@ def trained(
     return folder / "reviews-model", json.loads(done.stdout)
 
 
-def make_backbone(family: str, folder: Path) -> Path:
+def make_backbone(family: str, folder: Path, *, width: int = 32) -> Path:
     """A folder with a tiny random model of a family and a word-piece tokenizer trained on our sentences."""
     import torch
     import transformers
@@ -131,10 +131,10 @@ def make_backbone(family: str, folder: Path) -> Path:
     )
     sizes: dict[str, Any] = {
         "vocab_size": tokenizer.get_vocab_size(),
-        "hidden_size": 32,
+        "hidden_size": width,
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
-        "intermediate_size": 64,
+        "intermediate_size": 2 * width,
         "pad_token_id": 0,
     }
     torch.manual_seed(0)
