@@ -46,6 +46,11 @@ def strata(examples: Examples) -> NDArray[np.int64]:
     return np.searchsorted(bounds, examples.labels)
 
 
+def rows_to_check(rows: int) -> int:
+    """How many of so many examples are held back to check on, where there is time to ask about them."""
+    return min(MAX_VALID_ROWS, round(VALID_SHARE * rows))
+
+
 def split(
     examples: Examples,
     clusters: NDArray[np.int64],
@@ -64,8 +69,8 @@ def split(
     """
     rows = len(examples)
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
-    most_valid = min(MAX_VALID_ROWS, max(2, max_test_rows))  # where time is short for scoring, it is for both
-    valid_rows = 0 if no_validation else max(2, min(round(VALID_SHARE * rows), most_valid))
+    most_valid = max(2, max_test_rows)  # where time is short for scoring, it is for both
+    valid_rows = 0 if no_validation else max(2, min(rows_to_check(rows), most_valid))
     if examples.times is not None:
         splits = _latest_last(examples.times, clusters, test_rows, valid_rows)
     else:

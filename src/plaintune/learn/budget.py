@@ -21,6 +21,7 @@ MOST_WINDOWS, NEARLY_ALL = 4, 0.95  # a text is seen in so many windows at most;
 FIXED_SECONDS = 10.0  # the graph written, checked, written in 8-bit numbers, and the folder closed
 FIXED_BY_TURNS = 5.0  # the same without 8-bit numbers, which rows checked on by turns cannot judge
 SAFETY = 0.93  # of the time left is planned; where the machine slows down, training is cut short
+SCORING_SHARE = 0.4  # of the time that is free, at most, for rows to check and to score on
 PROBE_ROWS = 400
 PROBE_SECONDS, READINGS = 2.0, 4
 READ_AS_FAST = 2.5  # times as fast as it learns a network answers, at least
@@ -168,9 +169,13 @@ def rows_per_batch(rows: int) -> int:
     return 8 if rows < HANDFUL else 16 if rows < 3000 else 32
 
 
-def test_rows_affordable(measured: Probe, *, max_length: int, seconds: float) -> int:
-    """How many rows can be scored in a sixth of ``seconds``, at most 5,000 (± 0.7 points at 93%)."""
-    return min(5000, max(200, rows_in(seconds / 6, measured, max_length)))
+def test_rows_affordable(measured: Probe, *, checked: int, max_length: int, seconds: float) -> int:
+    """How many rows there can be to score on, at most 5,000 (± 0.7 points at 93%).
+
+    They and those ``checked`` on, of which there are no more than of them, take two fifths of ``seconds``.
+    """
+    both = rows_in(SCORING_SHARE * seconds, measured, max_length)
+    return min(5000, max(200, both - min(checked, both // 2)))
 
 
 def rows_in(seconds: float, measured: Probe, max_length: int) -> int:

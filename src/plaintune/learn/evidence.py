@@ -129,14 +129,8 @@ def ask(
     seed: int,
 ) -> Evidence:
     """Both models' opinions of each row of ``sample``, in folds that leave out the rows of its cluster."""
-    frozen = np.zeros((len(sample), sample.task.outputs(len(sample.classes))), dtype=np.float32)
-    labels = standard_labels(sample)
     parts = folds_of(sample, together, FOLDS, seed)
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(sample)), part)
-        frozen[part] = frozen_opinion(
-            sample.task, features[rest], labels[rest], features[part], answers=frozen.shape[1]
-        )
+    frozen = frozen_in_turns(sample, parts, features)
     counted = counted_in_turns(sample, parts, seed=seed)
     blend = fit_blend(sample.task, frozen, counted, sample.labels, prior=prior_of(sample))
     return Evidence(sample, together, features, frozen, counted, blend)
@@ -149,6 +143,20 @@ def _pieces_per_word(learner: Learner, sample: Examples) -> float:
     marks = 2  # before and after each text
     pieces = learner.tokens(beginnings, learner.backbone.max_tokens).lengths - marks
     return float(pieces.sum()) / max(1, sum(map(len, words)))
+
+
+def frozen_in_turns(
+    sample: Examples, parts: list[NDArray[np.int64]], features: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What linear models on frozen features say of each of ``parts`` (row positions), fitted to the rest."""
+    found = np.zeros((len(sample), sample.task.outputs(len(sample.classes))), dtype=np.float32)
+    labels = standard_labels(sample)
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(sample)), part)
+        found[part] = frozen_opinion(
+            sample.task, features[rest], labels[rest], features[part], answers=found.shape[1]
+        )
+    return found
 
 
 def frozen_opinion(

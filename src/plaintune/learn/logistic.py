@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 
 def fit_logistic(
@@ -26,8 +28,12 @@ def fit_logistic(
     Sparse features need the finer tolerance: with the coarser one some fits end after a dozen steps, far
     from where they would settle (docs/experiments.md).
     """
-    tolerance = 1e-4 if issparse(features) else 1e-3
-    with warnings.catch_warnings():
+    tolerance, threads = 1e-3, nullcontext()
+    if issparse(
+        features
+    ):  # little is left for BLAS, and beside other programs its threads wait for one another
+        tolerance, threads = 1e-4, threadpool_limits(1, user_api="blas")
+    with threads, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many steps are enough for ranking answers
         warnings.filterwarnings(
             "ignore", "The number of unique classes", UserWarning

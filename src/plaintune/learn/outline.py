@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..core.settings import Settings, free_seconds
 from ..data.examples import Examples
-from ..data.split import Splits, split
+from ..data.split import Splits, rows_to_check, split
 from .baseline import MAX_FIT_ROWS
 from .budget import (
     CHECKED_IN_TURNS,
@@ -202,10 +202,15 @@ def outline(
     measured: Probe,
     longest: int,
     seconds_left: float,
+    scored_length: int | None = None,
 ) -> Outline:
-    """What fits into ``seconds_left`` of a run of ``settings.minutes``."""
-    free = free_seconds(settings.minutes)
-    max_test_rows = test_rows_affordable(measured, max_length=longest, seconds=free)
+    """What fits into ``seconds_left`` of a run of ``settings.minutes``.
+
+    As many rows are scored as a text length of ``scored_length`` tokens allows, if not given ``longest``.
+    """
+    free, scored_length = free_seconds(settings.minutes), scored_length or longest
+    checked = rows_to_check(len(examples))
+    max_test_rows = test_rows_affordable(measured, checked=checked, max_length=scored_length, seconds=free)
     counted_rows, counting_seconds = _counting(examples, measured.counted_seconds, seconds_left)
     unlabeled = 0
     if examples.unlabeled is not None and not why_not_guessed(examples):
@@ -221,7 +226,7 @@ def outline(
     )  # fmt: skip
     test_rows = len(splits.test)
     if test is not None:
-        test_rows = min(len(test), rows_in(OWN_TEST_SHARE * free, measured, longest))
+        test_rows = min(len(test), rows_in(OWN_TEST_SHARE * free, measured, scored_length))
     scored_rows, packed_rows = len(splits.valid) + test_rows, 0
     if len(splits.valid) >= ENOUGH_ROWS:  # asked in 8-bit numbers as well, which most likely are kept
         scored_rows, packed_rows = len(splits.valid), scored_rows
@@ -231,11 +236,15 @@ def outline(
         measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled
     )
     if found.unlabeled and not found.guessed_rows:  # no time for them: the examples get it all
-        return outline(
-            replace(examples, unlabeled=None), clusters, test, settings,
-            measured=measured, longest=longest, seconds_left=seconds_left,
-        )  # fmt: skip
-    return found
+        examples = replace(examples, unlabeled=None)
+    elif found.length[0] < scored_length:  # shorter texts: more of them can be scored
+        scored_length = found.length[0]
+    else:
+        return found
+    return outline(
+        examples, clusters, test, settings,
+        measured=measured, longest=longest, seconds_left=seconds_left, scored_length=scored_length,
+    )  # fmt: skip
 
 
 def why_not_guessed(examples: Examples) -> str:

@@ -25,21 +25,22 @@ from .blend import fit_blend, losses_of
 from .budget import Probe
 from .crossval import contrast, counted_in_turns, folds_of
 from .curve import standard_error
-from .evidence import frozen_opinion, read_with
+from .evidence import frozen_in_turns, read_with
 from .forecast import run_seconds
 from .learner import Learner, prior_of, standard_labels
 from .outline import Outline
 
 TOKENS = 64  # of a text, for the frozen encoder
-READING_SHARE, COUNTING_SHARE = 0.25, 0.6  # of the seconds goes into reading with it, twice, and into words
+READING_SHARE, COUNTING_SHARE = 0.25, 0.5  # of the seconds goes into reading with it, twice, and into words
 CONTRASTED, CONTRAST_SECONDS = 15, 2.5  # steps, and how long they may take
 HELD_ROWS, HELD_SHARE = 1500, 0.3
-TURNS, MOST_BY_TURNS = 3, 5000  # parts in which counted words are judged on all rows of a small set
+TURNS, MOST_BY_TURNS = 3, 5000  # parts, each judged when the others were learned; all rows of a small set
+LESSONS = TURNS - 1  # of each row
+TAUGHT = 500  # rows at most that the encoder is moved by; none of them judges it
 FEWEST_ROWS = 32
 WORTH_MORE = 1.5  # times as many rows for counted words alone, if they have the time
 LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the spread is of its logarithm
-UNMOVED_LEFT, FURTHER, FURTHEST, FURTHER_SPREAD = -0.05, 8.0, -0.9, 0.08  # the same, all of its logarithm
-USUAL_DOUBT, UNSURE_SHARE = 0.03, 3.0  # beyond which doubt about the loss widens the spread, and how much
+FURTHER, FURTHEST, FURTHER_SPREAD = 3.5, -0.8, 0.05  # times what a few steps change; the same, all logarithms
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
 REPORT_SECONDS, REPORT_SHARE = (3.0, 10.0), 0.06  # for explanations, drawings, and the learning curve
@@ -66,8 +67,7 @@ class Moved:
     def left(self) -> tuple[float, float]:
         """What training leaves of the cheap models' error, as its logarithm, and the spread of that."""
         surely = min(0.0, self.change + self.doubt)
-        spread = math.hypot(FURTHER_SPREAD, UNSURE_SHARE * max(0.0, self.doubt - USUAL_DOUBT))
-        return UNMOVED_LEFT + max(FURTHEST, FURTHER * surely), spread
+        return max(FURTHEST, FURTHER * surely), math.hypot(FURTHER_SPREAD, FURTHER * self.doubt)
 
 
 @dataclass(frozen=True)
@@ -126,22 +126,27 @@ def try_out(
     readable = int(READING_SHARE * seconds * measured.answered_per_second / measured.mean_tokens(TOKENS))
     countable = int(COUNTING_SHARE * seconds / measured.counted_seconds)
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
-    read = held[: int(HELD_SHARE * readable)]  # of those held back, by the encoder as well
-    both = learned[: max(0, min(readable - len(read), countable))]
-    if len(both) < FEWEST_ROWS or not len(read) or not np.ptp(examples.labels[both], axis=0).any():
+    read, taught = held[: min(readable, countable // LESSONS)], learned[:TAUGHT]
+    if len(read) < FEWEST_ROWS or not all(
+        np.ptp(examples.labels[rows], axis=0).any() for rows in (read, taught)
+    ):
         return None
     stage(listener, "Letting cheap models learn some examples, to foresee the score")
-    first = _read(examples, both, read, learner, seed=seed)
-    more = learned[: countable - len(both)]
-    if len(more) < WORTH_MORE * len(both):
-        return Trial(examples.task, len(both), first.error, len(read), first.guess, first.moved)
-    if len(examples) <= min(MOST_BY_TURNS, countable // (TURNS - 1)):
+    first = _read(examples.take(read), clusters[read], examples.take(taught), learner, seed=seed)
+    countable -= LESSONS * len(read)
+    more = learned[:countable]
+    if len(more) < WORTH_MORE * first.rows:
+        return Trial(examples.task, first.rows, first.error, len(read), first.guess, first.moved)
+    if len(examples) <= min(MOST_BY_TURNS, countable // LESSONS):
         parts = folds_of(examples, clusters, TURNS, seed)
-        lesson, judges, rows = examples, examples, len(examples) * (len(parts) - 1) // len(parts)
+        lesson, judges, rows = examples, examples, len(examples) * LESSONS // TURNS
         counted = counted_in_turns(examples, parts, seed=seed)
     else:
         lesson, judges, rows = examples.take(more), examples.take(held), len(more)
-        counted = _counted(examples, more, held, seed=seed)
+        model = fit_baseline(
+            lesson.texts, standard_labels(lesson), len(lesson.classes), task=lesson.task, seed=seed
+        )
+        counted = model.logits(judges.texts)
     further, _ = _lacking(judges, np.zeros_like(counted), counted, prior_of(lesson))
     return Trial(examples.task, rows, further * first.helped, len(judges), first.guess, first.moved)
 
@@ -158,8 +163,9 @@ def _parts(
 
 @dataclass(frozen=True)
 class _Read:
-    """What a frozen encoder and counted words made of a few rows."""
+    """What a frozen encoder and counted words made of a few rows, asked of each before it was learned."""
 
+    rows: int  # learned from each time
     error: float  # what their blend lacks to 1
     guess: float  # what the best guess lacks, above 0
     helped: float  # the blend's loss as a share of that of counted words alone, at most 1
@@ -167,41 +173,30 @@ class _Read:
 
 
 def _read(
-    examples: Examples, learned: NDArray[np.int64], held: NDArray[np.int64], learner: Learner, *, seed: int
+    sample: Examples, clusters: NDArray[np.int64], taught: Examples, learner: Learner, *, seed: int
 ) -> _Read:
-    """The encoder as it is, and where answers are classes once more after it has moved a little."""
-    lesson, judges = examples.take(learned), examples.take(held)
-    counted = _counted(examples, learned, held, seed=seed)
-    prior, nothing, labels = prior_of(lesson), np.zeros_like(counted), standard_labels(lesson)
-    network = learner.network(lesson, sentence=True)
+    """The encoder as it is, and where answers are classes once more when ``taught`` has moved it a little."""
+    parts = folds_of(sample, clusters, TURNS, seed)
+    counted = counted_in_turns(sample, parts, seed=seed)
+    prior, nothing = prior_of(sample), np.zeros_like(counted)
+    network = learner.network(sample, sentence=True)
 
     def lacking() -> tuple[float, NDArray[np.floating[Any]]]:
-        features, asked = (read_with(learner, network, part, max_length=TOKENS) for part in (lesson, judges))
-        said = frozen_opinion(examples.task, features, labels, asked, answers=counted.shape[1])
-        return _lacking(judges, said, counted, prior)
+        features = read_with(learner, network, sample, max_length=TOKENS)
+        return _lacking(sample, frozen_in_turns(sample, parts, features), counted, prior)
 
     error, losses = lacking()
-    _, alone = _lacking(judges, nothing, counted, prior)
-    majority = score_outputs(examples.task, judges.labels, nothing, prior=prior).majority
+    _, alone = _lacking(sample, nothing, counted, prior)
+    majority = score_outputs(sample.task, sample.labels, nothing, prior=prior).majority
     moved = None
-    if examples.task is Task.SINGLE:
-        stepper = learner.stepper(learner.tokens(lesson.texts, TOKENS), labels)
+    if sample.task is Task.SINGLE:
+        stepper = learner.stepper(learner.tokens(taught.texts, TOKENS), standard_labels(taught))
         until = time.monotonic() + CONTRAST_SECONDS
         contrast(network, stepper, steps=CONTRASTED, seed=seed, deadline=until)
         moved = Moved.between(losses, lacking()[1])
     helped = min(1.0, float(losses.sum()) / max(1e-6, float(alone.sum())))
-    return _Read(error, max(1e-6, 1 - majority), helped, moved)
-
-
-def _counted(
-    examples: Examples, learned: NDArray[np.int64], held: NDArray[np.int64], *, seed: int
-) -> NDArray[np.float32]:
-    """What counted words say of ``held``. Shape (rows, answers)."""
-    lesson = examples.take(learned)
-    model = fit_baseline(
-        lesson.texts, standard_labels(lesson), len(examples.classes), task=examples.task, seed=seed
-    )
-    return model.logits(examples.texts[held])
+    rows = len(sample) * LESSONS // TURNS
+    return _Read(rows, error, max(1e-6, 1 - majority), helped, moved)
 
 
 def _lacking(
