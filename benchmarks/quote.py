@@ -10,6 +10,7 @@ import argparse
 import shlex
 import sys
 from functools import partial
+from itertools import product
 from typing import Any
 
 from common import (
@@ -29,10 +30,10 @@ ROWS = 5000
 NEAR, WIDEST = 0.25, 0.04  # of the quoted time; of the accuracy
 
 
-def quoted_and_run(name: str, way: str, options: argparse.Namespace) -> dict[str, Any]:
+def quoted_and_run(name: str, way: str, draw: int, options: argparse.Namespace) -> dict[str, Any]:
     """The quote for one set, and what its command took and reached; the nearest way where there are fewer."""
-    say(f"{name}, {way}")
-    rows = sample(load_set(name, options.data), options.rows, seed=0)
+    say(f"{name}, draw {draw}, {way}")
+    rows = sample(load_set(name, options.data), options.rows, seed=draw)
     with scratch_folder() as folder:
         rows.write_csv(folder / "rows.csv")
         plaintune = [sys.executable, "-m", "plaintune"]
@@ -61,6 +62,8 @@ def quoted_and_run(name: str, way: str, options: argparse.Namespace) -> dict[str
 def row(line: Line) -> list[str]:
     """One set and way."""
     name, way, found = line["key"]["data"], line["key"]["way"], line["figures"]
+    if draw := line["key"].get("draw", 0):
+        name += f", draw {draw}"
     if "problem" in found:
         return [name, way, found["problem"].splitlines()[0], "", "", "", ""]
     said = "none"
@@ -98,13 +101,13 @@ def main() -> None:
     options.add_argument("--sets", nargs="+", default=list(SETS), help="names or files")
     options.add_argument("--ways", nargs="+", default=["quick", "standard", "thorough"])
     options.add_argument("--rows", type=int, default=ROWS, help="of each set, at most")
+    options.add_argument("--draws", type=int, nargs="+", default=[0], help="of these rows, by number")
     asked = options.parse_args(sys.argv[1:])
     results = Results(asked.results, "quote", again=asked.again, any_code=asked.any_code)
     lines = []
-    for name in asked.sets:
-        for way in asked.ways:
-            key = {"data": name, "way": way, "rows": asked.rows, "code": code_version()}
-            lines.append(results.line(key, partial(quoted_and_run, name, way, asked)))
+    for name, draw, way in product(asked.sets, asked.draws, asked.ways):
+        key = {"data": name, "way": way, "rows": asked.rows, "draw": draw, "code": code_version()}
+        lines.append(results.line(key, partial(quoted_and_run, name, way, draw, asked)))
     SECTION.show(lines)
 
 

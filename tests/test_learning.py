@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_info
 
 from conftest import review_rows
 from plaintune.core.blending import Blend
@@ -282,6 +284,21 @@ def test_a_sample_is_no_larger_for_having_thousands_of_answers() -> None:
     assert (few.bias > NEVER).sum() <= 60
     every = fit_baseline(texts, np.arange(900) % 6, 6, max_rows=60, seed=0)
     assert (every.bias > NEVER).all()
+
+
+def test_words_are_counted_in_one_thread_which_other_programs_cannot_keep_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: set[int] = set()
+    fit = LogisticRegression.fit
+
+    def watched(model: LogisticRegression, *given: Any) -> LogisticRegression:
+        threads.update(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return fit(model, *given)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    fit_baseline(["good film", "bad film"] * 20, np.array([1, 0] * 20), 2, seed=0)
+    assert threads == {1}
 
 
 def test_numbers_that_are_mostly_the_highest_can_be_learned() -> None:

@@ -13,16 +13,18 @@ import pytest
 
 from conftest import Cli, review_rows, write_csv
 from plaintune.compute.quote import Quote, Way, _command
+from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.read import read_examples
 from plaintune.faces.cli_quote import _lines
 from plaintune.learn.budget import Probe, rows_per_batch
 from plaintune.learn.forecast import TURN_SECONDS, run_seconds, swept_seconds
+from plaintune.learn.learner import prepare
 from plaintune.learn.outline import outline
 from plaintune.learn.steps import CONTRASTED_ROWS
 from plaintune.learn.train import contrastive_steps, head_rows
-from plaintune.learn.trial import Forecast, Moved, Trial
+from plaintune.learn.trial import Forecast, Moved, Trial, try_out
 
 
 @pytest.fixture
@@ -60,6 +62,37 @@ def test_where_a_few_steps_help_a_whole_training_is_foreseen_to_help_more(trial:
         ranges[name] = replace(trial, moved=moved).expected(400, passes_share=1, judged_rows=1000)
     assert ranges["helped"][0] > ranges["nothing"][1]
     assert ranges["doubtful"][1] - ranges["doubtful"][0] > ranges["nothing"][1] - ranges["nothing"][0]
+
+
+def test_each_row_that_is_read_judges_by_turns_and_one_cluster_alone_foretells_nothing(
+    tiny_backbone: Path,
+) -> None:
+    rows = 200
+    examples = read_examples(
+        [f"{'good' if n % 2 else 'bad'} film number {n}" for n in range(rows)], ["b", "g"] * 100
+    )
+    measured = Probe(np.full(100, 10), tokens_per_second=50_000.0, read_per_second=100_000.0)
+    learner = prepare(Settings(backbone=str(tiny_backbone)), silent)
+    tried = partial(try_out, examples, learner=learner, measured=measured, seconds=5.0, seed=0)
+    found = tried(np.arange(rows))
+    assert found is not None
+    assert found.moved is not None
+    assert (found.rows, found.held_rows) == (133, rows)
+    assert tried(np.arange(rows) % 4) is None  # three of four to learn from: those of one cannot be parted
+
+
+def test_texts_that_are_cut_shorter_leave_time_to_score_more_of_them() -> None:
+    examples = read_examples([f"review number {n}" for n in range(6000)], ["a", "b"] * 3000)
+    measured = Probe(np.array([100, 600] * 50), tokens_per_second=2000.0, read_per_second=4000.0)
+    cut, whole = (
+        outline(
+            examples, np.arange(6000), None, Settings(minutes=2, max_length_tokens=length),
+            measured=measured, longest=256, seconds_left=100.0,
+        )
+        for length in (None, 256)
+    )  # fmt: skip
+    assert cut.length[0] < whole.length[0]
+    assert len(cut.splits.test) > 1.5 * len(whole.splits.test)
 
 
 def test_texts_that_teach_nothing_promise_the_guess() -> None:

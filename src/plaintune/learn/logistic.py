@@ -26,12 +26,11 @@ def fit_logistic(
 
     ``strength`` is how far weights may go, scikit-learn's C; ``weights`` (rows,) are how far rows count.
     Sparse features need the finer tolerance: with the coarser one some fits end after a dozen steps, far
-    from where they would settle (docs/experiments.md).
+    from where they would settle. They leave little to BLAS, whose threads wait for one another where other
+    programs run: it gets one (docs/experiments.md).
     """
     tolerance, threads = 1e-3, nullcontext()
-    if issparse(
-        features
-    ):  # little is left for BLAS, and beside other programs its threads wait for one another
+    if issparse(features):
         tolerance, threads = 1e-4, threadpool_limits(1, user_api="blas")
     with threads, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many steps are enough for ranking answers

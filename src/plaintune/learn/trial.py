@@ -127,9 +127,9 @@ def try_out(
     countable = int(COUNTING_SHARE * seconds / measured.counted_seconds)
     learned, held = _parts(examples, clusters, np.random.default_rng(seed))
     read, taught = held[: min(readable, countable // LESSONS)], learned[:TAUGHT]
-    if len(read) < FEWEST_ROWS or not all(
-        np.ptp(examples.labels[rows], axis=0).any() for rows in (read, taught)
-    ):
+    if len(read) < FEWEST_ROWS or not np.ptp(clusters[read]):  # of one cluster: it cannot be parted
+        return None
+    if not all(np.ptp(examples.labels[rows], axis=0).any() for rows in (read, taught)):
         return None
     stage(listener, "Letting cheap models learn some examples, to foresee the score")
     first = _read(examples.take(read), clusters[read], examples.take(taught), learner, seed=seed)
