@@ -106,7 +106,8 @@ def main() -> None:
     results = Results(asked.results, "quote", again=asked.again, any_code=asked.any_code)
     lines = []
     for name, draw, way in product(asked.sets, asked.draws, asked.ways):
-        key = {"data": name, "way": way, "rows": asked.rows, "draw": draw, "code": code_version()}
+        further = {"draw": draw} if draw else {}
+        key = {"data": name, "way": way, "rows": asked.rows, **further, "code": code_version()}
         lines.append(results.line(key, partial(quoted_and_run, name, way, draw, asked)))
     SECTION.show(lines)
 
