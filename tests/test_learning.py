@@ -487,6 +487,15 @@ def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
     assert "lowest" in reason
 
 
+def test_a_sweep_that_is_four_times_off_moves_the_pick_by_half_as_much() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))
+    low, high = (
+        pick_rate(rates, tuple(abs(math.log(r / turn)) for r in rates))[0] for turn in (4e-4, 1.6e-3)
+    )
+    assert high / low == pytest.approx(2.0, rel=0.1)
+    assert low < usual_rate(FEW_ROWS) < high
+
+
 def test_what_a_broken_network_reaches_later_in_the_sweep_is_no_rate_to_train_at() -> None:
     """Seen on 20,000 film reviews: broken at 9.6e-4, yet the lowest loss came at 2.9e-3."""
     rates = tuple(np.geomspace(1e-6, 1e-2, 60))

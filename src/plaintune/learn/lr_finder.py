@@ -23,7 +23,7 @@ BROKEN_FACTOR, UNTOUCHED = 1.05, 10  # so much above the first losses, at which 
 SAFE_RATES = (2e-5, 8e-4)
 FEW_ROWS, HIGHEST_FOR_FEW = 1000, 1.5e-4  # 3e-4 broke training on 64 messages (docs/experiments.md)
 USUAL_RATE, USUAL_FOR_FEW = 2e-4, 1e-4  # where no sweep tells better (docs/experiments.md)
-BELOW_DIVERGENCE = 4.0  # the pick is the best point of the sweep divided by this (docs/experiments.md)
+BELOW_DIVERGENCE = 4.0  # the best point of the sweep divided by this is safe
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,11 @@ def usual_rate(rows: int) -> float:
 def pick_rate(
     rates: tuple[float, ...], losses: tuple[float, ...], *, rows: int = FEW_ROWS
 ) -> tuple[float, str]:
-    """A rate well below where the loss is lowest (beyond it training breaks), within a safe range."""
+    """A rate below where the loss is lowest (beyond it training breaks), within a safe range.
+
+    It is the geometric mean of a quarter of that one and the usual rate: a single sweep is off by up to four
+    times, and the best rates of five data sets are not so far from one another (docs/experiments.md).
+    """
     low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
     sound = whole(losses)
     finite = np.where(np.isfinite(losses), losses, np.inf)
@@ -109,10 +113,11 @@ def pick_rate(
     if lowest < UNTOUCHED:
         return usual_rate(rows), "in a sweep nothing was learned before it broke, so the usual rate is taken"
     turn = rates[lowest]
-    raw = turn / BELOW_DIVERGENCE
+    usual = usual_rate(rows)
+    raw = math.sqrt(turn / BELOW_DIVERGENCE * usual)
     pick = min(high, max(low, raw))
     held = "" if pick == raw else f", kept within {low:g} to {high:g}"
     return pick, (
         f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
-        f"a quarter of that is safe{held}"
+        f"this is the middle between a quarter of that, which is safe, and the usual {usual:g}{held}"
     )
