@@ -43,9 +43,7 @@ LEFT_BY_TRAINING, LEFT_SPREAD = 0.75, 0.28  # of the cheap models' error; the sp
 FURTHER, FURTHEST, FURTHER_SPREAD = 3.5, -0.8, 0.05  # times what a few steps change; the same, all logarithms
 SLOPE, SLOPE_SPREAD = 0.2, 0.06  # the error falls as this power of how many times more examples there are
 HURRY = 0.1  # the error grows as this power of how many passes are left out
-TAKEN = (
-    0.88  # of the seconds that are planned: speeds are the least of what was measured (docs/experiments.md)
-)
+TAKEN = 0.88  # of the planned seconds; the speeds they count on are the least of what was measured
 REPORT_SECONDS, REPORT_SHARE = (3.0, 10.0), 0.06  # for explanations, drawings, and the learning curve
 TRIAL_SHARE, TRIAL_SECONDS = 0.04, 8.0  # of the time goes into it, and at most
 WORTH_A_TRIAL = 120.0  # seconds; a shorter run tells its score soon enough
