@@ -172,7 +172,8 @@ def rows_per_batch(rows: int) -> int:
 def test_rows_affordable(measured: Probe, *, checked: int, max_length: int, seconds: float) -> int:
     """How many rows there can be to score on, at most 5,000 (± 0.7 points at 93%).
 
-    They and those ``checked`` on, of which there are no more than of them, take two fifths of ``seconds``.
+    Asking about them and the rows ``checked`` on takes two fifths of ``seconds``; where these do not allow
+    all of both, there are as many of each.
     """
     both = rows_in(SCORING_SHARE * seconds, measured, max_length)
     return min(5000, max(200, both - min(checked, both // 2)))

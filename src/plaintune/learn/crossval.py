@@ -296,12 +296,24 @@ def folds_of(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: in
 
 def counted_in_turns(lesson: Examples, parts: list[NDArray[np.int64]], *, seed: int) -> NDArray[np.float32]:
     """What n-gram models say of each of ``parts`` (row positions) when they have learned the others."""
-    found = np.zeros((len(lesson), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
     labels = standard_labels(lesson)
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(lesson)), part)
+
+    def counted(rest: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.float32]:
         model = fit_baseline(
             lesson.texts[rest], labels[rest], len(lesson.classes), task=lesson.task, seed=seed
         )
-        found[part] = model.logits(lesson.texts[part])
+        return model.logits(lesson.texts[part])
+
+    return in_turns(lesson, parts, counted)
+
+
+def in_turns(
+    lesson: Examples,
+    parts: list[NDArray[np.int64]],
+    said: Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Logits (rows, answers): of each part what ``said`` of the others and it gives (all row positions)."""
+    found = np.zeros((len(lesson), lesson.task.outputs(len(lesson.classes))), dtype=np.float32)
+    for part in parts:
+        found[part] = said(np.setdiff1d(np.arange(len(lesson)), part), part)
     return found

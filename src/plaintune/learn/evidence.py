@@ -15,7 +15,7 @@ from ..core.features import split_words
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .blend import fit_blend
-from .crossval import counted_in_turns, folds_of
+from .crossval import counted_in_turns, folds_of, in_turns
 from .learner import Learner, prior_of, seconds_to_count_one, standard_labels
 from .network import Network, text_features
 from .train import FROZEN_STRENGTH, fit_linear
@@ -149,14 +149,12 @@ def frozen_in_turns(
     sample: Examples, parts: list[NDArray[np.int64]], features: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """What linear models on frozen features say of each of ``parts`` (row positions), fitted to the rest."""
-    found = np.zeros((len(sample), sample.task.outputs(len(sample.classes))), dtype=np.float32)
-    labels = standard_labels(sample)
-    for part in parts:
-        rest = np.setdiff1d(np.arange(len(sample)), part)
-        found[part] = frozen_opinion(
-            sample.task, features[rest], labels[rest], features[part], answers=found.shape[1]
-        )
-    return found
+    labels, answers = standard_labels(sample), sample.task.outputs(len(sample.classes))
+
+    def opinion(rest: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.float32]:
+        return frozen_opinion(sample.task, features[rest], labels[rest], features[part], answers=answers)
+
+    return in_turns(sample, parts, opinion)
 
 
 def frozen_opinion(

@@ -103,17 +103,17 @@ def pick_rate(
     It is the geometric mean of a quarter of that one and the usual rate: a single sweep is off by up to four
     times, and the best rates of five data sets are not so far from one another (docs/experiments.md).
     """
+    usual = usual_rate(rows)
     low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
     sound = whole(losses)
     finite = np.where(np.isfinite(losses), losses, np.inf)
     lowest = int(np.argmin(finite[: max(1, sound)]))
     ended = sound == len(rates) and rates[-1] < HIGHEST_RATE / 2  # by the time, not by the loss
     if len(rates) < FEWEST_SWEPT or (ended and lowest >= len(rates) - 3):
-        return usual_rate(rows), f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
+        return usual, f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
     if lowest < UNTOUCHED:
-        return usual_rate(rows), "in a sweep nothing was learned before it broke, so the usual rate is taken"
+        return usual, "in a sweep nothing was learned before it broke, so the usual rate is taken"
     turn = rates[lowest]
-    usual = usual_rate(rows)
     raw = math.sqrt(turn / BELOW_DIVERGENCE * usual)
     pick = min(high, max(low, raw))
     held = "" if pick == raw else f", kept within {low:g} to {high:g}"
