@@ -21,8 +21,8 @@ BENCHMARKS = (
 HEAD = """# Benchmarks
 
 Written by `python benchmarks/table.py` from the figures in `benchmarks/records/`; do not edit by hand. A
-figure holds for the machine and the commit that stand above its table. Times depend on the machine; within
-one table they were measured side by side."""
+figure holds for the machine and the commit that stand above its table. Times depend on the machine and on
+the day: those of one commit and day were measured side by side, others were not."""
 
 
 def section_text(section: Section, lines: list[Line]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import Cli, review_rows, write_csv
-from plaintune.compute.quote import Quote, Way, _command
+from plaintune.compute.quote import Quote, Way, _command, _different
 from plaintune.core.events import silent
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
@@ -143,6 +143,15 @@ def test_a_quote_is_not_rounded_past_what_it_promises() -> None:
     told = _lines(Quote(400, Task.SINGLE, "a laptop", tuple(ways), (), "prices"))
     assert told[1].split(maxsplit=1) == ["quick", "1.4 min   should be right 98.6% to 99.9% of the time"]
     assert told[3].split(maxsplit=1) == ["thorough", "12 min   should be right 99.0% to 99.9% of the time"]
+
+
+def test_a_way_that_promises_what_the_next_one_does_is_not_offered() -> None:
+    quick = Way("quick", 2, 0.93, 0.9861, 0.999, 0.9, "a")
+    standard = Way("standard", 3, 0.94, 0.9863, 0.999, 1.0, "b")
+    thorough = Way("thorough", 4, 0.94, 0.9871, 0.999, 1.0, "c")
+    assert _different([quick, standard, thorough]) == (standard, thorough)
+    assert _different([replace(way, low=None, high=None) for way in (quick, standard)])[0].name == "standard"
+    assert _different([thorough]) == (thorough,)
 
 
 @pytest.mark.slow

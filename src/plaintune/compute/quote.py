@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,12 @@ class Way:
     passes_share: float  # of the passes that the data need
     command: str
 
+    @property
+    def promise(self) -> tuple[float | None, ...]:
+        """How long it takes and how good it gets, as far as is told."""
+        score = (None if end is None else round(end, 3) for end in (self.low, self.high))
+        return (round(self.expected_minutes, 1), *score)
+
 
 @dataclass(frozen=True)
 class Quote:
@@ -56,7 +63,7 @@ class Quote:
     rows: int
     task: Task
     machine: str
-    ways: tuple[Way, ...]  # the shortest first; fewer where there is nothing between them
+    ways: tuple[Way, ...]  # the shortest first; fewer where two would promise the same
     rented: tuple[RentedQuote, ...]  # what the thorough way would take and cost elsewhere, cheapest first
     prices: str  # where the prices are from, and their date
 
@@ -125,7 +132,7 @@ def quote(
 
     whole = MINUTES[bisect_left(MINUTES[:-1], True, key=is_enough)]
     chosen = {_nearest(whole / part): name for name, part in PARTS.items()}
-    ways = tuple(way(name, minutes) for minutes, name in sorted(chosen.items()))
+    ways = _different([way(name, minutes) for minutes, name in sorted(chosen.items())])
     if trial is None:
         note(listener, "Even cheap models take too long here to be tried, so no score is foretold.")
     else:
@@ -134,6 +141,11 @@ def quote(
     rented = rented_quotes(work_of(examples), prices, spot=True)[:RENTED_SHOWN]
     machine = learner.device.within(inspect_machine())
     return Quote(len(examples), examples.task, machine, ways, rented, str(prices))
+
+
+def _different(ways: list[Way]) -> tuple[Way, ...]:
+    """The ``ways``, the shortest first, without those that the next one promises as well."""
+    return (*(way for way, longer in pairwise(ways) if way.promise != longer.promise), ways[-1])
 
 
 def _nearest(minutes: float) -> int:

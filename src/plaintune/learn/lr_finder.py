@@ -116,8 +116,8 @@ def pick_rate(
     turn = rates[lowest]
     raw = math.sqrt(turn / BELOW_DIVERGENCE * usual)
     pick = min(high, max(low, raw))
-    held = "" if pick == raw else f", kept within {low:g} to {high:g}"
+    held = "" if pick == raw else f", kept within {low:.1e} to {high:.1e}"
     return pick, (
         f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
-        f"this is the middle between a quarter of that, which is safe, and the usual {usual:g}{held}"
+        f"this is the middle between a quarter of that, which is safe, and the usual {usual:.1e}{held}"
     )
