@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from plaintune.learn.baseline import NEVER, fit_baseline
 from plaintune.learn.blend import fit_blend, threshold_alone
 from plaintune.learn.budget import SAFETY, Probe, Work, choose_length, choose_passes, sweep_seconds
 from plaintune.learn.checkpoint import Checkpoint
+from plaintune.learn.crossval import counted_in_turns
 from plaintune.learn.evidence import gather
 from plaintune.learn.learner import Learner, prepare, seconds_to_count_one, standard_labels
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
@@ -44,7 +46,7 @@ from plaintune.learn.network import Network, weights_of
 from plaintune.learn.outline import _counting, outline
 from plaintune.learn.plan import Plan
 from plaintune.learn.steps import Stepper
-from plaintune.learn.train import NO_PACE, Pace, Schedule, Trained, go_on, train
+from plaintune.learn.train import NO_PACE, Pace, Schedule, Trained, fit_linear, go_on, train
 
 EVEN = np.array([0.5, 0.5])
 
@@ -159,6 +161,40 @@ def test_with_more_answers_than_rows_to_hold_back_some_are_held_back_all_the_sam
     splits = divided(many, seed=0, max_test_rows=100, own_test=False)
     assert 80 <= len(splits.test) <= 120
     assert len(set(labels)) == len({labels[at] for at in splits.train})
+
+
+def test_answers_that_are_rare_one_by_one_are_scored_as_often_as_they_come() -> None:
+    kinds = np.concatenate([np.repeat(np.arange(20), 300), np.repeat(np.arange(20, 500), 8)])
+    many = examples_of([sentence(n) for n in range(len(kinds))], kinds.tolist())
+    splits = split(many, np.arange(len(kinds)), seed=0, max_test_rows=200, own_test=False)
+    rare = [(kinds[part] >= 20).mean() for part in (splits.test, splits.valid)]
+    assert rare == pytest.approx([0.39, 0.39], abs=0.05)
+    assert (len(splits.test), len(splits.valid)) == (200, 200)
+
+
+def test_groups_larger_than_what_is_held_back_are_held_back_whole() -> None:
+    groups = np.repeat(np.arange(4), [120, 100, 110, 130])
+    rows = examples_of([sentence(n) for n in range(460)], [n % 2 for n in range(460)], groups=groups)
+    splits = divided(rows, seed=0, max_test_rows=20, own_test=False)
+    assert [len(splits.test), len(splits.valid), len(splits.train)] == [100, 110, 250]
+    assert "one group alone" in splits.reason
+
+
+def test_by_time_two_moments_leave_some_of_the_first_to_check_on() -> None:
+    times = np.repeat([2023.0, 2024.0], [80, 20])
+    timed = examples_of([sentence(n) for n in range(100)], [n % 2 for n in range(100)], times=times)
+    splits = divided(timed, seed=0, max_test_rows=20, own_test=False)
+    assert set(times[splits.test]) == {2024.0}
+    assert (len(splits.train), len(splits.valid)) == (68, 12)
+
+
+def test_an_answer_that_comes_in_two_groups_alone_is_learned_from_one_of_them() -> None:
+    groups = np.concatenate([np.repeat([0, 1], 3), np.arange(2, 196)])
+    labels = [0, 1, 1, 0, 1, 1] + [1, 2] * 97
+    rows = examples_of([sentence(n) for n in range(200)], labels, groups=groups)
+    for seed in range(200):
+        splits = split(rows, groups, seed=seed, max_test_rows=100, own_test=False)
+        assert set(np.array(labels)[splits.train]) == {0, 1, 2}
 
 
 def test_the_same_seed_gives_the_same_split_and_another_seed_another() -> None:
@@ -299,6 +335,35 @@ def test_words_are_counted_in_one_thread_which_other_programs_cannot_keep_waitin
     monkeypatch.setattr(LogisticRegression, "fit", watched)
     fit_baseline(["good film", "bad film"] * 20, np.array([1, 0] * 20), 2, seed=0)
     assert threads == {1}
+
+
+def test_texts_that_share_no_words_or_have_none_are_no_error() -> None:
+    labels = np.arange(1200) % 2
+    letters = np.random.default_rng(0).choice(list("acgt"), (1200, 400))
+    unlike = ["".join(row) for row in letters]  # each one word that no other has
+    for texts in (unlike, ["?!"] * 1200):
+        model = fit_baseline(np.array(texts, dtype=TEXT_DTYPE), labels, 2, seed=0)
+        assert np.isfinite(model.logits(texts[:10])).all()
+    learned = fit_baseline(np.array(unlike, dtype=TEXT_DTYPE), labels, 2, seed=0)
+    assert (learned.logits(unlike).argmax(axis=1) == labels).all()
+
+
+def test_an_answer_that_always_applies_is_always_given() -> None:
+    labels = np.array([[1, 0, 0], [1, 1, 0]] * 10)
+    found = fit_linear(Task.MULTI, np.eye(2, dtype=np.float32)[labels[:, 1]], labels, answers=3, strength=1.0)
+    assert found is not None
+    assert found[1][0] > 0 > found[1][2]
+
+
+def test_by_turns_words_are_counted_in_no_more_rows_than_memory_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = examples_of([sentence(n) for n in range(100)], [n % 2 for n in range(100)])
+    fitted = Mock(wraps=fit_baseline)
+    monkeypatch.setattr("plaintune.learn.crossval.fit_baseline", fitted)
+    said = counted_in_turns(rows, [np.arange(50), np.arange(50, 100)], seed=0, max_rows=30)
+    assert said.shape == (100, 2)
+    assert [call.kwargs["max_rows"] for call in fitted.call_args_list] == [30, 30]
 
 
 def test_numbers_that_are_mostly_the_highest_can_be_learned() -> None:
@@ -739,6 +804,20 @@ def test_how_long_words_take_to_count_is_what_this_machine_needed_for_some() -> 
     started = time.perf_counter()
     fit_baseline(examples.texts, examples.labels, kinds, seed=0)
     assert 1 / 4 < told / (time.perf_counter() - started) < 4
+
+
+def test_the_time_to_count_words_grows_with_the_answers_that_a_sample_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr("plaintune.learn.learner.fit_baseline", lambda *args, **options: None)
+    monkeypatch.setattr("plaintune.learn.learner.time.perf_counter", lambda: float(next(clock)))
+    marks = np.arange(3000) % 600
+    many = examples_of([sentence(n) for n in range(3000)], marks.tolist())
+    sets = replace(many, labels=np.eye(600, dtype=np.int64)[marks], task=Task.MULTI)
+    few = replace(sets, labels=sets.labels[:, :1])
+    assert seconds_to_count_one(sets) == pytest.approx(seconds_to_count_one(many))
+    assert seconds_to_count_one(sets) > 2 * seconds_to_count_one(few)
 
 
 def test_long_texts_are_counted_in_as_many_as_fit_into_memory() -> None:

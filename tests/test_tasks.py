@@ -9,10 +9,11 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from conftest import Cli, write_csv
 from plaintune.core.blending import Blend
-from plaintune.core.metrics import calibration_error, score_outputs
+from plaintune.core.metrics import best_set, calibration_error, score_outputs
 from plaintune.core.tasks import Task
 from plaintune.learn.blend import fit_blend
 
@@ -136,6 +137,14 @@ def test_the_score_of_sets_counts_right_wrong_and_missed_answers() -> None:
     score = score_outputs(Task.MULTI, truth, outputs, prior=np.array([0.5, 0.5, 0.5]))
     assert score.value == 2 * 2 / (3 + 3)
     assert score.others["exact_match"] == 0.5
+
+
+def test_sets_are_scored_against_the_best_that_one_can_say_without_reading() -> None:
+    truth = (np.random.default_rng(0).random((5000, 10)) < 0.3).astype(np.int64)
+    prior = truth.mean(axis=0)
+    score = score_outputs(Task.MULTI, truth, np.zeros((5000, 10), dtype=np.float32), prior=prior)
+    assert score.majority == pytest.approx(2 * 0.3 / (1 + 0.3), abs=0.01)  # all of them, always
+    assert best_set(np.array([0.1, 0.9, 0.0])).tolist() == [False, True, False]
 
 
 def test_numbers_are_scored_against_always_guessing_the_mean() -> None:

@@ -24,6 +24,7 @@ from plaintune.learn.eight_bits import NO_TIME
 from plaintune.learn.self_training import KEPT, NAME, SelfTraining, decided
 from plaintune.learn.train import Schedule
 from plaintune.model.evaluate import evaluate
+from plaintune.model.folder import checkpoint_folder
 from plaintune.pipeline import fit
 from plaintune.report.actions import typed
 from plaintune.scoring import score
@@ -103,6 +104,39 @@ def test_a_repeated_run_does_not_weigh_numbers_that_the_first_had_no_time_to_wei
     (tmp_path / "plan.json").write_text(json.dumps({**plan, "hurried": True}))
     manifest = fitted(data, tiny_backbone, data / "hurried-model", plan=tmp_path)
     assert NO_TIME in [choice["reason"] for choice in manifest["choices"]]
+
+
+@pytest.mark.slow
+def test_a_run_that_was_in_a_hurry_when_it_was_killed_ends_as_it_would_have(
+    data: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plaintune.deploying.ENOUGH_ROWS", 1)
+    out = data / "killed-model"
+
+    def stop(event: Event) -> None:
+        if event.message.startswith("Scoring on"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(data, tiny_backbone, out, listener=stop)
+    kept = checkpoint_folder(out) / "plan.json"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "hurried": True}))
+    manifest = fitted(data, tiny_backbone, out)
+    assert NO_TIME in [choice["reason"] for choice in manifest["choices"]]
+
+
+@pytest.mark.slow
+def test_texts_without_an_answer_that_are_all_scored_on_are_not_used(data: Path, tiny_backbone: Path) -> None:
+    labels = [
+        "positive" if any(text in one for text in GOOD) else "negative" for one in said(GOOD + BAD, OTHERS)
+    ]
+    write_csv(
+        data / "held.csv", ["review", "sentiment"], list(zip(said(GOOD + BAD, OTHERS), labels, strict=True))
+    )
+    manifest = fitted(data, tiny_backbone, data / "held-model", test=data / "held.csv")
+    (choice,) = [choice for choice in manifest["choices"] if choice["name"] == NAME]
+    assert (choice["value"], "among the texts to check or score on" in choice["reason"]) == ("not used", True)
+    assert json.loads((data / "held-model" / "plan.json").read_text())["second"] is None
 
 
 def test_a_file_without_answers_that_is_not_there_is_an_error_in_two_lines(

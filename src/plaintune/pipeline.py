@@ -129,7 +129,7 @@ def fit(
         stage(listener, "Weighing the network against counted words")
         checked, numbers = finished_graph(
             examples, learned, staged,
-            seconds=seconds_left() if not settings.plan else 0.0 if learned.hurried else math.inf,
+            seconds=0.0 if learned.hurried else math.inf if settings.plan else seconds_left(),
             kept=checkpoint, listener=listener,
         )  # fmt: skip
         if numbers.reason == NO_TIME:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from .examples import Examples
 
 TEST_SHARE, VALID_SHARE = 0.2, 0.12
 NUMBER_STRATA = 5
+ONE_GROUP = "; one group alone is scored on, so others may differ by more than the interval says"
 MAX_VALID_ROWS = 1500  # enough for a temperature and a blend weight; the rest serves training better
 
 
@@ -71,17 +72,25 @@ def split(
     test_rows = 0 if own_test else max(2, min(round(TEST_SHARE * rows), max_test_rows))
     most_valid = max(2, max_test_rows)  # where time is short for scoring, it is for both
     valid_rows = 0 if no_validation else max(2, min(rows_to_check(rows), most_valid))
+    rng, kinds = np.random.default_rng(seed), strata(examples)
+
+    def held_back(rest: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+        drawn = _draw(rest, kinds, clusters, wanted, rng)
+        if wanted and not len(drawn) and examples.groups is not None:  # each group is larger than that
+            return _smallest_group(rest, kinds, clusters)
+        return drawn
+
     if examples.times is not None:
         splits = _latest_last(examples.times, clusters, test_rows, valid_rows)
     else:
-        rng = np.random.default_rng(seed)
-        rest = np.arange(rows)
-        kinds = strata(examples)
-        test = _draw(rest, kinds, clusters, test_rows, rng)
-        rest = np.setdiff1d(rest, test)
-        valid = _draw(rest, kinds, clusters, valid_rows, rng)
-        train = np.setdiff1d(rest, valid)
-        splits = Splits(train, valid, test, _reason(examples, own_test))
+        test = held_back(np.arange(rows), test_rows)
+        train = np.setdiff1d(np.arange(rows), test)
+        lone = examples.groups is not None and len(np.unique(clusters[test])) == 1
+        reason = _reason(examples, own_test) + (ONE_GROUP if lone else "")
+        splits = Splits(train, np.zeros(0, dtype=np.int64), test, reason)
+    if not len(splits.valid):  # by time there is none where the past is of one moment
+        valid = held_back(splits.train, valid_rows)
+        splits = replace(splits, train=np.setdiff1d(splits.train, valid), valid=valid)
     _require_two_sides(
         examples, splits, own_test, no_validation and len(np.unique(clusters[splits.train])) > 1
     )
@@ -112,25 +121,45 @@ def _draw(
         else:
             counts = np.bincount(labels[members], minlength=len(open_rows))
             useful = np.minimum(counts, np.maximum(open_rows, 0)).sum()
-            fits = useful * 2 > len(members) and bool((counts[counts > 0] < class_rows[counts > 0]).all())
+            fits = useful * 2 > len(members) and _leaves_some(counts, class_rows)
         if fits:
             taken.append(members)
             if counts is None:
                 open_rows[labels[members[0]]] -= 1
+                class_rows[labels[members[0]]] -= 1
             else:
                 open_rows -= counts
+                class_rows -= counts
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
 
 
+def _leaves_some(counts: NDArray[np.int64], class_rows: NDArray[np.int64]) -> bool:
+    """Whether no class is emptied by so many rows of each."""
+    return bool((counts[counts > 0] < class_rows[counts > 0]).all())
+
+
+def _smallest_group(
+    rest: NDArray[np.int64], labels: NDArray[np.int64], clusters: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The rows of the smallest cluster that empties no class; none where each would."""
+    class_rows = np.bincount(labels[rest])
+    numbers, sizes = np.unique(clusters[rest], return_counts=True)
+    for number in numbers[np.argsort(sizes, kind="stable")]:
+        members: NDArray[np.int64] = rest[clusters[rest] == number]
+        if _leaves_some(np.bincount(labels[members], minlength=len(class_rows)), class_rows):
+            return members
+    return np.zeros(0, dtype=np.int64)
+
+
 def _shares(class_rows: NDArray[np.int64], wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """``wanted`` rows divided among classes by their size; where each would get none, some get one."""
-    exact = class_rows * wanted / class_rows.sum()
-    rounded: NDArray[np.int64] = np.round(exact).astype(np.int64)
-    if 2 * rounded.sum() >= wanted:
-        return rounded
-    drawn = min(wanted, int(np.count_nonzero(exact)))
-    rounded[rng.choice(len(exact), drawn, replace=False, p=exact / exact.sum())] += 1
-    return rounded
+    """``wanted`` rows divided among classes by their size; what is left of whole rows is drawn."""
+    exact = class_rows * min(1.0, wanted / class_rows.sum())
+    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    parts = exact - shares
+    drawn = min(round(float(parts.sum())), int(np.count_nonzero(parts)))
+    if drawn:
+        shares[rng.choice(len(parts), drawn, replace=False, p=parts / parts.sum())] += 1
+    return shares
 
 
 def _boundary(times: NDArray[np.float64], wanted: int) -> float:

@@ -156,9 +156,14 @@ def _fit_numbers(
 def _vocabulary(
     blocks: list[HashedTexts], *, least: int, most: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """The n-grams worth a weight, sorted, and the rows each stands in: the ``most`` frequent at the most."""
+    """The n-grams worth a weight, sorted, and the rows each stands in: the ``most`` frequent at the most.
+
+    Where none stands in ``least`` rows, those of fewer; of texts without a word, one that none has.
+    """
     hashes, rows_with = np.unique(np.concatenate([b.hashes for b in blocks]), return_counts=True)
-    kept = np.flatnonzero(rows_with >= least)
+    if not len(hashes):
+        return np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.int64)
+    kept = np.flatnonzero(rows_with >= min(least, int(rows_with.max())))
     if len(kept) > most:
         kept = np.sort(kept[np.argsort(-rows_with[kept], kind="stable")[:most]])
     return hashes[kept], rows_with[kept].astype(np.int64)

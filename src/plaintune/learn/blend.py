@@ -26,7 +26,7 @@ Labels = NDArray[np.int64] | NDArray[np.float64]
 
 
 def usual_blend(task: Task, prior: NDArray[np.float64]) -> Blend:
-    """The weights to take where there are no validation rows; ``prior`` is as in `score_outputs`."""
+    """The weights that `fit_blend` begins with and is drawn to; ``prior`` is as in `score_outputs`."""
     if task is Task.NUMBER:
         return Blend(task, *PRIOR_OF_NUMBERS, centre=float(prior[0]), spread=float(prior[1]))
     return Blend(task, *PRIOR)

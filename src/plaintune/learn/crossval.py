@@ -24,7 +24,7 @@ from ..core.tasks import Task
 from ..data.encode import Tokens
 from ..data.examples import Examples
 from ..data.split import strata
-from .baseline import fit_baseline
+from .baseline import MAX_FIT_ROWS, fit_baseline
 from .blend import fit_blend, losses_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
@@ -168,6 +168,7 @@ def cross_validate(
     schedule: Schedule,
     *,
     folds: int,
+    counted_rows: int,
     deadline: float,
     kept: Path,
     listener: Listener,
@@ -176,14 +177,14 @@ def cross_validate(
 
     One that is clearly behind after some parts is left, and after half of them all but the best: it alone
     goes on, so that every row has been checked on. Turns are cut short to end before ``deadline``, in
-    `time.monotonic` seconds, should the machine be slow. Rows that share a number in ``clusters`` (rows,) are
-    in one fold. What is done is put by in ``kept``; where a plan was given that tells how it came out, only
-    the technique that was chosen then has its turns, each of as many steps as it had.
+    `time.monotonic` seconds, should the machine be slow; words are counted in at most ``counted_rows``. Rows
+    that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``; where a
+    plan was given that tells how it came out, only the technique that was chosen then has its turns, each of
+    as many steps as it had.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
-    counted = kept_array(
-        kept / "folds-ngrams.npz", partial(counted_in_turns, lesson, parts, seed=schedule.seed)
-    )
+    count = partial(counted_in_turns, lesson, parts, seed=schedule.seed, max_rows=counted_rows)
+    counted = kept_array(kept / "folds-ngrams.npz", count)
     chosen = taken_in(kept).get(TECHNIQUE)
     techniques = _techniques(lesson) if chosen is None else [Technique(chosen["value"])]
     running = {technique: np.zeros_like(counted) for technique in techniques}
@@ -294,14 +295,20 @@ def folds_of(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: in
         return [part for _, part in splitter.split(kinds, kinds, clusters) if len(part)]
 
 
-def counted_in_turns(lesson: Examples, parts: list[NDArray[np.int64]], *, seed: int) -> NDArray[np.float32]:
-    """What n-gram models say of each of ``parts`` (row positions) when they have learned the others."""
+def counted_in_turns(
+    lesson: Examples, parts: list[NDArray[np.int64]], *, seed: int, max_rows: int = MAX_FIT_ROWS
+) -> NDArray[np.float32]:
+    """What n-gram models say of each of ``parts`` (row positions) when they have learned the others.
+
+    At most ``max_rows`` of these.
+    """
     labels = standard_labels(lesson)
 
     def counted(rest: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.float32]:
         model = fit_baseline(
-            lesson.texts[rest], labels[rest], len(lesson.classes), task=lesson.task, seed=seed
-        )
+            lesson.texts[rest], labels[rest], len(lesson.classes),
+            task=lesson.task, max_rows=max_rows, seed=seed,
+        )  # fmt: skip
         return model.logits(lesson.texts[part])
 
     return in_turns(lesson, parts, counted)

@@ -94,7 +94,7 @@ def gather(
     if len(chosen) > fewest:
         pilot = examples.take(chosen[:PILOT_ROWS])
         each = _seconds_to_read_one(learner, network, pilot)
-        each += LESSONS * (seconds_to_count_one(pilot) if counted_seconds is None else counted_seconds)
+        each += LESSONS * (seconds_to_count_one(examples) if counted_seconds is None else counted_seconds)
         chosen = chosen[: min(AUDIT_ROWS, max(fewest, int((seconds or AUDIT_SECONDS) / each)))]
     other = np.flatnonzero(clusters != clusters[chosen[0]])
     if len(other) and (clusters[chosen] == clusters[chosen[0]]).all():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,10 @@ def _learn(
     )  # fmt: skip
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
+    others = _never_judged(examples, test, splits)
+    if plan.second is not None and not len(others):
+        plan = replace(plan, guessed_rows=0, second=None)
+        checkpoint.amend_plan({"guessed_rows": 0, "second": None})
 
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
@@ -112,7 +117,7 @@ def _learn(
         technique, checked, choice = cross_validate(
             lesson, tokens, clusters[splits.train], learner,
             replace(plan.schedule, steps=plan.turn_steps or plan.schedule.steps),
-            folds=plan.folds, kept=checkpoint.folder,
+            folds=plan.folds, counted_rows=plan.counted_rows, kept=checkpoint.folder,
             deadline=math.inf if settings.plan else time.monotonic() + TURNS_SHARE * seconds_left(),
             listener=listener,
         )  # fmt: skip
@@ -130,14 +135,15 @@ def _learn(
     checkpoint.amend_plan(asdict(done))
     if plan.second is not None:
         training = _self_training(
-            examples, test, splits, lesson, tokens, learner, plan,
+            examples.take(splits.valid), others, lesson, tokens, learner, plan,
             kept=checkpoint.folder / SECOND, deadline=end, listener=listener,
         )  # fmt: skip
         taught, choice = training.run(Taught(network, words_alone, trained))
         network, ngrams, trained = taught.network, taught.ngrams, taught.trained
         choices.append(choice)
     elif examples.unlabeled is not None:
-        choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or "there is no time"))
+        no_use = "there is no time" if len(others) else "all of them are among the texts to check or score on"
+        choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or no_use))
     amend_as_taken(checkpoint)
     return Learned(
         splits,
@@ -157,10 +163,18 @@ def _learn(
     )
 
 
+def _never_judged(examples: Examples, test: Examples | None, splits: Splits) -> NDArray[Any]:
+    """The texts without an answer that are not among those to check or score on."""
+    if examples.unlabeled is None:
+        return np.zeros(0, dtype=object)
+    judging = [examples.texts[splits.valid], examples.texts[splits.test] if test is None else test.texts]
+    judged = np.concatenate([text_hashes(texts) for texts in judging])
+    return examples.unlabeled[~np.isin(text_hashes(examples.unlabeled), judged)]
+
+
 def _self_training(
-    examples: Examples,
-    test: Examples | None,
-    splits: Splits,
+    held: Examples,
+    others: NDArray[Any],
     lesson: Examples,
     tokens: Tokens,
     learner: Learner,
@@ -170,15 +184,11 @@ def _self_training(
     deadline: float,
     listener: Listener,
 ) -> SelfTraining:
-    """The texts without an answer drawn and read; none of them is among the rows to check or score on."""
+    """As many of the ``others`` as there is time for, drawn and read; ``held`` judge what it was worth."""
     assert plan.second is not None
-    assert examples.unlabeled is not None
     kept.mkdir(exist_ok=True)
-    held = examples.take(splits.valid)
-    judging = [held.texts, examples.texts[splits.test] if test is None else test.texts]
-    fresh = ~np.isin(text_hashes(examples.unlabeled), np.concatenate([text_hashes(part) for part in judging]))
-    drawn = np.random.default_rng(plan.schedule.seed).permutation(np.flatnonzero(fresh))[: plan.guessed_rows]
-    texts = examples.unlabeled[drawn]
+    drawn = np.random.default_rng(plan.schedule.seed).permutation(len(others))[: plan.guessed_rows]
+    texts = others[drawn]
     return SelfTraining(
         lesson=lesson,
         tokens=tokens,

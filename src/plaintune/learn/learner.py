@@ -103,9 +103,17 @@ def seconds_to_count_one(lesson: Examples) -> float:
         started = time.perf_counter()
         fit_baseline(texts[::every], labels[::every], len(lesson.classes), task=lesson.task, seed=0)
         seconds = time.perf_counter() - started
-    if lesson.task is Task.SINGLE:  # each answer among the others takes its time
-        seconds *= len(np.unique(lesson.labels)) / len(np.unique(labels))
+    seconds *= _answers_among(lesson.task, lesson.labels) / _answers_among(lesson.task, labels)
     return FASTER_LATER * seconds / len(drawn)
+
+
+def _answers_among(task: Task, labels: NDArray[Any]) -> int:
+    """How many answers there are examples of: each takes its time."""
+    if task is Task.NUMBER:
+        return 1
+    if task is Task.MULTI:
+        return max(1, int(np.count_nonzero(labels.any(axis=0))))
+    return len(np.unique(labels))
 
 
 def prior_of(lesson: Examples) -> NDArray[np.float64]:

@@ -106,8 +106,7 @@ def pick_rate(
     usual = usual_rate(rows)
     low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
     sound = whole(losses)
-    finite = np.where(np.isfinite(losses), losses, np.inf)
-    lowest = int(np.argmin(finite[: max(1, sound)]))
+    lowest = int(np.argmin(losses[: max(1, sound)]))
     ended = sound == len(rates) and rates[-1] < HIGHEST_RATE / 2  # by the time, not by the loss
     if len(rates) < FEWEST_SWEPT or (ended and lowest >= len(rates) - 3):
         return usual, f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"

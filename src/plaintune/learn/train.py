@@ -139,6 +139,7 @@ def fit_linear(
         for number in np.flatnonzero((labels.sum(axis=0) > 0) & (labels.sum(axis=0) < len(labels))):
             one = fit_logistic(features, labels[:, number], strength=strength, steps=HEAD_STEPS)
             weights[number], bias[number] = one.coef_[0], one.intercept_[0]
+        bias[labels.all(axis=0)] = -UNSEEN_BIAS
         return weights, bias
     if len(np.unique(labels)) < 2:
         return None
