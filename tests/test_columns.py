@@ -96,6 +96,51 @@ def test_a_known_name_that_cannot_be_an_answer_is_not_passed_over_in_silence() -
     assert set(caught.value.options) == {"rating", "shop"}
 
 
+INCIDENTAL = [("web", "app", "shop")[i % 3] for i in range(2000)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "other"),
+    [
+        ("intent_id", [str(i * 5 % 77) for i in range(2000)], "channel"),
+        ("class_id", [str(i * 7 % 30) for i in range(2000)], "split"),
+        ("star_rating", [str(1 + i % 9 / 2) for i in range(2000)], "verified_purchase"),
+        ("sentiment_score", [f"{i * 37 % 101 / 100:.2f}" for i in range(2000)], "lang"),
+        ("points", [str(80 + i % 21) for i in range(2000)], "country"),
+        ("points", [str(80 + i % 21) for i in range(200)], "country"),
+        ("intent_code", [f"I-{i % 77:02}" for i in range(2000)], "channel"),
+        ("topics", [";".join(w for k, w in enumerate(WORDS[:9]) if i >> k & 1) for i in range(2000)], "lang"),
+    ],
+)
+def test_a_telling_name_over_many_answers_or_numbers_is_a_question_and_not_passed_over(
+    name: str, values: list[str], other: str
+) -> None:
+    columns = {
+        "text": [sentence(i) for i in range(len(values))],
+        name: values,
+        other: INCIDENTAL[: len(values)],
+    }
+    with pytest.raises(AmbiguousColumns) as caught:
+        chosen(columns)
+    assert caught.value.options == (name, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("confidence_score", [f"{i * 37 % 101 / 100:.2f}" for i in range(ROWS)]),
+        ("target_year", [str(1990 + i % 30) for i in range(ROWS)]),
+        ("price", [*[""] * 30, *(str(1000 + i * 37 % 450) for i in range(10))]),
+        ("answer_text", TEXTS[::-1]),
+        ("answer_id", [str(i) for i in range(ROWS)]),
+    ],
+)
+def test_an_answer_that_is_clear_stays_clear_beside_other_telling_names(name: str, values: list[str]) -> None:
+    assert chosen({"text": LONG_TEXTS, "sentiment_label": MOODS, name: values})[-1] == "sentiment_label"
+    if name != "confidence_score":
+        assert chosen({"text": LONG_TEXTS, "mood": MOODS, name: values})[-1] == "mood"
+
+
 def test_title_and_body_of_like_length_are_a_question() -> None:
     with pytest.raises(AmbiguousColumns) as caught:
         chosen({"title": TEXTS, "body": TEXTS[::-1], "label": MOODS})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def test_answers_have_the_type_of_the_labels(fitted: pt.TextClassifier) -> None:
 def test_a_pickled_classifier_answers_the_same(fitted: pt.TextClassifier) -> None:
     again = pickle.loads(pickle.dumps(fitted))
     assert np.array_equal(again.predict_proba(TEXTS[:9]), fitted.predict_proba(TEXTS[:9]))
+
+
+def test_a_process_that_was_forked_leaves_the_model_to_the_first(fitted: pt.TextClassifier) -> None:
+    child = multiprocessing.get_context("fork").Process(target=fitted._finalizer)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert (fitted.model_.folder / "manifest.json").exists()
+    other = pickle.loads(pickle.dumps(fitted))
+    folder = other.model_.folder
+    other._finalizer()
+    assert not folder.exists()
 
 
 def test_labels_that_do_not_fit_the_texts_are_refused() -> None:

@@ -17,7 +17,7 @@ from plaintune.core.errors import UserError
 from plaintune.core.tasks import Task
 from plaintune.faces import cli_explain
 from plaintune.faces.cli_explain import _coloured, as_page
-from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, Explanation, Piece, _short, _units, explain
+from plaintune.model.explain import MOST_UNITS, SHORT_TEXT, Explanation, Piece, _read, _short, _units, explain
 from plaintune.model.predict import Model, Prediction
 
 Trained = tuple[Path, dict[str, Any]]
@@ -43,6 +43,21 @@ def test_the_pieces_are_the_whole_text_in_order(model: Model) -> None:
         assert "".join(piece.text for piece in found.pieces) == text
         assert all(text[piece.start : piece.end] == piece.text for piece in found.pieces)
         assert sum(piece.weight != 0 for piece in found.pieces) <= MOST_UNITS
+
+
+def test_words_that_the_network_does_not_read_have_no_pull_of_its(model: Model) -> None:
+    most = model.manifest.max_length_tokens * model.manifest.windows
+    text = "it was a film<br />and then " + "wonderful " * (2 * most) + "we went home"
+    gap, tail = model.unread_by_network(text)
+    assert 0 < gap < tail < len(text)
+    kept = text[:gap] + text[tail:]
+    assert model.network_logits([text]) == pytest.approx(model.network_logits([kept]), abs=1e-5)
+    units = _units(text)
+    read = _read(model, text, units)
+    assert read[0] > 1
+    assert read[-1] > 1
+    assert read[len(units) // 2] == 0
+    assert (_read(model, TEXT, _units(TEXT)) == 1).all()
 
 
 def test_each_sign_of_a_script_without_spaces_is_explained(model: Model) -> None:

@@ -177,3 +177,9 @@ def test_every_term_of_art_that_plaintune_says_has_an_entry() -> None:
     spoken = [term for term in listed if re.search(rf"(?<!\w){words._pattern(term)}(?!\w)", said, re.I)]
     assert len(spoken) > 25
     assert [term for term in spoken if not terms_in(term)] == []
+
+
+def test_a_word_with_a_dotless_i_is_no_fault() -> None:
+    assert "".join(piece for piece, _ in parted_by_terms("an actıvatıon, a traınıng set")) == (
+        "an actıvatıon, a traınıng set"
+    )

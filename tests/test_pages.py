@@ -157,6 +157,25 @@ def test_a_file_of_other_columns_asks_which_one_and_tells_its_progress(
     assert browser_page.evaluate("told") == ["0 of 2 rows answered"]
 
 
+def test_a_text_with_commas_is_answered_whole_and_no_cell_is_lost(
+    browser_page: Any, service: Service, model: Model, tmp_path: Path
+) -> None:
+    browser_page.goto(service.address)
+    for content, kept in (
+        ("review\nSlow, but superb\nGood\n", [["Slow, but superb"], ["Good"]]),
+        ("nr,review\n1,Slow, but superb\n2,Good,\n", [["1", "Slow, but superb"], ["2", "Good"]]),
+    ):
+        file = tmp_path / "mail.csv"
+        file.write_text(content)
+        browser_page.set_input_files("#file", file)
+        header, *found = saved(browser_page, tmp_path)
+        width = header.index("answer")
+        assert [row[:width] for row in found] == kept
+        for row, expected in zip(found, model.predict([cells[-1] for cells in kept]), strict=True):
+            assert row[width] == expected.answer
+            assert float(row[width + 1]) == pytest.approx(expected.confidence, abs=2e-4)
+
+
 def test_a_busy_service_is_asked_again_until_the_file_is_done(
     browser_page: Any, service: Service, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.data.mixed import OddLines
+from plaintune.data.read import read_examples
 from plaintune.data.tables import Table, open_table
 
 ROWS = [["I loved it, truly", "good"], ["Dreadful; avoid", "bad"], ["Not | bad", "good"], ["So\tso", "bad"]]
@@ -138,6 +140,89 @@ def test_the_first_line_of_an_excel_export_names_the_delimiter(tmp_path: Path) -
         ";",
         [(3, ["a, b", "x"]), (4, ["c, d", "y"])],
     )
+
+
+TALK = [["text", "label"], *[["a, b", "x"], ["c\nd", "y"], ["e f", "x"]] * 3]
+
+
+@pytest.mark.parametrize(
+    ("above", "said"),
+    [
+        ("Report generated 2024-01-02\n", "The first line is"),
+        ("# exported by X\n", "The first line is"),
+        ("# exported by X, on Monday, in a hurry\n", "The first line is"),
+        ("Report\n\nof all mail\n\n", "The first 4 lines are"),
+        ("\n\n\n\n", None),
+        ("\n \n\n\t\n", None),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("header", [["text", "label"], ["ticket", "queue"]])
+def test_lines_above_the_header_are_left_out_and_said_and_lines_are_still_counted_right(
+    tmp_path: Path, above: str, said: str | None, delimiter: str, header: list[str]
+) -> None:
+    content = above + as_csv([header, *TALK[1:]], delimiter=delimiter, lineterminator="\n")
+    table = open_table(write(tmp_path, "data.csv", content))
+    assert (table.delimiter, table.columns, values(table)) == (delimiter, tuple(header), TALK[1:])
+    assert [row.line - above.count("\n") for row in table.rows()][:4] == [2, 3, 5, 6]
+    notes = [note for note in table.notes if "left out" in note]
+    assert notes == ([f"{said} no part of the table: left out."] if said else [])
+
+
+@pytest.mark.parametrize(
+    "above", ["Report of Monday, by Anna\n", "# a, b, c, d\n", "Report,\n,\n", "Made by: x, y, z\nof us\n"]
+)
+def test_a_title_that_looks_like_a_row_is_left_out_above_a_header_of_usual_names(
+    tmp_path: Path, above: str
+) -> None:
+    table = open_table(write(tmp_path, "data.csv", above + as_csv([["text", "label"], *ROWS])))
+    assert (table.columns, values(table)) == (("text", "label"), ROWS)
+    assert any("left out" in note for note in table.notes)
+
+
+def test_of_texts_one_per_line_no_line_is_left_out(tmp_path: Path) -> None:
+    lines = ["Hello there", *[f"Yes, I do so {i} times" for i in range(30)]]
+    assert values(open_table(write(tmp_path, "texts.txt", "\n".join(lines)))) == [[line] for line in lines]
+    names = ["name", *[f"Smith{i}, Anna{i % 7}" for i in range(30)]]
+    assert values(open_table(write(tmp_path, "names.csv", "\n".join(names)))) == [
+        [name] for name in names[1:]
+    ]
+    texts = ["Hello you", "I say", "yes, I do", "no", "well, then, text"]
+    assert values(open_table(write(tmp_path, "few.txt", "\n".join(texts)))) == [[text] for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("kind,words\n" + "ham,one, two\nspam,a, b, c\nham,four\nspam,1, 2, 3, 4\n" * 5, "2, 3, 4… fields"),
+        ("All mail\n" * 7 + "text,label\n" + "one more,x\nand another,y\n" * 15, "1 or 2 fields"),
+    ],
+)
+def test_lines_that_cannot_be_split_are_refused_with_how_wide_they_are(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    path = write(tmp_path, "data.csv", content)
+    for named in ({}, {"text": "text", "label": "label"}):
+        with pytest.raises(UserError, match="cannot be split into columns: parted at commas") as caught:
+            read_examples(path, **named)
+        assert told in caught.value.problem
+        assert "into quotes" in caught.value.fix
+    assert len(read_examples(path, need_labels=False)) > 20
+
+
+def test_a_delimiter_that_is_not_looked_for_can_be_named_as_the_refusal_says(tmp_path: Path) -> None:
+    content = "text^label\n" + "so, so^x\nno, no^y\n" * 5
+    path = write(tmp_path, "data.csv", content)
+    with pytest.raises(UserError, match=r"parted by '\^'") as caught:
+        read_examples(path)
+    assert "sep=^" in caught.value.fix
+    assert read_examples(write(tmp_path, "data.csv", f"sep=^\n{content}")).classes == ("x", "y")
+
+
+def test_a_list_of_texts_is_told_that_the_answers_are_missing(tmp_path: Path) -> None:
+    lines = ["text", *[f'"Well, this is text {i}"' for i in range(30)]]
+    with pytest.raises(UserError, match="one column only"):
+        read_examples(write(tmp_path, "data.csv", "\n".join(lines)))
 
 
 def test_a_quoted_line_break_stays_in_its_text_and_lines_are_still_counted_right(tmp_path: Path) -> None:
@@ -383,6 +468,39 @@ def test_parquet_keeps_texts_and_writes_numbers_as_text(tmp_path: Path) -> None:
     assert second[:2] == ["", ""]
 
 
+def raw_texts(arrow: Any, *texts: bytes) -> Any:
+    """What other libraries write as texts without looking at it."""
+    return arrow.array(texts, arrow.binary()).view(arrow.string())
+
+
+def test_parquet_with_values_that_python_does_not_have_is_read(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    columns = {
+        "text": ["a", "b", "c"],
+        "note": raw_texts(arrow, b"good", b"caf\xe9", "là".encode()),
+        "kind": raw_texts(arrow, b"x", b"\xff", b"x").dictionary_encode(),
+        "day": arrow.array([0, 10_000_000, None], arrow.int32()).cast(arrow.date32()),
+    }
+    pytest.importorskip("pyarrow.parquet").write_table(arrow.table(columns), tmp_path / "data.parquet")
+    rows = list(open_table(tmp_path / "data.parquet").rows())
+    assert [row.values for row in rows] == [
+        ["a", "good", "x", "1970-01-01"],
+        ["b", "caf\ufffd", "\ufffd", "29349-01-26"],
+        ["c", "là", "x", ""],
+    ]
+    assert rows[1].record == {"text": "b", "note": "caf\ufffd", "kind": "\ufffd", "day": "29349-01-26"}
+    assert rows[2].record is not None
+    assert rows[2].record["day"] is None
+
+
+def test_a_column_of_parquet_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    nested = arrow.StructArray.from_arrays([raw_texts(arrow, b"caf\xe9")], ["inner"])
+    table = arrow.table({"text": ["a"], "extra": nested})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "data.parquet")
+    assert "`extra`" in refused(tmp_path / "data.parquet").problem
+
+
 def excel(path: Path, rows: list[list[object]], more: dict[str, list[list[object]]] | None = None) -> Path:
     pytest.importorskip("python_calamine")
     book = pytest.importorskip("openpyxl").Workbook()
@@ -406,6 +524,41 @@ def test_excel_numbers_stay_as_they_are_shown_and_rows_as_they_are_counted(tmp_p
 def test_of_several_sheets_the_first_is_read_and_the_others_are_named(tmp_path: Path) -> None:
     path = excel(tmp_path / "data.xlsx", [["text", "label"], ["a", "x"]], {"Notes": [["hello"]]})
     assert any("Notes" in note for note in open_table(path).notes)
+
+
+ABOUT: list[list[object]] = [["Please read this first"], ["Made on Monday"]]
+
+
+def test_a_sheet_that_is_only_about_the_data_is_passed_over_and_named(tmp_path: Path) -> None:
+    mail = {"Mail": [["text", "label"], ["a", "x"]]}
+    table = open_table(excel(tmp_path / "data.xlsx", ABOUT, mail))
+    assert (table.columns, values(table)) == (("text", "label"), [["a", "x"]])
+    assert any("Only the sheet `Mail` is read, not `Sheet`" in note for note in table.notes)
+    assert "`Mail`" in table.source
+    about = [["Author", "Anna"], *ABOUT[1:]]
+    table = open_table(excel(tmp_path / "two.xlsx", about, {"Mail": [["text", "label"], ["a", "x"]] * 2}))
+    assert table.columns == ("text", "label")
+
+
+def test_the_sheet_with_the_names_that_were_given_is_read(tmp_path: Path) -> None:
+    legend: list[list[object]] = [["Queue", "Meaning"], ["q1", "late"]]
+    path = excel(tmp_path / "data.xlsx", legend, {"Tickets": [["Body", "Queue"], ["a", "q1"]]})
+    assert open_table(path, expected=["body", "queue"]).columns == ("Body", "Queue")
+
+
+def test_a_legend_behind_the_data_and_statistics_behind_the_texts_are_not_read(tmp_path: Path) -> None:
+    tickets: list[list[object]] = [["Ticket", "Queue"], *[["a", "q1"], ["b", "q2"]] * 3]
+    path = excel(tmp_path / "data.xlsx", tickets, {"Legend": [["category", "description"], ["q1", "late"]]})
+    assert open_table(path).columns == ("Ticket", "Queue")
+    texts: list[list[object]] = [["text"], ["a"], ["b"]]
+    path = excel(tmp_path / "texts.xlsx", texts, {"Numbers": [["label", "count"], ["q1", 9], ["q2", 8]]})
+    assert open_table(path).columns == ("text",)
+
+
+def test_what_is_wrong_with_a_sheet_is_said_with_its_name(tmp_path: Path) -> None:
+    pages = {"More": ABOUT}
+    with pytest.raises(UserError, match=r"data\.xlsx \(sheet `Sheet`\)"):
+        read_examples(excel(tmp_path / "data.xlsx", ABOUT, pages))
 
 
 def test_a_sheet_of_blank_cells_is_an_empty_one(tmp_path: Path) -> None:

@@ -210,6 +210,31 @@ def test_tags_of_several_words_are_not_taken_for_the_text() -> None:
     assert not any("holds text too" in note for note in examples.understood.notes)
 
 
+# --- no answer ---
+
+
+@pytest.mark.parametrize("missing", ["NULL", "null", r"\N", "#N/A", "NaN"])
+def test_what_databases_and_spreadsheets_write_for_nothing_is_no_answer(missing: str) -> None:
+    examples = read_examples(table(["good", "bad", missing] * 6, "label"))
+    assert examples.classes == ("bad", "good")
+    assert {aside.reason for aside in examples.understood.set_aside} == {"no answer"}
+    assert set() in tags(read_examples(table([*TAGS * 2, missing])))
+    assert "is empty" in refused(table([missing] * 6, "label"), label="label").problem
+
+
+@pytest.mark.parametrize("task", [None, Task.NUMBER])
+def test_numbers_stay_numbers_where_many_are_missing(task: Task | None) -> None:
+    examples = read_examples(table([*GRADES * 3, *["NULL"] * 20], "score"), task=task)
+    assert (examples.task, len(examples)) == (Task.NUMBER, 30)
+    commas = [value.replace(".", ",") for value in GRADES * 3]
+    assert read_examples(table([*commas, *["#N/A"] * 20], "score"), task=Task.NUMBER).labels[0] == 1.5
+
+
+@pytest.mark.parametrize("answer", ["NA", "N/A", "None", "-", "Null"])
+def test_what_may_be_an_answer_is_one(answer: str) -> None:
+    assert answer in read_examples(table(["good", "bad", answer] * 6, "label")).classes
+
+
 # --- lists ---
 
 

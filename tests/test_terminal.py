@@ -20,6 +20,25 @@ from plaintune.core.events import Event, note
 from plaintune.faces.endings import heeding
 
 
+@pytest.mark.parametrize("more", [(), ("--out", "answers.csv")])
+def test_answers_that_are_sent_to_a_file_get_there_while_the_terminal_shows_the_bar(
+    trained: tuple[Path, object], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    write_csv(tmp_path / "mail.csv", ["review"], [(text,) for text, _ in review_rows()])
+    ours, theirs = pty.openpty()
+    with (tmp_path / "sent.csv").open("w") as sent:
+        done = subprocess.run(
+            [sys.executable, "-m", "plaintune", "predict", trained[0], "--file", "mail.csv", *more],
+            cwd=tmp_path, stdin=theirs, stdout=sent, stderr=theirs, check=False,
+            env={**os.environ, "TERM": "xterm"},
+        )  # fmt: skip
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 0
+    lines = (tmp_path / (more[1] if more else "sent.csv")).read_text().splitlines()
+    assert len(lines) == 1 + len(review_rows())
+
+
 def test_a_ctrl_c_that_a_library_passed_over_is_heard_at_the_next_word() -> None:
     told: list[Event] = []
     signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a process of its own

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import pandas as pd
 import pytest
 
 from conftest import BAD, GOOD, Cli, review_rows, write_csv
-from plaintune.api import _settings
-from plaintune.core.errors import UserError
+from plaintune.api import _settings, load, train
+from plaintune.core.errors import OutputExists, UserError
+from plaintune.core.events import silent
 from plaintune.data.read import read_examples
+from plaintune.faces.batch import answers_of, read_for_model
 from plaintune.model.evaluate import FEWEST_SCORED, evaluate
 from plaintune.model.predict import Model
 from plaintune.reporting import explained_pieces
@@ -123,11 +125,79 @@ def test_evaluate_leaves_out_texts_it_has_learned_from(cli: Cli, trained: Traine
 def test_an_answer_the_model_does_not_know_counts_as_wrong(
     cli: Cli, trained: Trained, tmp_path: Path
 ) -> None:
-    write_csv(tmp_path / "held.csv", ["review", "sentiment"], [("so so", "neutral"), ("meh", "neutral")])
+    rows = [("so so", "neutral"), ("meh", "neutral"), ("a truly lovely film", "positive")]
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], rows)
     done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["accuracy"] == 0
+    printed = json.loads(done.stdout)
+    assert printed["accuracy"] == pytest.approx(1 / 3)
+    assert printed["unknown_rows"] == 2
     assert "neutral" in done.stderr
+    assert (
+        "2 of 3 examples count as wrong"
+        in cli("evaluate", trained[0], "held.csv", "--quiet", cwd=tmp_path).stderr
+    )
+
+
+def test_answers_that_are_all_spelled_otherwise_are_not_scored(
+    cli: Cli, trained: Trained, tmp_path: Path
+) -> None:
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], [("so so", "Positive"), ("meh", "Negative")])
+    done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No answer in held.csv is one of those in the training data" in " ".join(done.stderr.split())
+
+
+def test_what_was_merged_for_training_is_merged_where_it_is_scored(trained: Trained, tmp_path: Path) -> None:
+    model = load(trained[0])
+    model.manifest = replace(model.manifest, settings={"merge": ["great=good", "good=positive"]})
+    rows = [("one", "great"), ("two", "positive"), ("three", "negative"), ("four", "good")]
+    held = write_csv(tmp_path / "held.csv", ["review", "sentiment"], rows)
+    examples = read_for_model(model, str(held), text=(), label=(), listener=silent)
+    assert [examples.classes[label] for label in examples.labels] == [
+        "positive", "positive", "negative", "positive",
+    ]  # fmt: skip
+    assert examples.classes == model.classes
+
+
+def test_the_figures_beside_a_score_are_of_the_same_rows(trained: Trained) -> None:
+    model = load(trained[0])
+    rows = read_examples(trained[0].parent / "reviews.csv", classes=model.classes)
+    result = evaluate(model, rows)
+    told = result.as_json()
+    assert told["scored_rows"] == told["rows"] - told["overlap_rows"]
+    assert told["macro_f1"] == result.headline.others["macro_f1"]
+    assert told["macro_f1"] != result.all_rows.others["macro_f1"] or result.headline.value == 1
+
+
+def test_in_python_a_model_that_is_there_is_told_in_words_of_python(trained: Trained) -> None:
+    with pytest.raises(OutputExists, match="already holds a model") as refused:
+        train(["so so", "meh"] * 10, ["a", "b"] * 10, out=trained[0], quiet=True)
+    assert "overwrite=True" in refused.value.fix
+
+
+def test_a_row_without_text_has_the_same_fields_as_the_others(trained: Trained, tmp_path: Path) -> None:
+    write_csv(tmp_path / "mail.csv", ["review", "nr"], [("a film", "1"), ("", "2")])
+    for unsure in (None, 0.8):
+        answered, empty = answers_of(
+            load(trained[0]), str(tmp_path / "mail.csv"), unsure=unsure, listener=silent
+        )
+        assert answered.keys() == empty.keys()
+        assert set(empty.values()) == {None}
+
+
+def test_what_goes_to_a_pipe_is_written_as_utf_8(cli: Cli, trained: Trained, tmp_path: Path) -> None:
+    done = cli(
+        "explain",
+        trained[0],
+        "a lovely film 🎬",
+        "--json",
+        cwd=tmp_path,
+        PYTHONIOENCODING="cp1252",
+        PYTHONUTF8="0",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "🎬" in done.stdout
 
 
 def test_prediction_needs_no_training_stack_to_answer_the_same(cli: Cli, trained: Trained) -> None:

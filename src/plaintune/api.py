@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .core.errors import MissingExtra, UserError
+from .core.errors import MissingExtra, OutputExists, UserError
 from .core.events import Listener, note, silent
 from .core.settings import DEFAULT_MINUTES, Settings
 from .core.tasks import as_task
@@ -74,16 +74,20 @@ def train(
     hearing: AbstractContextManager[Listener] = (
         Terminal(quiet=quiet) if listener is None else nullcontext(listener)
     )
-    with hearing as heard:
-        return fit(
-            source,
-            labels,
-            out=folder,
-            settings=settings,
-            test=test,
-            replace_existing=overwrite,
-            listener=heard,
-        )
+    try:
+        with hearing as heard:
+            return fit(
+                source,
+                labels,
+                out=folder,
+                settings=settings,
+                test=test,
+                replace_existing=overwrite,
+                listener=heard,
+            )
+    except OutputExists as error:
+        fix = "Give overwrite=True to replace it, or another place: out='DIR'"
+        raise OutputExists(error.problem, fix) from None
 
 
 def check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import weakref
@@ -89,7 +90,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _keep(self, folder: Path) -> None:
         """``folder`` is there as long as this is; the one of an earlier fit no longer."""
         before = getattr(self, "_finalizer", None)
-        self._finalizer = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._finalizer = weakref.finalize(self, _remove, folder, os.getpid())
         if before is not None:
             before()
 
@@ -120,6 +121,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.two_d_array = False
         tags.no_validation = True
         return tags
+
+
+def _remove(folder: Path, process: int) -> None:
+    """``folder`` goes, unless this is another process, forked from the one that made it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _as_texts(X: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from .core.errors import UserError
 from .core.events import Listener, note, silent, stage, warn
 from .core.files import write_text
 from .core.settings import DATA_CHECK, PLAN, Choice, Settings, about_test, command_line, python_call
-from .data.answers import numbered_as
+from .data.answers import numbered_as, require_known_answers
 from .data.beside import is_one_table
 from .data.check import check_examples
 from .data.corrections import merged, put_right
@@ -53,7 +53,7 @@ from .model.folder import (
 )
 from .model.predict import Model
 from .model.watch import reference_figures
-from .scoring import require_known_answers, require_new_texts, say_overlap, score, scored_of
+from .scoring import require_new_texts, say_overlap, score, scored_of
 
 if TYPE_CHECKING:
     from .learn.learn import Learned

@@ -30,6 +30,9 @@ LINE_BREAK_TAG = re.compile(r"<br\s*/?>", re.IGNORECASE)
 NOT_A_WORD = re.compile(
     "[^\\w<>+=$\u0900-\u109f\u1780-\u17ff\u20a0-\u20cf\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]+"
 )
+# of that, what can change the answer: C#, 5%, £5, -5 and faces such as :) and ^_^
+TELLING = re.compile(r"[#%¢£¥]|[-–−](?=[.,]?\d)|[:;=]['’-]?[()\[\]{}|/\\*]+|(?<!\w)[()]-?[:;=]|[-^]_+[-^]")
+TELLING_OR_NOT = re.compile(f"({TELLING.pattern})|{NOT_A_WORD.pattern[:-1]}")  # sign by sign
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 MAX_WORD_CHARACTERS = 64  # longer runs (base64, keys) are cut: their middle says nothing
 
@@ -66,9 +69,13 @@ def whole_characters(text: str) -> str:
 
 def normalised(text: str) -> str:
     """``text`` without case, punctuation, accents' spelling and spacing: equal means "the same text"."""
-    plain = unicodedata.normalize("NFKC", LINE_BREAK_TAG.sub(" ", text)).casefold()
+    plain = _one_form(text)
     words = NOT_A_WORD.sub(" ", plain).strip()
     return words or plain.strip()  # a text of nothing but marks or emoji is itself
+
+
+def _one_form(text: str) -> str:
+    return unicodedata.normalize("NFKC", LINE_BREAK_TAG.sub(" ", text)).casefold()
 
 
 def text_hash(text: str) -> int:
@@ -79,6 +86,21 @@ def text_hash(text: str) -> int:
 def text_hashes(texts: Iterable[str]) -> NDArray[np.uint64]:
     """`text_hash` of each text. Shape (texts,)."""
     return np.fromiter((text_hash(text) for text in texts), dtype=np.uint64)
+
+
+def strict_hashes(texts: Texts, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The ``hashes`` of ``texts`` (`text_hashes`), changed where a `TELLING` mark tells two apart. (texts,)
+
+    For what removes or accuses rows; what keeps texts on one side of a split goes by ``hashes``.
+    """
+    strict = hashes.copy()
+    _, which, often = np.unique(hashes, return_inverse=True, return_counts=True)
+    for at in np.flatnonzero(often[which] > 1):
+        plain = _one_form(texts[int(at)])
+        if TELLING.search(plain):
+            marked = TELLING_OR_NOT.sub(lambda part: f" {part[1] or ''} ", plain)
+            strict[at] ^= np.uint64(_stable_hash(" ".join(marked.split())))
+    return strict
 
 
 def split_words(text: str) -> list[str]:

@@ -19,6 +19,7 @@ from .targets import ROWS_PER_CODE, WHOLE_NUMBER, Target
 
 Codes = NDArray[np.int64]  # (rows,) which of the answers a row has; -1 for none
 Labelled = tuple[NDArray[Any], tuple[str, ...], list[str]]  # labels, classes, notes
+MOST_LABELS = 500_000_000  # rows times answers, where a row may have several: 4 GB
 
 
 def labels_of(
@@ -47,6 +48,17 @@ def numbered_as(examples: Examples, classes: tuple[str, ...]) -> Examples:
     places = {name: place for place, name in enumerate(classes)}
     new = np.array([*(places.get(name, -1) for name in examples.classes), -1])  # the last one is of -1
     return replace(examples, classes=classes, labels=new[examples.labels])
+
+
+def require_known_answers(test: Examples) -> None:
+    """Raise UserError where no answer in ``test`` is one of its classes, which are those of a model."""
+    least = 1 if test.task is Task.MULTI else 0
+    if test.task is not Task.NUMBER and not (test.labels >= least).any():
+        raise UserError(
+            f"No answer in {test.understood.source} is one of those in the training data, so there is "
+            "nothing to score.",
+            f"Use the same names in both: {', '.join(test.classes[:10])}",
+        )
 
 
 def set_aside(examples: Examples, positions: NDArray[np.int64], reasons: Sequence[str]) -> Examples:
@@ -209,7 +221,7 @@ def _check_classes(target: Target, parts: dict[str, int], met: NDArray[np.int64]
     often = int((met > 1).sum())
     if often < 2:
         raise _too_few_answers(target.columns, parts, met)
-    if often > MOST_ANSWERS and rows < ROWS_PER_CODE * often:
+    if often > MOST_ANSWERS and (rows < ROWS_PER_CODE * often or rows * often > MOST_LABELS):
         raise UserError(
             f"{_quoted(target.columns)} holds {often:,} different answers: too many for {rows:,} rows.",
             "Keep the most frequent answers, or name another column: --label NAME",

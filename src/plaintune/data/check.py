@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.events import Listener, silent, stage
+from ..core.features import strict_hashes
 from .beside import column_findings, columns_beside, straddle_findings
 from .describe import some
 from .examples import Examples
@@ -49,7 +50,7 @@ def check_examples(
     findings = [*reading_findings(examples), *text_findings(read, listener)]
     findings += _mixed_encoding(read, findings)
     findings += repeat_findings(examples, repeats)
-    findings += label_findings(examples, repeats.hashes)
+    findings += label_findings(examples, strict_hashes(examples.texts, repeats.hashes))
     stage(listener, "Looking for what gives the answer away")
     findings += leak_findings(read)
     beside = {} if source is None else columns_beside(source, examples)

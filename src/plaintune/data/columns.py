@@ -10,7 +10,18 @@ from dataclasses import dataclass
 
 from ..core.errors import AmbiguousColumns, UserError, nearest
 from ..core.tasks import Task
-from .names import IDENTITY_WORDS, LABEL_NAMES, OTHER_NAMES, TAG_NAMES, TEXT_NAMES, normalised, words_of
+from .describe import DELIMITER_NAMES
+from .dialect import DELIMITERS
+from .names import (
+    IDENTITY_WORDS,
+    LABEL_NAMES,
+    MEASURE_NAMES,
+    OTHER_NAMES,
+    TAG_NAMES,
+    TEXT_NAMES,
+    normalised,
+    words_of,
+)
 from .profile import MOST_ANSWERS, ColumnProfile, TableProfile
 from .several import found_separator, holds_lists_of_one, says_yes_or_no, usual_separator
 from .targets import ROWS_PER_ANSWER, is_measure
@@ -70,6 +81,8 @@ def choose_roles(profile: TableProfile, wanted: WantedColumns, *, source: str, n
     columns = profile.columns
     names = [column.name for column in columns]
     rows = profile.rows - profile.problem_rows
+    if need_label and len(columns) == 1:
+        _check_split(columns[0], source)
 
     def find(name: str, option: str) -> int:
         return find_column(names, name, source=source, option=option)
@@ -118,6 +131,27 @@ def check_label(column: ColumnProfile) -> None:
             f"`{column.name}` holds lists or objects, not one answer per text, nor several of them.",
             "Write one answer in each row, or name another column: --label NAME",
         )
+
+
+def _check_split(only: ColumnProfile, source: str) -> None:
+    """Raise UserError where the ``only`` column, of no name, holds lines that were meant to be split."""
+    held = {mark: sum(mark in line for line in only.sample) for mark in (*DELIMITERS, "^", "~")}
+    mark = max(held, key=held.__getitem__)
+    if only.name != "column 1" or held[mark] < max(1.0, 0.75 * len(only.sample)):
+        return
+    if mark not in DELIMITERS:
+        raise UserError(
+            f"{source} seems to have columns parted by '{mark}', which I do not look for by myself.",
+            f"Write the line sep={mark} above all others, or save the file as CSV with commas.",
+        )
+    widths = sorted({line.count(mark) + 1 for line in only.sample})
+    fields = ", ".join(map(str, widths[:3])) + "…" if widths[3:] else " or ".join(map(str, widths))
+    marks = DELIMITER_NAMES[mark]
+    raise UserError(
+        f"{source} cannot be split into columns: parted at {marks}, its lines have {fields} fields.",
+        f"Remove what stands above the header, put texts that hold {marks} into quotes, or save the file as "
+        "CSV again, from where it came.",
+    )
 
 
 def _or_as(column: ColumnProfile) -> str:
@@ -234,7 +268,8 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
         doubtful = [c for c in known if c.distinct > 1]
         by_word = [c for c in fitting if words_of(c.name) & LABEL_NAMES]
         clear = len(by_word) == 1 and not doubtful
-        rivals = by_word if clear else [c for c in free if c in fitting or c in doubtful]
+        likely = [*fitting, *doubtful, *(c for c in free if fitting and _is_named_answer(c, rows))]
+        rivals = by_word if clear else [c for c in free if c in likely]
     rivals = rivals or [
         c for c in free if found_separator(c) or (words_of(c.name) & LABEL_NAMES and is_measure(c))
     ]
@@ -278,6 +313,14 @@ def _is_label(column: ColumnProfile, rows: int) -> bool:
         and not column.is_years
         and (not column.is_numeric or (column.is_whole_numbers and column.distinct <= 20))
     )
+
+
+def _is_named_answer(column: ColumnProfile, rows: int) -> bool:
+    """Does its name speak of answers, where it may hold many of them, tags, or numbers to predict?"""
+    if column.filled < rows / 2 or column.is_years:
+        return False
+    many = _is_label(column, rows) or (column.is_numeric and _may_be_label(column)) or is_measure(column)
+    return _is_tags(column) or (many and bool(words_of(column.name) & (LABEL_NAMES | MEASURE_NAMES)))
 
 
 def _names_things(column: ColumnProfile) -> bool:

@@ -140,6 +140,11 @@ def merged(examples: Examples, merges: Sequence[str]) -> Examples:
     return examples
 
 
+def merged_away(merges: Sequence[str]) -> tuple[str, ...]:
+    """The answers that are no more after `merged`."""
+    return tuple(dict.fromkeys(_parted(merge)[0] for merge in merges))
+
+
 def _parted(merge: str) -> tuple[str, str]:
     """The two answers that "refund=return" names."""
     old, found, new = (part.strip() for part in merge.partition("="))

@@ -8,7 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from ..core.errors import UserError
-from .dialect import NO_DELIMITER, column_names, has_header, sample_lines, sniff_dialect, sniff_newline
+from .dialect import (
+    NO_DELIMITER,
+    SEP_LINE,
+    column_names,
+    has_header,
+    sample_lines,
+    sniff_dialect,
+    sniff_newline,
+)
 from .encoding import damage_told, open_text
 from .records import Dialect, read_records
 from .table import Row, Table, fitted
@@ -43,7 +51,8 @@ def text_table(
     prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
     if suffix == ".label" or prefixed:
         return _label_lines(path, encoding, newline, tokens, prefixed)
-    dialect = sniff_dialect(lines, newline, whole=whole, prefer=PROMISED.get(suffix))
+    prefer = PROMISED.get(suffix)
+    dialect = sniff_dialect(lines, newline, whole=whole, prefer=prefer, expected=expected)
     one_column = dialect.delimiter == NO_DELIMITER
     if one_column and suffix not in PROMISED and _answers_lead(tokens, answers):
         return _label_lines(path, encoding, newline, tokens, prefixed)
@@ -60,6 +69,7 @@ def _delimited(
     if headed and usual_width == len(first) + 1 and _row_names_lead(rest, usual_width):
         first = ["", *first]
     columns, notes = column_names(first if headed else None, usual_width)
+    notes += _left_out(sample[: dialect.first_line - 1])
     if not dialect.quoting:
         notes += ("Quote marks in this file are unbalanced, so they are read as plain characters.",)
 
@@ -81,6 +91,14 @@ def _delimited(
         counted_in="line",
         notes=notes,
     )
+
+
+def _left_out(above: list[str]) -> tuple[str, ...]:
+    """What to say of the lines that stand above a table."""
+    if not "".join(above).strip() or SEP_LINE.match(above[0]):
+        return ()
+    lines = "line is" if len(above) == 1 else f"{len(above)} lines are"
+    return (f"The first {lines} no part of the table: left out.",)
 
 
 def _row_names_lead(rows: list[list[str]], width: int) -> bool:

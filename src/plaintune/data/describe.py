@@ -17,12 +17,21 @@ def describe(examples: Examples) -> list[str]:
     if examples.official_test is not None:
         count = len(examples.official_test)
         sentences.append(f"It brings a test part of its own: {count:,} examples, kept for the final measure.")
+        sentences += [
+            f"Test part: {sentence}" for sentence in _odd_in_test(examples.official_test, understood)
+        ]
     if examples.unlabeled is not None:
         sentences.append(f"It brings {len(examples.unlabeled):,} texts without an answer.")
     sentences += understood.notes
     if understood.set_aside:
         sentences.append(_set_aside(understood))
     return sentences
+
+
+def _odd_in_test(test: Examples, train: Understood) -> list[str]:
+    """What is to be said of a test part that was not said of ``train``."""
+    sentences = [sentence for sentence in test.understood.notes if sentence not in train.notes]
+    return [*sentences, _set_aside(test.understood)] if test.understood.set_aside else sentences
 
 
 def some(names: Sequence[str], most: int = 10) -> str:

@@ -10,8 +10,9 @@ import statistics
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from .names import KNOWN_NAMES, normalised, unique_names
+from .names import KNOWN_NAMES, LABEL_NAMES, TEXT_NAMES, normalised, unique_names
 from .records import Dialect, LineFeed, cut_line_end, long_fields, records_in
 from .times import is_date, is_number
 
@@ -19,7 +20,9 @@ DELIMITERS = (",", "\t", ";", "|")
 NO_DELIMITER = "\udcff"  # stands in no decoded text: the file is one column
 SAMPLE_CHARS = 1 << 20
 MANY_LINES = 200  # no single text is expected to have more
+MOST_ABOVE = 5  # lines above a table that are no part of it: a title, comments
 ENOUGH_ROWS = 20  # before this many rows there is no telling what a usual value is
+SEP_LINE = re.compile(r"\ufeff?sep=(.)\r?\n?$")  # names the delimiter; Excel writes it
 
 
 @dataclass(frozen=True)
@@ -51,29 +54,82 @@ def sniff_newline(sample: str) -> str:
     return "\r" if text.count("\r") - text.count("\r\n") > feeds else "\n"
 
 
-def sniff_dialect(lines: list[str], newline: str, *, whole: bool, prefer: str | None) -> Dialect:
+def sniff_dialect(
+    lines: list[str], newline: str, *, whole: bool, prefer: str | None, expected: Collection[str] = ()
+) -> Dialect:
     """The dialect that reads ``lines`` best; with `NO_DELIMITER` where no other makes columns of them.
 
     ``whole`` says that they are the whole file; ``prefer`` is the delimiter that the file's name
-    promises: it decides a draw, and is believed where rows are ragged.
+    promises: it decides a draw, and is believed where rows are ragged. ``expected`` are names of columns.
+    A few lines above the header are passed over.
     """
-    first_line = 1
-    named = re.match(r"\ufeff?sep=(.)\r?\n?$", lines[0]) if lines else None
+    filled = list(islice((number for number, line in enumerate(lines, 1) if line.strip()), MOST_ABOVE + 1))
+    named = SEP_LINE.match(lines[0]) if lines else None
     if named:
-        prefer, first_line = named[1], 2
+        return _fit(lines, Dialect(named[1], newline, first_line=2), whole)[0]
+    begin = "".join(lines[number - 1] for number in filled[:3])
+    first = [Dialect(mark, newline, first_line=filled[0]) for mark in DELIMITERS if mark in begin]
+    best = _best(lines, first, whole=whole, prefer=prefer)
+    if best is None or not _has_known_names(lines, best):
+        later = [Dialect(mark, newline, first_line=number) for number in filled[1:] for mark in DELIMITERS]
+        start = lines[:MANY_LINES]
+        below = _under_a_title(start, later) if best else _under_others(start, later, prefer, expected)
+        best = _fit(lines, below, whole)[0] if below else best
+    return best or _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
+
+
+def _best(lines: list[str], dialects: list[Dialect], *, whole: bool, prefer: str | None) -> Dialect | None:
+    """That of ``dialects`` which makes the best table of ``lines``."""
     best: tuple[tuple[bool, float, bool], Dialect] | None = None
-    for delimiter in [named[1]] if named else DELIMITERS:
-        if not named and delimiter not in "".join(lines[:3]):
-            continue
-        dialect, trial = _fit(lines, Dialect(delimiter, newline, first_line=first_line), whole)
+    for tried in dialects:
+        dialect, trial = _fit(lines, tried, whole)
         first, usual, share = trial.first_width, trial.usual_width, trial.share
         is_table = usual >= 2 and first >= 2 and usual - first in (0, 1)
+        preferred = dialect.delimiter == prefer
         known = first >= 2 and _has_known_names(lines, dialect)
-        if named or known or (is_table and share >= (0.3 if delimiter == prefer else 0.8)):
-            rank = (*trial.fit, delimiter == prefer)
+        if known or (is_table and share >= (0.3 if preferred else 0.8)):
+            rank = (*trial.fit, preferred)
             if best is None or rank > best[0]:
                 best = rank, dialect
-    return best[1] if best else _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
+    return best[1] if best else None
+
+
+def _under_a_title(lines: list[str], later: list[Dialect]) -> Dialect | None:
+    """Which of the dialects that begin ``later`` begins with a header of usual names, if one does.
+
+    That is believed where the line above makes a table, too: a title may look like a row.
+    """
+    for dialect in later:
+        names = set(map(normalised, lines[dialect.first_line - 1].replace('"', "").split(dialect.delimiter)))
+        usual = names <= KNOWN_NAMES and names & TEXT_NAMES and names & LABEL_NAMES
+        if usual and _clear_rows(lines, dialect):
+            return dialect
+    return None
+
+
+def _under_others(
+    lines: list[str], later: list[Dialect], prefer: str | None, expected: Collection[str]
+) -> Dialect | None:
+    """Which of the dialects that begin ``later`` clearly begins with a header, if one does."""
+    wanted = set(map(normalised, expected))
+    for dialect in later:
+        *above, header = (line.count(dialect.delimiter) for line in lines[: dialect.first_line])
+        narrower = all(count < header or lines[n].startswith("#") for n, count in enumerate(above))
+        first, *rest = (narrower and _clear_rows(lines, dialect)) or [[]]
+        names = set(map(normalised, first))
+        likely = prefer is not None and len(rest) >= MOST_ABOVE and first not in rest
+        if first and (names <= KNOWN_NAMES or names & wanted or (likely and has_header(first, rest))):
+            return dialect
+    return _under_a_title(lines, later)
+
+
+def _clear_rows(lines: list[str], dialect: Dialect) -> list[list[str]]:
+    """The rows that ``dialect`` makes of the beginning of a file; none where they are no table."""
+    fitted, trial = _fit(lines, dialect, whole=False)
+    if not trial.first_width == trial.usual_width >= 2 or trial.share < 0.95 or trial.records < 2:
+        return []
+    with long_fields():
+        return [record.values for record in records_in(LineFeed(lines, fitted), fitted)]
 
 
 def sample_lines(sample: str, newline: str, *, whole: bool) -> list[str]:

@@ -94,7 +94,7 @@ def encode(
     ValueError where the tokenizer's rules make a text more than ``most_growth`` times as long.
     """
     kept: list[NDArray[np.int32]] = []
-    most = max_length if windows == 1 else windows * (max_length - MARKS) + MARKS
+    most = most_tokens(max_length, windows)
     for first in range(0, len(texts), CHUNK_ROWS):
         chunk = [
             LINE_BREAK_TAG.sub("\n", _ends(str(text), most)) for text in texts[first : first + CHUNK_ROWS]
@@ -107,6 +107,22 @@ def encode(
             ids = np.asarray(encoding.ids, dtype=np.int32)
             kept.append(head_and_tail(ids, most))
     return replace(joined(kept), window=max_length)
+
+
+def most_tokens(max_length: int, windows: int) -> int:
+    """How many tokens of a text are seen in up to ``windows`` of ``max_length``."""
+    return max_length if windows == 1 else windows * (max_length - MARKS) + MARKS
+
+
+def unread(tokenizer: Tokenizer, text: str, *, max_length: int, windows: int = 1) -> tuple[int, int]:
+    """The characters of ``text`` between the head and the tail that `encode` keeps; all are kept: its end."""
+    spaced = LINE_BREAK_TAG.sub(lambda tag: "\n".ljust(len(tag[0])), text)  # each character in its place
+    places, most = tokenizer.encode(spaced).offsets, most_tokens(max_length, windows)
+    if len(places) <= most:
+        return len(text), len(text)
+    kept = head_and_tail(np.arange(len(places), dtype=np.int32), most)
+    gap = int(np.argmax(np.diff(kept))) + 1  # where the tail begins
+    return places[kept[gap - 1]][1], places[kept[gap]][0]
 
 
 def both(first: Tokens, second: Tokens) -> Tokens:

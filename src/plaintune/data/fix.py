@@ -1,7 +1,7 @@
 """A cleaned copy of a table, with lists of what was left out and what was changed. The table stays as it is.
 
-Texts are mended, spellings of one answer merged, and rows left out that repeat an earlier one (but for case,
-marks and spaces) with the same answer. Nothing else: in Banking77 one changed word changes the answer.
+Texts are mended, answers merged that differ in case, marks and spaces only, and rows left out that repeat an
+earlier one (but for these) with the same answer. Nothing else: in Banking77 a changed word changes it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from ..core.errors import OutputExists, UserError
 from ..core.events import Listener, progress, stage
-from ..core.features import text_hashes
-from ..core.tasks import Task
+from ..core.features import strict_hashes, text_hashes
 from .beside import is_one_table, table_of
 from .corrections import joined_classes
 from .examples import TEXT_DTYPE, Examples
-from .label_check import class_rows, proposed_merges
+from .label_check import class_rows, respellings
 from .repeats import first_ones
 from .several import list_items, split_cell
 from .symptoms import mended
@@ -108,25 +107,14 @@ def _choose_fixes(examples: Examples, listener: Listener) -> _Fixes:
         texts[at] = mended(text)
         if at % REPORT_EVERY == 0:
             progress(listener, at, 2 * len(examples))
-    hashes = text_hashes(texts)
-    merges: dict[str, str] = {}
-    left = replace(examples, texts=texts)
-    first = _first_alike(hashes, left.labels)
-    while more := _more_merges(left, first):  # without copies another spelling may turn out to be rare
-        merges = {name: more.get(to, to) for name, to in merges.items()} | more
-        for name, kept in more.items():
-            left = joined_classes(left, left.classes.index(name), left.classes.index(kept))
-        first = _first_alike(hashes, left.labels)
+    merges = respellings(examples.classes, class_rows(examples)) if examples.classes else {}
+    left = examples
+    for name, kept in merges.items():
+        left = joined_classes(left, left.classes.index(name), left.classes.index(kept))
+    first = _first_alike(strict_hashes(texts, text_hashes(texts)), left.labels)
     copies = np.flatnonzero(first != np.arange(len(first)))
     removed = {int(left.rows[at]): int(left.rows[first[at]]) for at in copies}
     return _Fixes(removed, merges)
-
-
-def _more_merges(examples: Examples, first: NDArray[np.int64]) -> dict[str, str]:
-    """Spellings to merge, going by the examples that are no copies."""
-    if examples.task is Task.NUMBER:
-        return {}
-    return proposed_merges(examples.classes, class_rows(examples.take(np.unique(first))))
 
 
 def _first_alike(hashes: NDArray[np.uint64], labels: NDArray[Any]) -> NDArray[np.int64]:

@@ -10,19 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import UserError
+from .describe import some
 from .encoding import detect_encoding, is_binary, open_text
 from .mixed import LONGEST_LINE
 from .table import Row, Table
 from .tables import TABLE_SUFFIXES, open_table, suffix_of
+from .unpack import is_archive
 
 # Accepted, with or without one folder around it:
 #   <answer>/<any file>        train/<answer>/<any file> (+ test/<answer>/…, + train/unsup/…)
-#   <the one table>            train.csv (+ test.csv)
-SHARD = r"(?:-\d+-of-\d+)?$"  # train-00000-of-00001.parquet
-TRAIN = re.compile(r"(?:^|[-_. ])(?:train|training)" + SHARD)
-TEST = re.compile(r"(?:^|[-_. ])test" + SHARD)
-OTHER_PART = re.compile(r"(?:^|[-_. ])(?:valid|validation|val|dev)" + SHARD)
+#   <the one table>            train.csv or train.txt (+ test.csv)
+SHARD = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00001.parquet
+END = rf"(?:[-_. ]?(?:data|set|dataset))?(?:{SHARD.pattern}|$)"
+TRAIN = re.compile(r"(?:^|[-_. ])(?:train|training)" + END)
+TEST = re.compile(r"(?:^|[-_. ])test" + END)
+OTHER_PART = re.compile(r"(?:^|[-_. ])(?:valid|validation|val|dev)" + END)
 UNLABELED = ("unsup", "unlabeled", "unlabelled")
+TEXT_SUFFIXES = (".txt", "")
+LEFT_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini")
 NO_TEXT = (".feat",)  # word counts beside the texts of aclImdb
 ABOUT = re.compile(r"readme|licen[cs]e|notice|changelog", re.IGNORECASE)
 HOW = "Give one sub-folder per answer, or a folder with one table (CSV, TSV, JSON lines, Parquet, Excel)."
@@ -33,7 +38,7 @@ class Parts:
     """What a folder holds: the examples, and where it brings them a test and unlabelled part."""
 
     train: Table
-    test: Table | None = None
+    test: Path | None = None  # for `open_part`
     unlabeled: Table | None = None
     notes: tuple[str, ...] = ()
 
@@ -50,53 +55,74 @@ def open_folder(folder: Path, *, lasting: bool = True) -> Parts:
             break  # texts: a single answer
         folder, folders, tables = inner, _folders(inner), _tables(inner)
     train_folders = [path for path in folders if TRAIN.search(path.name.lower())]
-    if len(train_folders) == 1:
+    if len(train_folders) == 1 and _is_part(train_folders[0], folders):
         return _train_and_test_folders(folder, train_folders[0], folders)
-    if tables:
+    if tables and not _are_answers(folders, tables):
         return _train_and_test_tables(folder, tables, lasting=lasting)
     if folders:
         return Parts(_class_folders(folder), unlabeled=_unlabeled(folder), notes=_ignored_beside(folder))
-    if any(_visible(folder)):
-        raise UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
-    raise UserError(f"{folder.name} holds no files.", HOW)
+    raise _nothing_in(folder)
+
+
+def open_part(path: Path) -> Table:
+    """The table in a part of a folder: a file, the one in a folder, or a row for each file below it."""
+    if path.is_file():
+        return open_table(path)
+    if _folders(path):
+        return _class_folders(path)
+    tables = _tables(path)
+    if not tables:
+        raise _nothing_in(path)
+    if len(tables) > 1:
+        raise _several(path, tables, "Join them to one table.")
+    return open_table(tables[0])
+
+
+def _is_part(train: Path, folders: list[Path]) -> bool:
+    """Whether ``train`` holds what to learn from; else it is an answer of that name, as are ``folders``."""
+    others = [path.name.lower() for path in folders if path != train]
+    has_other_parts = any(TEST.search(name) or OTHER_PART.search(name) for name in others)
+    return has_other_parts or not others or bool(_folders(train) or _tables(train))
+
+
+def _are_answers(folders: list[Path], tables: list[Path]) -> bool:
+    """Whether ``folders`` hold texts, so that ``tables`` beside them, if not train or test, are strays."""
+    parts = any(TRAIN.search(_stem(path)) or TEST.search(_stem(path)) for path in tables)
+    return not parts and sum(map(_holds_texts, folders)) > 1
+
+
+def _holds_texts(folder: Path) -> bool:
+    """Whether most files in ``folder`` are texts, and enough of them to learn one answer."""
+    texts = [suffix_of(path) in TEXT_SUFFIXES for path in _files_below(folder)]
+    return sum(texts) > max(1, len(texts) / 2)
 
 
 def _train_and_test_folders(folder: Path, train: Path, folders: list[Path]) -> Parts:
     tests = [path for path in folders if TEST.search(path.name.lower())]
     others = [path.name for path in folders if path != train and (path not in tests or len(tests) > 1)]
     notes = (f"Of {folder.name}, these are not used: {', '.join(others)}.",) if others else ()
-    if not _folders(train):
-        held_back = _only_table(tests[0]) if len(tests) == 1 and _tables(tests[0]) else None
-        return Parts(_only_table(train), held_back, notes=notes)
     return Parts(
-        _class_folders(train),
-        _class_folders(tests[0]) if len(tests) == 1 else None,
+        open_part(train),
+        tests[0] if len(tests) == 1 else None,
         _unlabeled(train),
-        (*notes, *_ignored_beside(train)),
+        (*notes, *(_ignored_beside(train) if _folders(train) else ())),
     )
-
-
-def _only_table(folder: Path) -> Table:
-    tables = _tables(folder)
-    if not tables:
-        raise UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
-    if len(tables) > 1:
-        raise _several(folder, tables, "Join them to one table.")
-    return open_table(tables[0])
 
 
 def _train_and_test_tables(folder: Path, tables: list[Path], *, lasting: bool) -> Parts:
     trains = [path for path in tables if TRAIN.search(_stem(path))]
     tests = [path for path in tables if TEST.search(_stem(path))]
-    others = [path for path in tables if OTHER_PART.search(_stem(path))]
-    if not trains and len(tables) == 1:
+    if len(trains) == 1:
+        test = tests[0] if len(tests) == 1 else None
+        others = [path.name for path in tables if path not in (trains[0], test)]
+        notes = (f"Not used: {some(others)}.",) if others else ()
+        return Parts(open_table(trains[0]), test, notes=notes)
+    if len(tables) == 1:
         return Parts(open_table(tables[0]))
-    unknown = len(tables) - len(trains) - len(tests) - len(others)
-    if len(trains) != 1 or len(tests) > 1 or unknown:
-        one = f"Give one of them: {tables[0]}" if lasting else "Unpack it and give one of them"
-        raise _several(folder, tables, f"{one}, or call them train.csv and test.csv")
-    notes = (f"Not used: {', '.join(path.name for path in others)}.",) if others else ()
-    return Parts(open_table(trains[0]), open_table(tests[0]) if tests else None, notes=notes)
+    if trains and all(SHARD.search(_stem(path)) for path in trains):
+        raise _several(folder, trains, "Join these pieces to one file (in pandas: pd.concat), and give that.")
+    one = f"Give one of them: {(trains or tables)[0]}" if lasting else "Unpack it and give one of them"
+    raise _several(folder, tables, one if trains else f"{one}, or call them train.csv and test.csv")
 
 
 def _several(folder: Path, tables: list[Path], fix: str) -> UserError:
@@ -104,18 +130,36 @@ def _several(folder: Path, tables: list[Path], fix: str) -> UserError:
     return UserError(f"{folder.name} holds several tables: {names}.", fix)
 
 
+def _nothing_in(folder: Path) -> UserError:
+    """What to say of a ``folder`` with no table and no sub-folders."""
+    files = _visible(folder)
+    if not files:
+        return UserError(f"{folder.name} holds no files.", HOW)
+    archives = [path.name for path in files if is_archive(path)]
+    if archives:
+        return UserError(
+            f"{folder.name} holds no table: what is in it is packed once more ({some(archives)}).",
+            "Unpack that first, and give the file or folder that comes out.",
+        )
+    return UserError(f"{folder.name} holds no table and no sub-folders.", HOW)
+
+
 def _stem(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).stem
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What stands in ``folder``, sorted; without hidden files and what macOS adds to archives."""
+    """What stands in ``folder``, sorted; without hidden files and what macOS and Windows add."""
     try:
-        return sorted(p for p in folder.iterdir() if not p.name.startswith(".") and p.name != "__MACOSX")
+        return sorted(path for path in folder.iterdir() if not _is_hidden(path.name))
     except PermissionError as error:
         raise UserError(
             f"{folder} cannot be opened: permission denied.", f"Allow it: chmod -R u+rX '{folder}'"
         ) from error
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BY_SYSTEMS
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -125,8 +169,10 @@ def _folders(folder: Path) -> list[Path]:
 def _tables(folder: Path) -> list[Path]:
     files = [path for path in _visible(folder) if path.is_file() and not ABOUT.match(path.name)]
     tables = [path for path in files if suffix_of(path) in TABLE_SUFFIXES]
-    texts = [path for path in files if suffix_of(path) in (".txt", "")]
-    return tables or (texts if not _folders(folder) and len(texts) == 1 else [])
+    if tables or _folders(folder):
+        return tables
+    texts = [path for path in files if suffix_of(path) in TEXT_SUFFIXES]
+    return texts if len(texts) == 1 or any(TRAIN.search(_stem(path)) for path in texts) else []
 
 
 def _class_folders(folder: Path) -> Table:
@@ -160,9 +206,9 @@ def _texts_below(folder: Path, names: list[str]) -> Table:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     for place, inner, files in os.walk(folder):
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name != "__MACOSX")
+        inner[:] = sorted(name for name in inner if not _is_hidden(name))
         for name in sorted(files):
-            if not name.startswith(".") and not name.endswith(NO_TEXT):
+            if not _is_hidden(name) and not name.endswith(NO_TEXT):
                 yield Path(place, name)
 
 

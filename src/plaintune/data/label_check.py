@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.metrics import is_uneven, plain_number
 from ..core.tasks import Task
+from .corrections import can_merge
 from .describe import some
 from .examples import Examples
 from .finding import MEND, Finding, Severity, found, share
+from .names import word_set
 
 FEWEST_TO_LEARN = 8
 FEWEST_TO_MEASURE = 50  # with a fifth of them to score on, one class's share right is known to ± 30 points
@@ -26,14 +31,24 @@ TYPO_SHARE = 0.05  # of the rows of the class it would be merged with
 NOT_A_LETTER = re.compile(
     r"""(?<!\d)[\s_]+|[\s_]+(?!\d)|(?<=[^\W\d_])[-–.]+(?=[^\W\d_])|[.!,;:]+$|["'`“”‘’]+"""
 )
+CAPITAL_INSIDE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # a word begins there: "TypeII"
+WORD = re.compile(r"[^\W_]+")
+NUMBERING = re.compile(r"[ivxlcdm]+|\w*\d\w*|\w")  # "Type II", "grade 2b", "class a": the letter is the point
+NO_ANSWERS = word_set("""
+    na n/a n/d #n/a none null nil nan <na> missing blank empty undefined
+    notavailable notapplicable notgiven notspecified noanswer
+""")
+NO_ANSWER_MARKS = re.compile(r"[-–—]+|\?+|\.+|_+")
 
 
 def label_findings(examples: Examples, hashes: NDArray[np.uint64]) -> list[Finding]:
-    """What the answers of ``examples`` show; ``hashes`` (rows,) are of their normalised texts."""
+    """What the answers of ``examples`` show; ``hashes`` (rows,) are equal for the same text."""
     if examples.task is Task.NUMBER:
         return _far_numbers(examples)
     rows_of = class_rows(examples)
-    checks = [_spelling(examples, rows_of), _too_small(examples, rows_of)]
+    checks = [
+        _spelling(examples, rows_of), _no_answer(examples, rows_of), _too_small(examples, rows_of),
+    ]  # fmt: skip
     if examples.task is Task.SINGLE:
         checks += [_uneven(examples, rows_of), _conflicts(examples, hashes)]
     return [finding for finding in checks if finding is not None]
@@ -75,26 +90,59 @@ def _rows_with(examples: Examples, codes: list[int]) -> NDArray[np.int64]:
 
 
 def proposed_merges(classes: Sequence[str], rows_of: NDArray[np.int64]) -> dict[str, str]:
-    """Spellings of the same answer, each with the one to keep: case, spaces and marks, or one letter off.
+    """Spellings of the same answer, each with the one to keep: `respellings`, and those one letter off.
 
     A slip of one letter counts only in a rare spelling of a frequent answer: in "type_a" and "type_b" the
     letter is the point.
     """
-    merges: dict[str, str] = {}
-    frequent_first = [classes[i] for i in np.argsort(-rows_of, kind="stable")]
+    same = respellings(classes, rows_of)
     count = dict(zip(classes, map(int, rows_of), strict=True))
-    kept: dict[str, str] = {}
-    for name in frequent_first:
-        plain = NOT_A_LETTER.sub("", name.casefold())
-        if plain and plain in kept:
-            merges[name] = kept[plain]
+    letters = {name: _letters(name) for name in classes}
+    slips: dict[str, str] = {}
+    known: dict[tuple[str, int], list[str]] = {}  # by first letter and length, frequent first
+
+    def alike(name: str, rows: float) -> Iterator[str]:
+        """Of the known ones with at least so many ``rows``, those that a slip could make into ``name``."""
+        first, length = letters[name][:1], len(letters[name])
+        for near in (length - 1, length, length + 1):
+            yield from takewhile(lambda other: count[other] >= rows, known.get((first, near), ()))
+
+    for name in _frequent_first(classes, rows_of):
+        if name in same:
             continue
-        typo_of = next((known for known in kept if _one_slip(plain, known)), None)
-        if typo_of is not None and count[name] <= max(1, TYPO_SHARE * count[kept[typo_of]]):
-            merges[name] = kept[typo_of]
+        often = alike(name, count[name] / TYPO_SHARE if count[name] > 1 else 1)
+        slipped = [other for other in often if _one_slip(letters[name], letters[other])]
+        meant = [other for other in slipped if _same_numbering(name, other)]
+        if meant:
+            slips[name] = max(meant, key=count.__getitem__)
         else:
-            kept.setdefault(plain, name)
+            known.setdefault((letters[name][:1], len(letters[name])), []).append(name)
+    return {name: slips.get(kept, kept) for name, kept in same.items()} | slips
+
+
+def respellings(classes: Sequence[str], rows_of: NDArray[np.int64]) -> dict[str, str]:
+    """Names that are another but for case, spaces, marks or how an accent is stored, each with that one."""
+    kept: dict[str, str] = {}
+    merges = {}
+    for name in _frequent_first(classes, rows_of):
+        first = kept.setdefault(_letters(name) or name, name)
+        if first != name:
+            merges[name] = first
     return merges
+
+
+def _frequent_first(classes: Sequence[str], rows_of: NDArray[np.int64]) -> Iterator[str]:
+    return (classes[i] for i in np.argsort(-rows_of, kind="stable"))
+
+
+def _letters(name: str) -> str:
+    return NOT_A_LETTER.sub("", unicodedata.normalize("NFC", name.casefold()))
+
+
+def _same_numbering(one: str, other: str) -> bool:
+    """Whether no word in which two names differ is a number, Roman or not, or a letter."""
+    words = (set(WORD.findall(CAPITAL_INSIDE.sub(" ", name).casefold())) for name in (one, other))
+    return not any(map(NUMBERING.fullmatch, set.symmetric_difference(*words)))
 
 
 def _one_slip(one: str, other: str) -> bool:
@@ -123,9 +171,46 @@ def _spelling(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
         what=f"{len(merges)} answer{'s look' if len(merges) > 1 else ' looks'} like another spelling of one: "
         f"{some(pairs)}.",
         why="The model would learn two spellings as two answers, and be counted wrong for mixing them up.",
-        done=f"To merge them: {MEND}.",
+        done=_how_to_merge(merges),
         values={"merges": merges},
     )  # fmt: skip
+
+
+def _how_to_merge(merges: dict[str, str]) -> str:
+    """What to type: only what differs in no letter is merged without asking."""
+    slips = {name: kept for name, kept in merges.items() if _letters(name) != _letters(kept)}
+    if not slips:
+        return f"To merge them: {MEND}."
+    named = [f"{name}={kept}" for name, kept in slips.items() if can_merge(name, kept)]
+    typed = [f"`--merge {shlex.quote(pair)}`" for pair in named]
+    by_hand = f"train with {some(typed)}" if typed else "mend it in your file"
+    rest = f"{MEND} merges what differs by case, spaces or marks only. " if len(slips) < len(merges) else ""
+    return f"{rest}A letter can be the point, so no fix merges those. Where it is a slip, {by_hand}."
+
+
+def _no_answer(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:
+    """Answers that are written where there is none; of two that are about as frequent, either is meant."""
+    frequent = [int(i) for i in np.argsort(-rows_of, kind="stable") if rows_of[i]]
+    codes = [code for code in frequent if _says_none(examples.classes[code], examples.classes)]
+    if not codes or (len(frequent) == 2 and rows_of[frequent[0]] < 2 * rows_of[frequent[1]]):
+        return None
+    rows = {examples.classes[code]: int(rows_of[code]) for code in codes}
+    positions = _rows_with(examples, codes)
+    named = [f"`{name}`" + (f" ({count:,})" if len(rows) > 1 else "") for name, count in rows.items()]
+    have = "rows have" if len(positions) > 1 else "row has"
+    return found(
+        "no_answer", Severity.LOW if codes[0] == frequent[0] else Severity.MEDIUM, positions, examples,
+        what=f"{len(positions):,} {have} the answer {' or '.join(named)}, "
+        "which may mean that none was given.",
+        why="The model would learn it like any other answer, and give it to new texts.",
+        done="Kept. If none was given, leave those rows out.",
+        values={"answers": rows},
+    )  # fmt: skip
+
+
+def _says_none(name: str, classes: Sequence[str]) -> bool:
+    is_marks = NO_ANSWER_MARKS.fullmatch(name) is not None and "+" not in classes
+    return is_marks or _letters(name) in NO_ANSWERS
 
 
 def _too_small(examples: Examples, rows_of: NDArray[np.int64]) -> Finding | None:

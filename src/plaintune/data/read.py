@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import UserError
+from ..core.errors import MissingExtra, UserError
 from ..core.events import Listener, silent, stage
 from ..core.tasks import Task
+from .answers import require_known_answers
 from .collect import collect_examples, joined_text
 from .columns import WantedColumns, check_label, choose_roles
 from .describe import describe
 from .examples import Examples
-from .folders import Parts, open_folder
+from .folders import Parts, open_folder, open_part
 from .frames import frame_table, is_frame, list_table
 from .names import normalised
 from .profile import TableProfile, profile_table
@@ -33,6 +34,10 @@ __all__ = ["describe", "joined_text", "read_examples"]
 
 MOST_PROBLEM_ROWS = 0.01  # of all rows; more of them and the file is not what it seems
 KEY_IN_ADDRESS = re.compile(r"(?i)([?&][^=&#]*(?:sig|token|key|secret|passw|credential|auth)[^=&#]*=)[^&#]+")
+
+
+class _BrokenRows(UserError):
+    """More rows than a few cannot be read: the file has to be mended, whatever part of the data it is."""
 
 
 @dataclass(frozen=True)
@@ -115,30 +120,49 @@ def _read_path(path: Path, request: _Request) -> Examples:
 def _read_parts(parts: Parts, request: _Request) -> Examples:
     """The examples of a folder, with its own test part and its texts without an answer."""
     train = _read_table(parts.train, request)
-    understood = train.understood
-    notes = [*understood.notes, *parts.notes]
-    labels = understood.label_columns
+    notes = [*train.understood.notes, *parts.notes]
     test = unlabeled = None
     if parts.test is not None:
-        there = set(map(normalised, parts.test.columns))
-        missing = [name for name in labels if normalised(name) not in there]
-        if missing:
-            notes.append(f"{parts.test.source} is not used: it has no column `{missing[0]}` to test against.")
-        else:
-            like_train = replace(
-                request,
-                columns=WantedColumns(understood.text_columns, labels),
-                task=train.task,
-                separator=understood.separator,
-                classes=request.classes or train.classes,
-            )
-            test = _read_table(parts.test, like_train)
+        try:
+            test = _test_part(parts.test, train, request)
+        except (_BrokenRows, MissingExtra):
+            raise
+        except UserError as error:
+            notes.append(_not_used(parts.test.name, error))
     if parts.unlabeled is not None:
         text = WantedColumns(("text",))
         without = replace(request, columns=text, task=None, separator=None, need_labels=False, classes=None)
         unlabeled = _read_table(parts.unlabeled, without).texts
-    understood = replace(understood, notes=tuple(notes))
+    understood = replace(train.understood, notes=tuple(notes))
     return replace(train, understood=understood, official_test=test, unlabeled=unlabeled)
+
+
+def _test_part(path: Path, train: Examples, request: _Request) -> Examples:
+    """The examples in ``path``, read as ``train`` was; UserError where none of them can be scored."""
+    understood, table = train.understood, open_part(path)
+    there = set(map(normalised, table.columns))
+    missing = [name for name in understood.label_columns if normalised(name) not in there]
+    if missing:
+        raise UserError(
+            f"{path.name} has no column `{missing[0]}` to test against.", "Add the answer to each text."
+        )
+    like_train = replace(
+        request,
+        columns=WantedColumns(understood.text_columns, understood.label_columns),
+        task=train.task,
+        separator=understood.separator,
+        classes=request.classes or train.classes,
+    )
+    test = _read_table(table, like_train)
+    if understood.label_columns:
+        require_known_answers(test)
+    return test
+
+
+def _not_used(name: str, error: UserError) -> str:
+    """That the part called ``name`` is passed over, and why."""
+    why = error.problem
+    return f"{name} is not used: {f'it {why[len(name) + 1 :]}' if why.startswith(f'{name} ') else why}"
 
 
 def _read_table(table: Table, request: _Request) -> Examples:
@@ -152,6 +176,8 @@ def _read_table(table: Table, request: _Request) -> Examples:
     if request.strict_rows:
         _check_problem_rows(table, profile)
     roles = choose_roles(profile, request.columns, source=table.source, need_label=request.need_labels)
+    if request.classes is not None:
+        roles = replace(roles, notes=())  # they advise on what to learn from
     learn = request.need_labels and request.classes is None
     columns = [profile.columns[i] for i in roles.labels]
     target = choose_target(
@@ -175,9 +201,9 @@ def _check_problem_rows(table: Table, profile: TableProfile) -> None:
         return
     first = ", ".join(f"{table.counted_in} {line} ({problem})" for line, problem in profile.first_problems)
     more = ", …" if profile.problem_rows > len(profile.first_problems) else ""
-    quote = "Put quotes around texts that hold the delimiter" if table.delimiter else "Mend these rows"
-    count = f"{profile.problem_rows:,} of {profile.rows:,} rows"
-    raise UserError(
-        f"{table.source}: {count} cannot be used: {first}{more}.",
-        f"{quote}, or export the file again from where it came.",
-    )
+    remedy = "Put quotes around texts that hold the delimiter" if table.delimiter else "Mend these rows"
+    what, fix = "rows", f"{remedy}, or export the file again from where it came."
+    if table.counted_in == "file":
+        what, fix = "files", "Remove these files, or save them as plain text (UTF-8)."
+    count = f"{profile.problem_rows:,} of {profile.rows:,} {what}"
+    raise _BrokenRows(f"{table.source}: {count} cannot be used: {first}{more}.", fix)

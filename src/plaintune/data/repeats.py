@@ -64,7 +64,7 @@ def repeat_findings(examples: Examples, repeats: Repeats) -> list[Finding]:
                 f"letter, {len(copies) - exact:,} but for case, marks or spaces.",
                 why="A text that is both learned and tested makes the score better than the model is.",
                 done="Copies stay on one side of every split, so the score is honest; "
-                f"{MEND} leaves out those with the same answer.",
+                f"{MEND} leaves out those with the same answer, if no #, % or :) tells them apart.",
                 values={"exact": exact, "normalised": len(copies) - exact},
             )
         )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 from ..core.errors import MissingExtra, UserError
 from .delimited import HEADER_SAMPLE, fit_rows
 from .dialect import column_names, has_header
+from .names import LABEL_NAMES, TEXT_NAMES, normalised
 from .table import Row, Table, as_text
 
 READ = {"pre_buffer": False, "buffer_size": 1 << 20}  # else what was read stays in memory to the end
@@ -43,20 +46,40 @@ def parquet_table(path: Path) -> Table:
         try:
             with parquet.ParquetFile(path, **READ) as file:
                 for batch in file.iter_batches(batch_size=BATCH_ROWS):
-                    for values in zip(*map(_values, batch.columns), strict=True):
+                    for values in zip(*map(_values, columns, batch.columns), strict=True):
                         number += 1
                         record = dict(zip(columns, values, strict=True))
                         yield Row(number, list(map(as_text, values)), record=record)
         except damage as error:
             raise UserError(f"{path.name} is damaged after row {number}.", AGAIN) from error
 
-    def _values(column: Any) -> list[Any]:
-        if arrow.types.is_timestamp(column.type):  # Python's moments have no nanoseconds
-            column = column.cast(arrow.string())
-        values: list[Any] = column.to_pylist()
-        return values
+    def _values(name: str, column: Any) -> list[Any]:
+        try:
+            return _python_values(column)
+        except (arrow.ArrowException, ValueError, OverflowError) as error:
+            raise UserError(
+                f"{path.name}: `{name}` holds values of type {column.type} that cannot be read.",
+                "Leave this column out of the file, or write it as text.",
+            ) from error
 
     return Table(path.name, "Parquet", columns, read, notes=notes)
+
+
+def _python_values(column: Any) -> list[Any]:
+    """The values of one of Arrow's columns; what is legal there but not in Python becomes text."""
+    import pyarrow as arrow
+
+    if arrow.types.is_timestamp(column.type):  # Python's moments have no nanoseconds
+        column = column.cast(arrow.string())
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = [
+            value if value is None else as_text(value) for value in column.cast(arrow.binary()).to_pylist()
+        ]
+    except OverflowError:  # its years end with 9999
+        values = column.cast(arrow.string()).to_pylist()
+    return values
 
 
 def require_parquet() -> None:
@@ -110,42 +133,79 @@ def _own_batches(lines: Path, schema: Any, like: Path | None) -> Iterator[Any]:
             yield arrow.RecordBatch.from_pylist(part, schema)
 
 
+@dataclass(frozen=True)
+class _Sheet:
+    name: str
+    cells: list[list[Any]]
+    rows_above: int
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """(number in the sheet, cells) of each row that is not blank."""
+        for number, row in enumerate(self.cells, start=self.rows_above + 1):
+            values = [_cell(value) for value in row]
+            if any(values):
+                yield number, values
+
+    @cached_property
+    def sample(self) -> list[list[str]]:
+        return [values for _, values in islice(self.records(), HEADER_SAMPLE)]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What its first row holds."""
+        return frozenset(map(normalised, chain.from_iterable(self.sample[:1])))
+
+    @property
+    def is_table(self) -> bool:
+        """Does it look like one: two columns with something in them, or one that is known to be of texts?"""
+        return sum(map(any, zip(*self.sample, strict=True))) >= 2 or bool(self.names & TEXT_NAMES)
+
+
 def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
-    """The table in the first sheet that is not empty; rows are counted as the sheet counts them.
+    """The table in the sheet that looks most like one; rows are counted as the sheet counts them.
 
     A first row that holds one of the names ``expected`` is a header.
     """
     calamine = _library("python_calamine", "Reading Excel files")
     try:
         with path.open("rb") as file, calamine.CalamineWorkbook.from_filelike(file) as book:
-            sheets = [(name, book.get_sheet_by_name(name)) for name in book.sheet_names]
-            tables = [(name, sheet.to_python(), sheet.start or (0, 0)) for name, sheet in sheets]
+            opened = [(name, book.get_sheet_by_name(name)) for name in book.sheet_names]
+            sheets = [_Sheet(name, sheet.to_python(), (sheet.start or (0, 0))[0]) for name, sheet in opened]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise UserError(
             f"{path.name} is not a spreadsheet I can open (damaged, or with a password).", AGAIN
         ) from error
-    filled = [table for table in tables if any(map(_cell, chain.from_iterable(table[1])))]
+    filled = [sheet for sheet in sheets if sheet.sample]
     if not filled:
         raise UserError(f"{path.name} is empty.", "Give a sheet with a text and its answer in each row.")
-    sheet, cells, (rows_above, _) = filled[0]
-
-    def records() -> Iterator[tuple[int, list[str]]]:
-        for number, row in enumerate(cells, start=rows_above + 1):
-            values = [_cell(value) for value in row]
-            if any(values):
-                yield number, values
-
-    sample = [values for _, values in islice(records(), HEADER_SAMPLE)]
-    headed = has_header(sample[0], sample[1:], expected)
-    columns, notes = column_names(sample[0] if headed else None, len(sample[0]))
+    sheet = _likeliest(filled, expected)
+    first, *rest = sheet.sample
+    headed = has_header(first, rest, expected)
+    columns, notes = column_names(first if headed else None, len(first))
+    source = path.name
     if len(filled) > 1:
-        others = ", ".join(f"`{name}`" for name, *_ in filled[1:])
-        notes += (f"Only the sheet `{sheet}` is read, not {others}.",)
+        source += f" (sheet `{sheet.name}`)"
+        others = ", ".join(f"`{other.name}`" for other in filled if other is not sheet)
+        notes += (f"Only the sheet `{sheet.name}` is read, not {others}.",)
 
     def read() -> Iterator[Row]:
-        return fit_rows(islice(records(), int(headed), None), len(columns), "\t")
+        return fit_rows(islice(sheet.records(), int(headed), None), len(columns), "\t")
 
-    return Table(path.name, "Excel", columns, read, has_header=headed, notes=notes)
+    return Table(source, "Excel", columns, read, has_header=headed, notes=notes)
+
+
+def _likeliest(sheets: Sequence[_Sheet], expected: Collection[str]) -> _Sheet:
+    """The sheet with most of the names ``expected`` in its first row, else the first that is a table.
+
+    One with a usual name there goes before it, unless it is shorter: it may be a legend of the answers.
+    """
+    wanted = {normalised(name) for name in expected}
+    named = max(sheets, key=lambda sheet: len(sheet.names & wanted))
+    if named.names & wanted:
+        return named
+    tables = [sheet for sheet in sheets if sheet.is_table] or sheets
+    known = [sheet for sheet in tables if sheet.names & (TEXT_NAMES | LABEL_NAMES)]
+    return next((sheet for sheet in known if len(sheet.cells) >= len(tables[0].cells)), tables[0])
 
 
 def _cell(value: Any) -> str:

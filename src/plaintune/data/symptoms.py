@@ -31,6 +31,7 @@ _TAG_NAMES = (
 )
 _ATTRIBUTE = r"""\s+[\w:-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'|[^\s<>"']+)"""
 _TAG = re.compile(rf"<!--[^>]*-->|</?(?:{_TAG_NAMES})(?:{_ATTRIBUTE})*\s*/?>", re.IGNORECASE)
+_BARE_TAG = re.compile(rf"<(?!br>)(?:{_TAG_NAMES})>", re.IGNORECASE)  # as people write who speak of one
 _ENTITY = re.compile(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,5});", re.IGNORECASE)
 _PARTING = re.compile("[\x0b\x0c\x1c-\x1f]+")  # lines and pages of office programs
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
@@ -74,10 +75,28 @@ def has_mojibake(text: str) -> bool:
 
 
 def has_markup(text: str) -> bool:
-    """Whether tags or entities of a web page were left in, other than breaks between lines."""
-    if "<" in text and any(not LINE_BREAK_TAG.fullmatch(tag.group()) for tag in _TAG.finditer(text)):
-        return True
-    return "&" in text and any(html.unescape(part.group()) != part.group() for part in _ENTITY.finditer(text))
+    """Whether tags or entities of a web page were left in, other than breaks between lines.
+
+    Tags that are spoken of are none: an escaped one, or <div> where no tag is closed or has an attribute.
+    """
+    return ("<" in text and _has_tags(text)) or ("&" in text and _without_entities(text) != text)
+
+
+def _has_tags(text: str) -> bool:
+    tags = _TAG.findall(text)
+    return not all(map(LINE_BREAK_TAG.fullmatch, tags)) and not all(map(_BARE_TAG.fullmatch, tags))
+
+
+def _without_entities(text: str) -> str:
+    """``text`` with its entities decoded, but for the brackets where that would make them tags."""
+    plain = _ENTITY.sub(_decoded, text)
+    if _TAG.findall(plain) == _TAG.findall(text):
+        return plain
+    return _ENTITY.sub(lambda part: part[0] if {"<", ">"} & set(_decoded(part)) else _decoded(part), text)
+
+
+def _decoded(entity: re.Match[str]) -> str:
+    return html.unescape(entity[0])
 
 
 def has_control(text: str) -> bool:
@@ -95,8 +114,8 @@ def mended(text: str) -> str:
 
             text = fix_encoding(text)
         if has_markup(text):
-            plain = _TAG.sub(" ", LINE_BREAK_TAG.sub("\n", text))
-            text = _ENTITY.sub(lambda part: html.unescape(part.group()), plain).strip()
+            plain = _TAG.sub(" ", LINE_BREAK_TAG.sub("\n", text)) if _has_tags(text) else text
+            text = _without_entities(plain).strip()
         if has_control(text):
             text = _CONTROL.sub("", _PARTING.sub(" ", text)).replace(_LOST, "").strip()
         if text == before:

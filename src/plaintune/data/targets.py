@@ -34,7 +34,7 @@ from .several import (
 from .times import is_number
 
 BESIDE = "\x1f"  # between the cells of several label columns
-NO_ANSWER = frozenset({"nan", "NaN", "<NA>"})  # how libraries write a missing value into a text file
+NO_ANSWER = frozenset({"nan", "NaN", "<NA>", "NULL", "null", r"\N", "#N/A"})  # a missing value in a file
 MOST_RATINGS = 20  # different whole numbers that are taken for classes without a closer look
 MOST_STEPS = 3  # the same for numbers with fractions: 0, 0.5 and 1
 LARGEST = 1e150  # of numbers to learn from: their squares have to be numbers too
@@ -197,8 +197,9 @@ def number_in(value: str, *, decimal_comma: bool = False) -> float:
 
 def _asked_number(column: ColumnProfile, learn: bool, delimiter: str | None) -> Target:
     decimal_comma = _may_commas_be_decimal(column, delimiter)
-    if learn and column.sample and not _are_numbers(column, decimal_comma):
-        odd = next(v for v in column.sample if math.isnan(number_in(v, decimal_comma=decimal_comma)))
+    answers = _answers(column)
+    if learn and answers and not _are_numbers(column, decimal_comma):
+        odd = next(v for v in answers if math.isnan(number_in(v, decimal_comma=decimal_comma)))
         raise UserError(
             f"`{column.name}` holds '{odd[:40]}': it is not a column of numbers.",
             f"Name a column of numbers: --label NAME, or use --task {Task.SINGLE}",
@@ -266,7 +267,12 @@ def _numbers(column: ColumnProfile, decimal_comma: bool) -> list[float]:
 
 
 def _are_numbers(column: ColumnProfile, decimal_comma: bool) -> bool:
-    return len(_numbers(column, decimal_comma)) >= max(1.0, MOSTLY * len(column.sample))
+    return len(_numbers(column, decimal_comma)) >= max(1.0, MOSTLY * len(_answers(column)))
+
+
+def _answers(column: ColumnProfile) -> list[str]:
+    """The sampled cells that hold one."""
+    return [value for value in column.sample if value not in NO_ANSWER]
 
 
 def _may_commas_be_decimal(column: ColumnProfile, delimiter: str | None) -> bool:
@@ -275,7 +281,7 @@ def _may_commas_be_decimal(column: ColumnProfile, delimiter: str | None) -> bool
     numbers = sum(DECIMAL_COMMA.match(value) is not None for value in column.sample)
     points = any("." in value and is_number(value) for value in column.sample)
     thousands = delimiter != ";" and all(map(THOUSANDS.match, commas))
-    return bool(commas) and numbers >= MOSTLY * len(column.sample) and not points and not thousands
+    return bool(commas) and numbers >= MOSTLY * len(_answers(column)) and not points and not thousands
 
 
 def _are_commas_decimal(column: ColumnProfile, delimiter: str | None) -> bool:

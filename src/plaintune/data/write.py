@@ -106,9 +106,10 @@ class PartFile:
 
     def close(self) -> None:
         """Leave the part for the next run, unless nothing of it is whole."""
-        if not self.text.closed and not self.journal.exists():
-            self.path.unlink(missing_ok=True)
+        nothing_whole = not self.text.closed and not self.journal.exists()
         self.text.close()
+        if nothing_whole:
+            self.path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -23,10 +23,10 @@ KEYS = [key for key in "1234567890abcdefghijklmnoprtvwxyz" if key not in (SKIP, 
 JUDGED_EVERY = 10  # answers
 
 
-def ask_for_answers(
+def prepared(
     source: str, answers: Sequence[str], out: Path, *, text: Sequence[str], seed: int, listener: Listener
-) -> AnswerFile:
-    """Ask until the person quits or no text is left; goes on where an earlier session ended.
+) -> Session:
+    """The questions to ask, which go on where an earlier session ended.
 
     Raises UserError for answers that cannot be asked for.
     """
@@ -40,12 +40,7 @@ def ask_for_answers(
         )
     read = read_examples(source, text=tuple(text), need_labels=False, listener=listener)
     texts = list(dict.fromkeys(map(str, read.texts)))
-    session = Session(texts, list(answers), kept, seed=seed)
-    try:
-        session.run()
-    finally:
-        session.reader.stop()
-    return kept
+    return Session(texts, list(answers), kept, seed=seed)
 
 
 def _check_answers(answers: Sequence[str]) -> None:
@@ -70,6 +65,13 @@ class Session:
         self.rng = np.random.default_rng(seed + len(kept.rows))
 
     def run(self) -> None:
+        """Ask until the person quits or no text is left."""
+        try:
+            self._ask_all()
+        finally:
+            self.reader.stop()
+
+    def _ask_all(self) -> None:
         """Ask, keep, ask again."""
         again: str | None = None
         while True:

@@ -18,7 +18,9 @@ from ..core.events import Listener, note, progress, stage, warn
 from ..core.features import whole_characters
 from ..core.files import file_sha256
 from ..core.tasks import Task
+from ..data.answers import require_known_answers
 from ..data.columns import find_column
+from ..data.corrections import merged, merged_away
 from ..data.encoding import file_kind
 from ..data.examples import Examples
 from ..data.names import unique_names
@@ -44,7 +46,7 @@ BLOCK_ROWS, BLOCK_CHARACTERS = 2048, 1_000_000  # worked on at a time
 REMEMBERED_CHARACTERS = 200  # of a text, at most, whose answer is kept for when it comes back
 REMEMBERED_NUMBERS = 200_000  # kept in all: a probability for each answer to each text
 PARQUET = ".parquet"
-NO_ANSWER = {"answer": None, "confidence": None, "probabilities": None}
+NO_ANSWER = {"answer": None, "confidence": None, "probabilities": None, "interval": None}
 FORM_OF = {"JSON lines": ".jsonl", "TSV": ".tsv"}  # what goes to stdout looks like what came in
 Block = list[tuple[Row, Prediction | None]]
 
@@ -157,26 +159,34 @@ def answers_of(
     model: Model, source: str, *, text: tuple[str, ...] = (), unsure: float | None = None, listener: Listener
 ) -> Iterator[dict[str, Any]]:
     """What `predict --json` says of each row."""
+    no_answer = NO_ANSWER if unsure is None else {**NO_ANSWER, "unsure": None}
     with opened(source, model, text, listener) as (_, table, _):
         for block in _blocks(model, table.rows(), text_columns(table, model, text)):
             for _, prediction in block:
-                yield NO_ANSWER if prediction is None else told(prediction, unsure)
+                yield no_answer if prediction is None else told(prediction, unsure)
 
 
 def read_for_model(
     model: Model, source: str, *, text: tuple[str, ...], label: tuple[str, ...], listener: Listener
 ) -> Examples:
-    """Labelled examples by the columns the model was trained on, answers numbered as its classes."""
+    """Labelled examples by the columns the model was trained on, answers numbered as its classes.
+
+    What was merged for training is merged here. Raises UserError where the model knows none of the answers.
+    """
     manifest = model.manifest
-    return read_examples(
+    merges = tuple((manifest.settings or {}).get("merge", ()))
+    examples = read_examples(
         source,
         text=text or manifest.text_columns,
         label=label or manifest.label_columns,
-        classes=model.classes,
+        classes=(*model.classes, *merged_away(merges)),
         task=model.task,
         separator=manifest.separator,
         listener=listener,
     )
+    examples = merged(examples, merges)
+    require_known_answers(examples)
+    return examples
 
 
 def text_columns(table: Table, model: Model, asked: tuple[str, ...]) -> list[int]:

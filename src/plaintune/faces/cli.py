@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -200,6 +201,8 @@ def main() -> None:
     )
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")  # what is read by programs, everywhere
     with suppress(OSError, RuntimeError):  # where the home is not ours to look at, or there is none
         say_what_is_forgotten(sys.argv[1:])
     try:

@@ -143,7 +143,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Score a model on labelled texts."""
-    from ..core.events import note
+    from ..core.events import note, warn
+    from ..core.tasks import Task
     from ..model.evaluate import evaluate as evaluate_model
     from ..model.predict import Model
     from .batch import read_for_model
@@ -156,9 +157,15 @@ def evaluate(
         )
         for sentence in examples.understood.notes:
             note(listener, sentence)
+        unknown = int((examples.labels < 0).sum()) if loaded.task is Task.SINGLE else 0
+        if unknown:
+            warn(
+                listener,
+                f"{unknown:,} of {len(examples):,} examples count as wrong: no answer of the model's.",
+            )
         result = evaluate_model(loaded, examples, listener=listener)
     if as_json:
-        print_json({"model": str(model), **result.as_json()})
+        print_json({"model": str(model), **result.as_json(), "unknown_rows": unknown})
     else:
         for line in evaluate_summary(result, str(model)):
             typer.echo(line)

@@ -82,13 +82,14 @@ def label(
     from ..api import require_training
 
     require_training()
-    from .asking import ask_for_answers
+    from .asking import prepared
 
     file = out or Path(default_name(texts).removesuffix("-model") + "-labels.csv")
     choices = [answer.strip() for answer in answers.split(",") if answer.strip()]
     with terminal(quiet) as listener:
-        kept = ask_for_answers(texts, choices, file, text=tuple(text or ()), seed=seed, listener=listener)
-    typer.echo(f"{kept.given:,} answers in {file}. Next: plaintune train {shlex.quote(str(file))}")
+        session = prepared(texts, choices, file, text=tuple(text or ()), seed=seed, listener=listener)
+    session.run()
+    typer.echo(f"{session.kept.given:,} answers in {file}. Next: plaintune train {shlex.quote(str(file))}")
     typer.echo("Examples that you had before are best put into the same file.")
 
 

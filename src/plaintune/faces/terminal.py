@@ -28,6 +28,7 @@ class Terminal:
             TextColumn("{task.fields[detail]}"),
             console=self.console,
             transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # else answers on their way to a file would go to the screen
             disable=quiet or not self.console.is_terminal,
         )
         self._task: TaskID | None = None

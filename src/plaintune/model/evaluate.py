@@ -53,13 +53,14 @@ class Evaluation:
         """The machine-readable contract of `plaintune evaluate --json`."""
         told = {
             "rows": self.all_rows.rows,
+            "scored_rows": self.headline.rows,
             "task": str(self.task),
             "metric": self.headline.metric,
             "score": self.headline.value,
             "score_interval": list(self.headline.interval),
             "majority_score": self.headline.majority,
             "overlap_rows": self.overlap_rows if self.told_apart else None,
-            **self.all_rows.others,
+            **self.headline.others,
         }
         if self.task is not Task.SINGLE:
             return told

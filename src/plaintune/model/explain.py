@@ -101,7 +101,8 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
     if len(units) <= SHORT_TEXT:
         weights = _short(text, units, of_both)
     else:
-        weights = _long(text, units, of_words) + _in_stretches(text, units, of_network)
+        weights = _long(text, units, of_words)
+        weights += _read(model, text, units) * _in_stretches(text, units, of_network)
     if asked != code:
         weights = -weights
     if isinstance(prediction.answer, float):
@@ -228,6 +229,13 @@ def _long(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDArray[np.f
     """What the text loses without each unit. Shape (units,)."""
     whole, *without = ask([text, *(text[:start] + text[end:] for start, end in units)])
     return np.asarray(whole - np.array(without))
+
+
+def _read(model: Model, text: str, units: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
+    """How much each unit (units,) counts for the network: not at all in the middle of too long a text."""
+    gap, tail = model.unread_by_network(text)
+    read = np.array([start < gap or end > tail for start, end in units], dtype=np.float64)
+    return np.asarray(read * len(read) / max(1.0, read.sum()))
 
 
 def _in_stretches(text: str, units: Sequence[tuple[int, int]], ask: Ask) -> NDArray[np.float64]:

@@ -25,7 +25,16 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
 from ..core.hardware import inspect_machine, usable_cores
-from ..data.encode import ANSWERED_AT_ONCE, Tokens, batches, encode, mean_by_text, padded, plain_tokenizer
+from ..data.encode import (
+    ANSWERED_AT_ONCE,
+    Tokens,
+    batches,
+    encode,
+    mean_by_text,
+    padded,
+    plain_tokenizer,
+    unread,
+)
 from .onnx_file import require_plain_graph
 
 ROWS_PER_BATCH = 64
@@ -89,6 +98,11 @@ class Graph:
             parts.append(chunk() if kept is None else kept_array(self._place(kept, *chunk.args), chunk))
             progress(listener, min(first + CHUNK_ROWS, len(texts)), len(texts))
         return np.concatenate(parts)
+
+    def unread(self, text: str) -> tuple[int, int]:
+        """The characters in the middle of a long text that the graph is not asked about: from, to."""
+        with panics_as_errors():
+            return unread(self.tokenizer, text, max_length=self.max_length, windows=self.windows)
 
     def _place(self, kept: Path, texts: Texts) -> Path:
         """Where the logits of ``texts`` are put by: a name that only this graph and these texts have."""

@@ -108,6 +108,10 @@ class Model:
         """What the network alone says, before the blend. Shape (texts, answers)."""
         return self._graph.logits(texts)
 
+    def unread_by_network(self, text: str) -> tuple[int, int]:
+        """The characters in the middle of a long text that the network does not look at: from, to."""
+        return self._graph.unread(text)
+
     def ngram_logits(self, texts: Texts) -> NDArray[np.float32]:
         """What counted words alone say, before the blend. Shape (texts, answers)."""
         return self._ngrams.logits(texts)

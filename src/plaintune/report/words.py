@@ -80,7 +80,7 @@ def _pattern(name: str) -> str:
 
 
 def _key(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
+    return "".join(c for c in name.casefold().replace("ı", "i") if c.isalnum())  # as patterns ignore case
 
 
 def _singulars(key: str) -> Iterator[str]:

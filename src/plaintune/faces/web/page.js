@@ -1,7 +1,7 @@
 // The page to try a model: one text, a whole file, and how to ask from a program.
 
 import { ask, byId, chosenModel, element, needsToken, percent, Problem, shellWord, showFault, track } from "./service.js";
-import { decode, delimiterOf, freeName, line, parse } from "./table.js";
+import { decode, delimiterOf, fitted, freeName, line, parse } from "./table.js";
 
 const MOST_BARS = 6;
 const ROWS_AT_ONCE = 100;
@@ -104,7 +104,9 @@ async function takeFile(file) {
     const delimiter = delimiterOf(text);
     const rows = parse(text, delimiter);
     if (rows.length < 2) throw new Problem({ detail: `${file.name} holds no rows.`, fix: "Its first line names the columns." });
-    table = { name: file.name, delimiter, columns: rows[0], rows: rows.slice(1) };
+    const width = rows[0].length;
+    const cut = rows.slice(1).map((row) => fitted(row, width, delimiter));
+    table = { name: file.name, delimiter: delimiter || ",", columns: rows[0], rows: cut };
     const lower = table.columns.map((name) => name.trim().toLowerCase());
     const known = model.text_columns.map((name) => lower.indexOf(name.toLowerCase()));
     if (!known.includes(-1)) return await answerTable(known);
@@ -141,8 +143,7 @@ async function answerTable(columns) {
       block.forEach((row, number) => {
         const found = texts[number] === null ? null : answers.shift();
         without += found === null;
-        const padded = own.map((_, column) => row[column] ?? "");
-        written.push(line([...padded, ...cells(found, added)], delimiter));
+        written.push(line([...row, ...cells(found, added)], delimiter));
       });
       first += block.length;
     }

@@ -14,7 +14,7 @@ export function decode(bytes) {
   }
 }
 
-/** The mark between cells that the first line holds most often, outside of quotes. */
+/** The mark between cells that the first line holds most often, outside of quotes; none in a lone column. */
 export function delimiterOf(text) {
   const counts = new Map(DELIMITERS.map((mark) => [mark, 0]));
   let quoted = false;
@@ -23,7 +23,16 @@ export function delimiterOf(text) {
     else if (!quoted && character === "\n") break;
     else if (!quoted && counts.has(character)) counts.set(character, counts.get(character) + 1);
   }
-  return DELIMITERS.reduce((best, mark) => (counts.get(mark) > counts.get(best) ? mark : best));
+  const most = DELIMITERS.reduce((best, mark) => (counts.get(mark) > counts.get(best) ? mark : best));
+  return counts.get(most) ? most : "";
+}
+
+/** A row in exactly so many cells: what is beyond the last column belongs to it, but for empty cells. */
+export function fitted(row, width, delimiter) {
+  let found = row.length;
+  while (found > width && row[found - 1] === "") found -= 1;
+  const last = row.slice(width - 1, found).join(delimiter);
+  return Array.from({ length: width }, (_, column) => (column === width - 1 ? last : row[column] ?? ""));
 }
 
 /** Rows of cells. A quote opens a cell only at its start, so that an inch mark inside is just a mark. */
