@@ -20,6 +20,7 @@ from plaintune.compute.ending import end
 from plaintune.compute.engine import CloudAway, Engine
 from plaintune.compute.errand import Errand
 from plaintune.compute.follow import Finished, Preempted
+from plaintune.compute.interrupts import undisturbed
 from plaintune.compute.machine import NoCapacity, is_running
 from plaintune.compute.prices import price_list
 from plaintune.compute.records import OWN, RUN, Rental, as_written, looking_after, rentals, write_rental
@@ -160,6 +161,21 @@ def test_neither_signals_nor_a_terminal_that_is_gone_keep_a_machine_from_being_e
     amazon.meanwhile = signals
     assert ended(amazon, SECURED, gone)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_whoever_ends_a_run_while_a_machine_is_being_ended_gets_no_other(tmp_path: Path) -> None:
+    amazon = Cloud(told(instance()), told())
+    going = run(amazon, tmp_path / "model")
+    assert going._gone(write_rental(SECURED)).cluster is None
+    amazon.lists = [told(instance()), told()]
+    amazon.meanwhile = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        going._gone(write_rental(SECURED))
+    left = as_written(SECURED)
+    assert (left.cluster, left.since) == (None, None)
+    with undisturbed() as passed_over, undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+    assert passed_over.any
 
 
 def test_a_disk_that_takes_no_log_does_not_stop_the_end(tmp_path: Path) -> None:
@@ -519,6 +535,12 @@ def test_where_the_machine_stands_decides_how_long_the_money_lasts(
     here = replace(SECURED, deadline=NOW + 36_000, minutes=30)
     one = run(Cloud(told()), tmp_path / "model")
     assert one._within_means(here) == here
+    offers = [
+        o for o in price_list().offers if (o.cloud, o.machine, o.gpu) == ("aws", here.machine, here.gpu)
+    ]
+    dear = max(offers, key=lambda offer: offer.on_demand_usd)
+    rented = one._within_means(replace(here, spot=False, price_usd=0.1, region=dear.region))
+    assert rented.price_usd == dear.on_demand_usd
     far = one._within_means(replace(here, region="mars-north-1"))
     assert far.deadline == pytest.approx(NOW + 3600 * 2 / far.most_usd)
     assert far.most_usd > here.most_usd

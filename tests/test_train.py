@@ -24,6 +24,7 @@ from plaintune.core.events import silent
 from plaintune.data.read import read_examples
 from plaintune.faces.batch import answers_of, read_for_model
 from plaintune.model.evaluate import FEWEST_SCORED, evaluate
+from plaintune.model.folder import require_free
 from plaintune.model.predict import Model
 from plaintune.reporting import explained_pieces
 
@@ -184,6 +185,15 @@ def test_a_row_without_text_has_the_same_fields_as_the_others(trained: Trained, 
         )
         assert answered.keys() == empty.keys()
         assert set(empty.values()) == {None}
+
+
+def test_a_mounted_folder_whose_place_no_model_can_take_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path)
+    with pytest.raises(UserError, match="is mounted here") as refused:
+        require_free(tmp_path, replace_existing=True)
+    assert refused.value.fix.endswith("/model")
 
 
 def test_what_goes_to_a_pipe_is_written_as_utf_8(cli: Cli, trained: Trained, tmp_path: Path) -> None:

@@ -81,9 +81,7 @@ def train_on_cloud(
             run = Run(engine(listener), errand, out, wish, prices, listener)
             if earlier is not None:
                 if not same:
-                    note(
-                        listener, "An earlier run is of other data or settings; what is left of it ends now."
-                    )
+                    note(listener, "What is left of an earlier run, of other data or settings, ends now.")
                 run.clear_away(earlier)
             return run.from_start(quotes if made else open_to_us(run.engine, quotes, listener))
 
@@ -109,10 +107,9 @@ def affordable(errand: Errand, wish: Wish, prices: PriceList) -> list[RentedQuot
     if within:
         return within
     cheapest = min(quotes, key=lambda quote: quote.cost_usd, default=None)
-    problem = "No such machine is for sale." if cheapest is None else f"The cheapest would be {cheapest}."
-    raise UserError(
-        f"Nothing fits into ${wish.max_cost_usd:.2f}. {problem}", "Allow more, for example: --max-cost 5"
-    )
+    why = "No such machine is for sale." if cheapest is None else f"The cheapest would be {cheapest}."
+    fix = "Allow more, for example: --max-cost 5"
+    raise UserError(f"Nothing fits into ${wish.max_cost_usd:.2f}. {why}", fix)
 
 
 def dearest(quote: RentedQuote, prices: PriceList) -> float:
@@ -254,8 +251,10 @@ class Run:
         return self._within_means(launch(self.engine, rental, parcel, self.listener))
 
     def _within_means(self, rental: Rental) -> Rental:
-        """The deadline by the place that SkyPilot took in truth. Raises UserError where that is too dear."""
+        """Price and deadline by the place that SkyPilot took in truth. UserError where that is too dear."""
         most_usd = rental.nodes * self._dearest_at(rental)
+        if not rental.spot and self._prices_at(rental, rental.region):
+            rental = write_rental(replace(rental, price_usd=most_usd))
         if most_usd <= rental.most_usd:
             return rental
         now = time.time()
@@ -276,11 +275,15 @@ class Run:
 
     def _dearest_at(self, rental: Rental) -> float:
         """Dollars an hour of one machine of this kind where it is, on demand."""
+        if here := self._prices_at(rental, rental.region):
+            return max(here)
+        return UNKNOWN_PLACE * max(self._prices_at(rental, None), default=rental.most_usd / rental.nodes)
+
+    def _prices_at(self, rental: Rental, region: str | None) -> list[float]:
+        """Dollars an hour that one such machine is listed for in ``region``, or anywhere, on demand."""
         kind = (rental.cloud, rental.machine, rental.gpu)  # on Google one machine takes several cards
         same = [one for one in self.prices.offers if (one.cloud, one.machine, one.gpu) == kind]
-        here = [offer.on_demand_usd for offer in same if offer.region == rental.region]
-        anywhere = max((offer.on_demand_usd for offer in same), default=rental.most_usd / rental.nodes)
-        return max(here) if here else UNKNOWN_PLACE * anywhere
+        return [one.on_demand_usd for one in same if region in (None, one.region)]
 
     def _finish(self, rental: Rental) -> Model:
         """Follow the run to its end, on another machine where one is taken back."""
@@ -344,12 +347,16 @@ class Run:
     def _gone(self, rental: Rental) -> Rental:
         """End what is left of a machine and put its price on the bill; the rental itself goes on.
 
-        Raises UserError where it is not sure that it ended: two at once may cost more than was agreed.
+        Raises UserError where it is not sure that it ended: two at once may cost more than was agreed;
+        KeyboardInterrupt where one came meanwhile: no other is rented then.
         """
-        ended = _require_ended(end(self.engine, as_written(rental), self.listener))
-        return write_rental(
-            replace(ended, ended=None, cluster=None, since=None, region=None, secured=False)
-        )  # fmt: skip
+        with undisturbed() as passed_over:
+            ended = _require_ended(end(self.engine, as_written(rental), self.listener))
+            gone = replace(ended, ended=None, cluster=None, since=None, region=None, secured=False)
+            write_rental(gone)
+        if passed_over.any:
+            raise KeyboardInterrupt
+        return gone
 
     def _out_of_time(self, rental: Rental, checkpoint: Path) -> NoReturn:
         bring_checkpoint(self.engine, rental, checkpoint)
@@ -374,8 +381,8 @@ class Run:
                 return
             self.engine.stop_server(log=latest.log)
             if ended.ended is not None and latest.machines > 0:
-                said = f"The machine is gone. It cost about ${ended.spent_usd:.2f}."
-                note(unbreakable(self.listener), said)
+                cost = f"It cost about ${ended.spent_usd:.2f}."
+                note(unbreakable(self.listener), f"The machine is gone. {cost}")
 
 
 def _require_ended(rental: Rental) -> Rental:

@@ -26,15 +26,29 @@ def signals_as_interrupts() -> Iterator[None]:
         yield
 
 
+class PassedOver:
+    """A handler that only notes a signal, for the one outside of it as well.
+
+    Not SIG_IGN: the programs that are started here would inherit it, and SkyPilot's server stay.
+    """
+
+    def __init__(self) -> None:
+        outer = signal.getsignal(signal.SIGINT)
+        self._outer = outer if isinstance(outer, PassedOver) else None
+        self.any = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.any = True
+        if self._outer is not None:
+            self._outer(number, frame)
+
+
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """What is done here is done to its end: a second Ctrl-C, hang-up or polite kill is not heard."""
-
-    def pass_over(number: int, frame: FrameType | None) -> None:
-        """Not SIG_IGN: the programs that are started here would inherit it, and SkyPilot's server stay."""
-
-    with handled([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], pass_over):
-        yield
+def undisturbed() -> Iterator[PassedOver]:
+    """What is done here is done to its end: a Ctrl-C, hang-up or polite kill is only noted."""
+    passed_over = PassedOver()
+    with handled([signal.SIGINT, signal.SIGTERM, signal.SIGHUP], passed_over):
+        yield passed_over
 
 
 def unbreakable(listener: Listener) -> Listener:

@@ -124,9 +124,14 @@ def require_free(out: Path, *, replace_existing: bool) -> None:
 
 
 def require_name(out: Path) -> None:
-    """Raise UserError where ``out`` is the folder one is in, or above it: it would be renamed."""
+    """Raise UserError where ``out`` cannot be renamed: the folder one is in, one above it, a mounted one."""
     if out.resolve() in (Path.cwd(), *Path.cwd().parents):
         raise UserError(f"{out} is the folder you are in, or above it.", "Name a new folder: --out DIR")
+    if out.is_mount():
+        raise UserError(
+            f"{out} is mounted here, so no model can take its place.",
+            f"Name a folder in it: --out {out}/model",
+        )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
