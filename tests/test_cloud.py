@@ -287,6 +287,9 @@ def only_its_owner_reaches_jupyter(lab: Lab, here: Path) -> None:
 
     assert status(token) == 200
     assert status("guessed") == 403
+    seen = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "jupyter-lab" in seen
+    assert token not in seen  # by others with a terminal on either machine
     at_work.process.send_signal(signal.SIGINT)
     at_work.finish(60)
     with pytest.raises(urllib.error.URLError):

@@ -36,15 +36,21 @@ from .records import OWN, Rental, looking_after, open_rentals, write_rental
 HOURS_PER_MONTH = 730
 JUPYTER_SECONDS, JUPYTER_PORT = 300, 8888  # to install it and to start; its port on the machine
 
-# Bound to the machine's own loopback and behind a token: the tunnel is the only way in.
+# Bound to the machine's own loopback and behind a token: the tunnel is the only way in. The token is in a
+# file there: on a command line, here or there, everybody with a terminal would see it.
+NEW_TOKEN = """\
+umask 077
+od -An -tx1 -N24 /dev/urandom | tr -d ' \\n' > "$HOME/.jupyter-token"
+cat "$HOME/.jupyter-token"
+"""
 JUPYTER = """\
 set -e
 export PATH="$HOME/.local/bin:$PATH"
 environment=$HOME/plaintune-env
 [ -x "$environment/bin/jupyter-lab" ] || uv pip install --quiet --python "$environment/bin/python" jupyterlab
 cd ~
-exec "$environment/bin/jupyter-lab" --no-browser --ip 127.0.0.1 --port {port} --ServerApp.port_retries=0 \\
-    --IdentityProvider.token={token}
+export JUPYTER_TOKEN_FILE="$HOME/.jupyter-token"
+exec "$environment/bin/jupyter-lab" --no-browser --ip 127.0.0.1 --port {port} --ServerApp.port_retries=0
 """
 
 
@@ -233,10 +239,10 @@ def destroy(engine: Engine, rental: Rental, listener: Listener) -> Rental:
 def jupyter(engine: Engine, rental: Rental, *, port: int, listener: Listener) -> Iterator[str]:
     """The address of a Jupyter on the machine; a tunnel from this machine's loopback leads to it."""
     _require_free(port)
-    token = secrets.token_urlsafe(24)
     stage(listener, "Starting Jupyter on your machine")
     name = _name(rental)
-    remote, way = JUPYTER.format(port=JUPYTER_PORT, token=token), f"127.0.0.1:{port}:127.0.0.1:{JUPYTER_PORT}"
+    token = _new_token(engine, name)
+    remote, way = JUPYTER.format(port=JUPYTER_PORT), f"127.0.0.1:{port}:127.0.0.1:{JUPYTER_PORT}"
     tunnel = [*ssh_command(engine, name), "-tt", "-o", "ExitOnForwardFailure=yes",
               "-L", way, name, f"bash -c {_quoted(remote)}"]  # fmt: skip
     with (rental.folder / "jupyter.log").open("wb") as log:
@@ -250,6 +256,18 @@ def jupyter(engine: Engine, rental: Rental, *, port: int, listener: Listener) ->
     finally:
         process.terminate()  # with -tt its end hangs up on Jupyter
         process.wait(timeout=30)
+
+
+def _new_token(engine: Engine, name: str) -> str:
+    """What lets one into the next Jupyter there, and into no other."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [*ssh_command(engine, name), name, NEW_TOKEN], env=engine.environment(), stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, timeout=60, start_new_session=True,
+        )  # fmt: skip
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    raise UserError("Your machine does not let anybody in.", "Look: plaintune cloud status")
 
 
 def _wait_for_answer(port: int, process: subprocess.Popen[bytes], rental: Rental) -> None:
