@@ -168,7 +168,7 @@ def cross_validate(
     schedule: Schedule,
     *,
     folds: int,
-    counted_rows: int,
+    counted_rows: int = MAX_FIT_ROWS,
     deadline: float,
     kept: Path,
     listener: Listener,
