@@ -146,7 +146,7 @@ def test_a_quote_is_not_rounded_past_what_it_promises() -> None:
 
 
 def test_a_way_that_promises_what_the_next_one_does_is_not_offered() -> None:
-    quick = Way("quick", 2, 0.93, 0.9861, 0.999, 0.9, "a")
+    quick = Way("quick", 2, 0.63, 0.9861, 0.999, 0.9, "a")
     standard = Way("standard", 3, 0.94, 0.9863, 0.999, 1.0, "b")
     thorough = Way("thorough", 4, 0.94, 0.9871, 0.999, 1.0, "c")
     assert _different([quick, standard, thorough]) == (standard, thorough)

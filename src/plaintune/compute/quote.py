@@ -51,9 +51,9 @@ class Way:
 
     @property
     def promise(self) -> tuple[float | None, ...]:
-        """How long it takes and how good it gets, as far as is told."""
+        """How long it takes and how good it gets, as far as is told: nobody chooses by seconds."""
         score = (None if end is None else round(end, 3) for end in (self.low, self.high))
-        return (round(self.expected_minutes, 1), *score)
+        return (round(self.expected_minutes, 1) if self.expected_minutes >= 1 else None, *score)
 
 
 @dataclass(frozen=True)
