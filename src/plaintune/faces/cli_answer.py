@@ -161,7 +161,7 @@ def evaluate(
         if unknown:
             warn(
                 listener,
-                f"{unknown:,} of {len(examples):,} examples count as wrong: no answer of the model's.",
+                f"{unknown:,} of {len(examples):,} examples count as wrong for their unknown answer.",
             )
         result = evaluate_model(loaded, examples, listener=listener)
     if as_json:

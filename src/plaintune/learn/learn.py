@@ -34,6 +34,7 @@ from .self_training import NAME, SelfTraining, Taught
 from .train import Trained
 
 FIRST_MOST = 0.75  # of the time, at most, goes into the examples alone where others wait to be answered
+ALL_JUDGED = "all of them are among the texts to check or score on"
 TURNS_SHARE = 0.5  # of the time, at most, goes into checking by turns where it was planned to take a quarter
 
 
@@ -103,10 +104,12 @@ def _learn(
     )  # fmt: skip
     split_choice = _say_split(examples, splits, test, listener)
     lesson = examples.take(splits.train)
-    others = _never_judged(examples, test, splits)
-    if plan.second is not None and not len(others):
-        plan = replace(plan, guessed_rows=0, second=None)
-        checkpoint.amend_plan({"guessed_rows": 0, "second": None})
+    if plan.second is not None:
+        others = _never_judged(examples, test, splits)
+        if not len(others):
+            choice = choose(listener, NAME, "not used", ALL_JUDGED)
+            plan = replace(plan, guessed_rows=0, second=None, choices=(*plan.choices, choice))
+            checkpoint.amend_plan(asdict(plan))
 
     stage(listener, "Turning texts into tokens")
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
@@ -141,9 +144,8 @@ def _learn(
         taught, choice = training.run(Taught(network, words_alone, trained))
         network, ngrams, trained = taught.network, taught.ngrams, taught.trained
         choices.append(choice)
-    elif examples.unlabeled is not None:
-        no_use = "there is no time" if len(others) else "all of them are among the texts to check or score on"
-        choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or no_use))
+    elif examples.unlabeled is not None and all(choice.name != NAME for choice in plan.choices):
+        choices.append(choose(listener, NAME, "not used", why_not_guessed(examples) or "there is no time"))
     amend_as_taken(checkpoint)
     return Learned(
         splits,
@@ -165,8 +167,7 @@ def _learn(
 
 def _never_judged(examples: Examples, test: Examples | None, splits: Splits) -> NDArray[Any]:
     """The texts without an answer that are not among those to check or score on."""
-    if examples.unlabeled is None:
-        return np.zeros(0, dtype=object)
+    assert examples.unlabeled is not None
     judging = [examples.texts[splits.valid], examples.texts[splits.test] if test is None else test.texts]
     judged = np.concatenate([text_hashes(texts) for texts in judging])
     return examples.unlabeled[~np.isin(text_hashes(examples.unlabeled), judged)]
