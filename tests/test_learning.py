@@ -561,6 +561,14 @@ def test_a_sweep_that_is_four_times_off_moves_the_pick_by_half_as_much() -> None
     assert low < usual_rate(FEW_ROWS) < high
 
 
+def test_a_loss_that_fell_to_the_end_of_the_sweep_is_not_said_to_have_risen() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))
+    pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(60)))
+    assert pick == pytest.approx(math.sqrt(1e-2 / 4 * 2e-4))
+    assert "still fell at 1.0e-02" in reason
+    assert "rose" not in reason
+
+
 def test_what_a_broken_network_reaches_later_in_the_sweep_is_no_rate_to_train_at() -> None:
     """Seen on 20,000 film reviews: broken at 9.6e-4, yet the lowest loss came at 2.9e-3."""
     rates = tuple(np.geomspace(1e-6, 1e-2, 60))

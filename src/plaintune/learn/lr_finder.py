@@ -115,8 +115,11 @@ def pick_rate(
     turn = rates[lowest]
     raw = math.sqrt(turn / BELOW_DIVERGENCE * usual)
     pick = min(high, max(low, raw))
+    seen = f"was lowest at {turn:.1e} and then rose"
+    if lowest == len(rates) - 1:
+        seen = f"still fell at {turn:.1e}, the highest one tried"
     held = "" if pick == raw else f", kept within {low:.1e} to {high:.1e}"
     return pick, (
-        f"in a sweep of {len(rates)} steps the loss was lowest at {turn:.1e} and then rose; "
+        f"in a sweep of {len(rates)} steps the loss {seen}; "
         f"this is the middle between a quarter of that, which is safe, and the usual {usual:.1e}{held}"
     )
