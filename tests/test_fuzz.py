@@ -20,6 +20,7 @@ SECONDS = 30
         (b"text,label\n" + b"a \x9f\xd3\x9d\xcf day,yes\nany day,no\n" * 6, ".csv"),
         (b"text,label\n" + b"caf\xe9,yes\nany day,no\n" * 6 + b"\xc3\xa9t\xc3\xa9 \x81,no\n", ".csv"),
         (b"\x9d" * 40, ".jsonl"),
+        (b"some,text,label\ra,b,yes\r" + b"\r" * 300 + b"text,label\ra,yes\rb,no\r", ".csv"),
     ],
 )
 def test_what_the_fuzzer_once_found_stays_mended(content: bytes, suffix: str) -> None:
@@ -37,6 +38,7 @@ def test_random_files_are_read_or_refused_in_words(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
+    files = [f"{file.name}: {file.read_bytes()!r}" for file in tmp_path.iterdir()]
+    assert done.returncode == 0, "\n".join([done.stderr[-1000:], done.stdout[-2000:], *files])
     assert not list(tmp_path.iterdir())
     assert "stat::number_of_executed_units" in done.stderr or "Done " in done.stderr

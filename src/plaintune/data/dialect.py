@@ -71,8 +71,9 @@ def sniff_dialect(
     first = [Dialect(mark, newline, first_line=filled[0]) for mark in DELIMITERS if mark in begin]
     best = _best(lines, first, whole=whole, prefer=prefer)
     if best is None or not _has_known_names(lines, best):
-        later = [Dialect(mark, newline, first_line=number) for number in filled[1:] for mark in DELIMITERS]
         start = lines[:MANY_LINES]
+        begins = [number for number in filled[1:] if number <= len(start)]
+        later = [Dialect(mark, newline, first_line=number) for number in begins for mark in DELIMITERS]
         below = _under_a_title(start, later) if best else _under_others(start, later, prefer, expected)
         best = _fit(lines, below, whole)[0] if below else best
     return best or _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
