@@ -147,6 +147,15 @@ def test_sets_are_scored_against_the_best_that_one_can_say_without_reading() -> 
     assert best_set(np.array([0.1, 0.9, 0.0])).tolist() == [False, True, False]
 
 
+def test_of_answers_as_frequent_the_better_one_is_the_guess_to_beat() -> None:
+    truth = np.array([0, 1, 1, 2, 2, 2])
+    outputs = np.eye(3, dtype=np.float32)[truth]
+    alike = score_outputs(Task.SINGLE, truth, outputs, prior=np.array([0.4, 0.4, 0.2]))
+    assert alike.majority == pytest.approx(2 / 6)  # the third is more frequent, but nobody could know that
+    first = score_outputs(Task.SINGLE, truth, outputs, prior=np.array([0.5, 0.3, 0.2]))
+    assert first.majority == pytest.approx(1 / 6)
+
+
 def test_numbers_are_scored_against_always_guessing_the_mean() -> None:
     truth = np.arange(10.0)
     prior = np.array([4.5, 3.0])

@@ -51,7 +51,7 @@ def score_outputs(
         return _score_sets(truth, outputs, prior, threshold, groups)
     if task is Task.NUMBER:
         return _score_numbers(truth, outputs[:, 0], prior, groups)
-    return _score_classes(truth, outputs, int(prior.argmax()), groups)
+    return _score_classes(truth, outputs, most_frequent(prior), groups)
 
 
 def say_metric(task: Task, value: float) -> str:
@@ -124,10 +124,15 @@ def gain_over(
     return difference(both.sum(axis=0)), bootstrap_interval(both, difference, groups)
 
 
+def most_frequent(prior: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The answers that none is more frequent than in ``prior`` (answers,): one, or several."""
+    return np.flatnonzero(prior == prior.max())
+
+
 def _score_classes(
     truth: NDArray[np.int64],
     outputs: NDArray[np.float32],
-    majority: int,
+    frequent: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
 ) -> Score:
     answers = outputs.argmax(axis=1)
@@ -143,7 +148,7 @@ def _score_classes(
         others["calibration_error"] = calibration_error(outputs.max(axis=1), right)
         others["brier"] = brier_score(truth, outputs)
     share = float(right.mean()) if len(right) else math.nan
-    guess = float((truth == majority).mean()) if len(right) else math.nan
+    guess = max(float((truth == answer).mean()) for answer in frequent) if len(right) else math.nan
     return Score(len(truth), METRICS[Task.SINGLE], share, (low, high), guess, others)
 
 

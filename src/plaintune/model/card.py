@@ -65,8 +65,8 @@ def compared(manifest: Manifest) -> str:
     scores = manifest.scores
     guess, counted = scores["majority_score"], scores["baseline_score"]
     if manifest.task == Task.SINGLE:
-        always = f"Always guessing '{manifest.majority_class}' would give {guess:.1%}"
-        return f"{always}; counting words, {counted:.1%}."
+        same = f"'{manifest.majority_class}'" if manifest.majority_class else "the same answer"
+        return f"Always guessing {same} would give {guess:.1%}; counting words, {counted:.1%}."
     if manifest.task == Task.MULTI:
         return (
             f"Always giving the most frequent answers would reach {guess:.3f}; counting words, {counted:.3f}."

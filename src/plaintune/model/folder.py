@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import BrokenModel, OutputExists, UserError
 from ..core.files import file_sha256, write_json
+from ..core.metrics import most_frequent
 from ..core.tasks import Task
 
 FORMAT_VERSION = 1
@@ -60,8 +61,9 @@ class Manifest:
 
     @property
     def majority_class(self) -> str:
-        """The answer most frequent in training."""
-        return self.classes[int(np.argmax(self.prior))] if self.classes else ""
+        """The answer most frequent in training; empty where several are as frequent."""
+        frequent = most_frequent(np.asarray(self.prior)) if self.classes else []
+        return self.classes[frequent[0]] if len(frequent) == 1 else ""
 
     @property
     def training_text_hashes(self) -> NDArray[np.uint64]:
