@@ -297,6 +297,17 @@ def test_a_column_that_gives_the_answer_away_is_told(tmp_path: Path) -> None:
     assert column.values == {"column": "queue", "score": 1.0}
 
 
+def test_numbers_that_give_the_answer_away_are_told_though_some_are_missing(tmp_path: Path) -> None:
+    rows = [
+        [text, answer, "" if n == 5 else f"{(answer == 'billing') + n / 1000}"]
+        for n, (text, answer) in enumerate(plain_rows(300))
+    ]
+    source = written(tmp_path / "mail.csv", rows, ("text", "answer", "confidence"))
+    column = pt.check(source, label="answer", models=False).of("telling_column")
+    assert column is not None
+    assert column.values["column"] == "confidence"
+
+
 def test_the_finer_answer_of_a_coarse_one_is_no_leak(tmp_path: Path) -> None:
     lines = [f"{answer[:4].upper()}:{text.split()[0]} {text}" for text, answer in plain_rows(200)]
     (tmp_path / "questions.label").write_text("\n".join(lines))

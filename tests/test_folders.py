@@ -207,3 +207,14 @@ def test_files_that_are_no_texts_are_to_be_removed(tmp_path: Path) -> None:
     assert "1 of 9 files cannot be used" in error.problem
     assert "good/poster.png: not a text file" in error.problem
     assert error.fix.startswith("Remove these files")
+
+
+def test_a_folder_of_tables_beside_others_is_the_data_and_several_are_refused(tmp_path: Path) -> None:
+    rows = "0,1\n" + "".join(f'"a text, number {n}",{n % 2}\n' for n in range(40))
+    for name in ("repo/data/train.csv", "repo/src/a.py", "repo/src/b.py", "two/x/1.csv", "two/y/2.csv"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(rows)
+    examples = read_examples(tmp_path / "repo", text="0", label="1")
+    assert (examples.classes, len(examples)) == (("0", "1"), 40)
+    assert "hold tables" in refused(tmp_path / "two").problem

@@ -673,3 +673,67 @@ def test_a_table_can_be_read_as_often_as_wanted(tmp_path: Path) -> None:
     for make in makers:
         table = open_table(make())
         assert values(table) == values(table) == [["a", "x"]]
+
+
+# --- files as others write them ---
+
+
+@pytest.mark.parametrize("every", [1, 20])
+@pytest.mark.parametrize("inner", ['so "good" here', 'so, "good", here'])
+def test_quotes_within_quotes_that_nobody_doubled_are_a_part_of_the_text(
+    tmp_path: Path, every: int, inner: str
+) -> None:
+    rows = [
+        f'"{"pos" if n % 2 else "neg"}","{inner if n % every == 0 else "a text, or so"} {n}"'
+        for n in range(400)
+    ]
+    examples = read_examples(write(tmp_path, "data.csv", "\n".join(rows)))
+    assert examples.classes == ("neg", "pos")
+    assert (examples.texts[0], len(examples)) == (f"{inner} 0", 400)
+
+
+def test_tags_as_stack_overflow_writes_them_are_several_answers(tmp_path: Path) -> None:
+    kinds = ["<java>", "<java><sql>", "<c#>", "<c#><sql>", "<sql>"]
+    rows = [["text", "tags"], *[[f"how do I do thing {n}", kinds[n % 5]] for n in range(100)]]
+    examples = read_examples(write(tmp_path, "data.csv", as_csv(rows)))
+    assert examples.classes == ("c#", "java", "sql")
+    assert examples.labels[1].tolist() == [0, 1, 1]
+
+
+def test_several_answers_may_lead_a_line_of_fasttext(tmp_path: Path) -> None:
+    lines = [
+        f"__label__{'abc'[n % 3]} {'__label__d ' if n % 4 == 0 else ''}how to cook egg {n}" for n in range(60)
+    ]
+    examples = read_examples(write(tmp_path, "data.txt", "\n".join(lines)))
+    assert (examples.classes, len(examples)) == (("a", "b", "c", "d"), 60)
+    assert (examples.texts[0], examples.labels[0].tolist()) == ("how to cook egg 0", [1, 0, 0, 1])
+
+
+def test_a_mark_for_nothing_is_no_text_and_no_group(tmp_path: Path) -> None:
+    rows = [
+        ["NULL" if n % 3 == 0 else f"text {n}", "nan" if n % 2 else f"c{n}", "ab"[n % 2]] for n in range(60)
+    ]
+    source = write(tmp_path, "data.csv", as_csv([["text", "customer", "label"], *rows]))
+    examples = read_examples(source, group="customer")
+    assert len(examples) == 40
+    assert len(set(examples.groups.tolist())) == 40
+
+
+def test_the_names_of_answers_that_a_parquet_file_tells_are_taken_for_its_numbers(tmp_path: Path) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    labels = [n % 3 if n % 20 else -1 for n in range(60)]
+    table = arrow.table({"text": [f"a piece of news {n}" for n in range(60)], "label": labels})
+    kind = {"names": ["World", "Sports", "Business"], "_type": "ClassLabel"}
+    told = json.dumps({"info": {"features": {"text": {"_type": "Value"}, "label": kind}}})
+    parquet.write_table(table.replace_schema_metadata({"huggingface": told}), tmp_path / "news.parquet")
+    examples = read_examples(tmp_path / "news.parquet")
+    assert (examples.classes, len(examples)) == (("Business", "Sports", "World"), 57)
+
+
+def test_many_answers_that_come_back_can_be_named_as_such(tmp_path: Path) -> None:
+    rows = [["utterance", "intent"], *[[f"say thing {n} to me", f"intent_{n % 250}"] for n in range(2500)]]
+    source = write(tmp_path, "data.csv", as_csv(rows))
+    with pytest.raises(UserError) as told:
+        read_examples(source, label="intent")
+    assert "--task classification" in told.value.fix
+    assert len(read_examples(source, label="intent", task="classification").classes) == 250

@@ -21,6 +21,7 @@ from .frames import frame_table, is_frame
 from .names import IDENTITY_WORDS, normalised, words_of
 from .table import Table
 from .tables import local_path, open_table
+from .targets import NO_ANSWER
 from .times import parse_times
 from .unpack import is_archive
 
@@ -134,18 +135,20 @@ def _right_by_others(codes: NDArray[np.int64], labels: NDArray[np.int64]) -> NDA
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.int64]:
-    """A number per value; columns of many numbers are cut into `BINS` ranges."""
+    """A number per value; columns of many numbers are cut into `BINS` ranges, and one for none."""
     different, codes = np.unique(values, return_inverse=True)
     if len(different) <= BINS:
         return codes
+    missing = np.isin(different, ["", *NO_ANSWER])
+    numbers = np.zeros(len(different))
     try:
-        numbers = different.astype(np.float64)
+        numbers[~missing] = different[~missing].astype(np.float64)
     except ValueError:
         return codes
     if not np.isfinite(numbers).all():
         return codes
-    bounds = np.quantile(numbers[codes], np.linspace(0, 1, BINS + 1)[1:-1])
-    return np.searchsorted(bounds, numbers, side="right")[codes]
+    bounds = np.quantile(numbers[codes][~missing[codes]], np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.where(missing, BINS, np.searchsorted(bounds, numbers, side="right"))[codes]
 
 
 def _group_sizes(name: str, values: NDArray[Any]) -> NDArray[np.int64]:

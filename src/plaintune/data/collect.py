@@ -82,16 +82,14 @@ def _collect(
 
 def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: Table) -> str | None:
     """Add ``row`` to what is collected, or say why not."""
-    values = row.values
+    values = ["" if value.strip() in NO_ANSWER else value for value in row.values]
     text = joined_text([values[i] for i in roles.text])
     if not text or text.isspace():
         return "empty text"
     answer = BESIDE.join([values[i].strip() for i in roles.labels])
-    if answer in NO_ANSWER:
-        answer = ""
     if not answer and need_answer:
         return "no answer"
-    if text == table.columns[roles.text[0]] and table.has_header and tuple(values) == table.columns:
+    if text == table.columns[roles.text[0]] and table.has_header and tuple(row.values) == table.columns:
         return "the header again"
     at = found.kept
     if roles.time is not None:

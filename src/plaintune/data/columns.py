@@ -158,7 +158,10 @@ def _or_as(column: ColumnProfile) -> str:
     if column.is_numeric:
         return f"; to predict the numbers themselves: --task {Task.NUMBER}"
     separator = usual_separator(column)
-    return f"; if its cells hold several answers: --separator '{separator}'" if separator else ""
+    if separator:
+        return f"; if its cells hold several answers: --separator '{separator}'"
+    repeats = column.words < 2 and 2 * column.distinct <= column.filled
+    return f"; if these are answers all the same: --task {Task.SINGLE}" if repeats else ""
 
 
 def _quoted(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
@@ -22,6 +24,8 @@ from .records import Dialect, read_records
 from .table import Row, Table, fitted
 
 FASTTEXT = "__label__"
+LEADING = re.compile(rf"\s*((?:{FASTTEXT}\S+\s+)+)(.*)")
+SEVERAL = 0.01  # of the lines, with several answers each
 PROMISED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 HEADER_SAMPLE = 1000  # rows that a first row is compared with
 MANY_CLASSES = 200
@@ -49,6 +53,8 @@ def text_table(
             f"{path.name} holds nothing but blank lines.", "Give a file with a text and its answer per row."
         )
     prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
+    if prefixed and sum(len(_answers_of(line)[0]) > 1 for line in lines) >= max(2, SEVERAL * len(tokens)):
+        return _lines_of_several(path, encoding, newline)
     if suffix == ".label" or prefixed:
         return _label_lines(path, encoding, newline, tokens, prefixed)
     prefer = PROMISED.get(suffix)
@@ -153,6 +159,30 @@ def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str], pre
         counted_in="line",
         notes=tuple(notes),
     )
+
+
+def _answers_of(line: str) -> tuple[list[str], str]:
+    """The answers that lead a line of fastText's, and its text."""
+    led = LEADING.match(line.rstrip("\r\n") + " ")
+    return ([part.removeprefix(FASTTEXT) for part in led[1].split()], led[2].strip()) if led else ([], line)
+
+
+def _lines_of_several(path: Path, encoding: str, newline: str) -> Table:
+    """fastText's lines, some of which several answers lead."""
+
+    def read() -> Iterator[Row]:
+        with damage_told(path), open_text(path, encoding, newline=newline) as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    answers, text = _answers_of(line.lstrip("\ufeff"))
+                    problem = None if answers else f"no {FASTTEXT} at its beginning"
+                    yield Row(number, [json.dumps(answers, ensure_ascii=False), text], problem)
+
+    note = f"The answers are what follows each `{FASTTEXT}` at the beginning of a line."
+    return Table(
+        path.name, "label-text lines", ("label", "text"), read,
+        has_header=False, counted_in="line", notes=(note,),
+    )  # fmt: skip
 
 
 def _label_row(number: int, line: str, prefixed: bool, two_levels: bool) -> Row:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from .names import KNOWN_NAMES, LABEL_NAMES, TEXT_NAMES, normalised, unique_names
-from .records import Dialect, LineFeed, cut_line_end, long_fields, records_in
+from .records import Dialect, LineFeed, cut_line_end, is_all_quoted, long_fields, records_in
 from .times import is_date, is_number
 
 DELIMITERS = (",", "\t", ";", "|")
@@ -177,8 +177,10 @@ def _try(lines: list[str], dialect: Dialect, whole: bool) -> _Trial:
                 width -= 1
             widths[width] += 1
             repaired += record.repaired
-            plain = dialect.delimiter.join(record.values)
-            if not record.repaired and plain != cut_line_end("".join(feed.record))[0]:
+            written = cut_line_end("".join(feed.record))[0]
+            if record.repaired:
+                wrapped += is_all_quoted(written, dialect.delimiter)
+            elif written != dialect.delimiter.join(record.values):
                 wrapped += 1
                 served += _needs_quotes(record.values, dialect.delimiter)
     if not widths:

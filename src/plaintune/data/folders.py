@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +43,11 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def open_folder(folder: Path, *, lasting: bool = True) -> Parts:
+def open_folder(folder: Path, *, lasting: bool = True, expected: Collection[str] = ()) -> Parts:
     """The parts of the data in ``folder``; UserError where its layout is none that we know.
 
-    One that was unpacked for the moment is not ``lasting``: nobody is sent to look into it.
+    One that was unpacked for the moment is not ``lasting``: nobody is sent to look into it. ``expected``
+    are names of columns.
     """
     folders, tables = _folders(folder), _tables(folder)
     while len(folders) == 1 and not tables and not TRAIN.search(folders[0].name.lower()):
@@ -56,18 +57,30 @@ def open_folder(folder: Path, *, lasting: bool = True) -> Parts:
         folder, folders, tables = inner, _folders(inner), _tables(inner)
     train_folders = [path for path in folders if TRAIN.search(path.name.lower())]
     if len(train_folders) == 1 and _is_part(train_folders[0], folders):
-        return _train_and_test_folders(folder, train_folders[0], folders)
+        return _train_and_test_folders(folder, train_folders[0], folders, expected)
     if tables and not _are_answers(folders, tables):
-        return _train_and_test_tables(folder, tables, lasting=lasting)
+        return _train_and_test_tables(folder, tables, lasting=lasting, expected=expected)
+    with_tables = [path for path in folders if _holds_tables(path)]
+    if with_tables and sum(map(_holds_texts, folders)) <= 1:
+        if len(with_tables) == 1:
+            return open_folder(with_tables[0], lasting=lasting, expected=expected)
+        names = some([path.name for path in with_tables])
+        raise UserError(
+            f"The sub-folders of {folder.name} hold tables ({names}), not one text in each file.",
+            "Give one of them, or join their tables to one with a column for the answer.",
+        )
     if folders:
         return Parts(_class_folders(folder), unlabeled=_unlabeled(folder), notes=_ignored_beside(folder))
     raise _nothing_in(folder)
 
 
-def open_part(path: Path) -> Table:
-    """The table in a part of a folder: a file, the one in a folder, or a row for each file below it."""
+def open_part(path: Path, expected: Collection[str] = ()) -> Table:
+    """The table in a part of a folder: a file, the one in a folder, or a row for each file below it.
+
+    ``expected`` are names of columns.
+    """
     if path.is_file():
-        return open_table(path)
+        return open_table(path, expected=expected)
     if _folders(path):
         return _class_folders(path)
     tables = _tables(path)
@@ -75,7 +88,7 @@ def open_part(path: Path) -> Table:
         raise _nothing_in(path)
     if len(tables) > 1:
         raise _several(path, tables, "Join them to one table.")
-    return open_table(tables[0])
+    return open_table(tables[0], expected=expected)
 
 
 def _is_part(train: Path, folders: list[Path]) -> bool:
@@ -97,28 +110,36 @@ def _holds_texts(folder: Path) -> bool:
     return sum(texts) > max(1, len(texts) / 2)
 
 
-def _train_and_test_folders(folder: Path, train: Path, folders: list[Path]) -> Parts:
+def _holds_tables(folder: Path) -> bool:
+    return any(path.is_file() and suffix_of(path) in TABLE_SUFFIXES for path in _visible(folder))
+
+
+def _train_and_test_folders(
+    folder: Path, train: Path, folders: list[Path], expected: Collection[str]
+) -> Parts:
     tests = [path for path in folders if TEST.search(path.name.lower())]
     others = [path.name for path in folders if path != train and (path not in tests or len(tests) > 1)]
     notes = (f"Of {folder.name}, these are not used: {', '.join(others)}.",) if others else ()
     return Parts(
-        open_part(train),
+        open_part(train, expected),
         tests[0] if len(tests) == 1 else None,
         _unlabeled(train),
         (*notes, *(_ignored_beside(train) if _folders(train) else ())),
     )
 
 
-def _train_and_test_tables(folder: Path, tables: list[Path], *, lasting: bool) -> Parts:
+def _train_and_test_tables(
+    folder: Path, tables: list[Path], *, lasting: bool, expected: Collection[str]
+) -> Parts:
     trains = [path for path in tables if TRAIN.search(_stem(path))]
     tests = [path for path in tables if TEST.search(_stem(path))]
     if len(trains) == 1:
         test = tests[0] if len(tests) == 1 else None
         others = [path.name for path in tables if path not in (trains[0], test)]
         notes = (f"Not used: {some(others)}.",) if others else ()
-        return Parts(open_table(trains[0]), test, notes=notes)
+        return Parts(open_table(trains[0], expected=expected), test, notes=notes)
     if len(tables) == 1:
-        return Parts(open_table(tables[0]))
+        return Parts(open_table(tables[0], expected=expected))
     if trains and all(SHARD.search(_stem(path)) for path in trains):
         raise _several(folder, trains, "Join these pieces to one file (in pandas: pd.concat), and give that.")
     one = f"Give one of them: {(trains or tables)[0]}" if lasting else "Unpack it and give one of them"

@@ -18,6 +18,7 @@ EXACT_DISTINCT = 1 << 14
 SAMPLE_ROWS = 2000
 CUT_AT = 2000  # characters of a value
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]")  # Thai, Chinese, Japanese…
+TAGS = re.compile(r"(?:<[^<>\s]+>)+")  # <java><sql>: a list of two
 URL = re.compile(r"(?:https?://|www\.)\S+$")
 REPORT_EVERY = 50_000
 
@@ -109,8 +110,12 @@ class ColumnProfile:
 
     @cached_property
     def is_nested(self) -> bool:
-        """JSON lists or objects."""
-        return self._mostly(lambda v: v[0] + v[-1] in ("[]", "{}") or (v[0] in "[{" and len(v) == CUT_AT))
+        """JSON lists or objects, or tags."""
+
+        def nested(v: str) -> object:
+            return v[0] + v[-1] in ("[]", "{}") or (v[0] in "[{" and len(v) == CUT_AT) or TAGS.fullmatch(v)
+
+        return self._mostly(nested)
 
     @cached_property
     def is_codes(self) -> bool:

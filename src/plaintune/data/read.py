@@ -109,10 +109,11 @@ def read_examples(
 
 def _read_path(path: Path, request: _Request) -> Examples:
     if path.is_dir():
-        return _read_parts(open_folder(path), request)
+        return _read_parts(open_folder(path, expected=request.columns.named), request)
     if is_archive(path):
         with unpacked(path, listener=request.listener) as folder:
-            return _read_parts(open_folder(folder, lasting=False), request)
+            parts = open_folder(folder, lasting=False, expected=request.columns.named)
+            return _read_parts(parts, request)
     answers = None if request.need_labels else request.classes or ()
     return _read_table(open_table(path, expected=request.columns.named, answers=answers), request)
 
@@ -139,7 +140,7 @@ def _read_parts(parts: Parts, request: _Request) -> Examples:
 
 def _test_part(path: Path, train: Examples, request: _Request) -> Examples:
     """The examples in ``path``, read as ``train`` was; UserError where none of them can be scored."""
-    understood, table = train.understood, open_part(path)
+    understood, table = train.understood, open_part(path, train.understood.named)
     there = set(map(normalised, table.columns))
     missing = [name for name in understood.label_columns if normalised(name) not in there]
     if missing:

@@ -70,6 +70,34 @@ def cut_line_end(line: str) -> tuple[str, str]:
     return line[: len(line) - len(end)], end
 
 
+def is_all_quoted(line: str, delimiter: str) -> bool:
+    """Does each field of ``line``, which is without its end, stand in quotes?"""
+    return len(line) > 1 and line[0] == line[-1] == '"' and f'"{delimiter}"' in line
+
+
+def split_broken(line: str, dialect: Dialect) -> list[str]:
+    """The fields of a ``line`` whose quotes are broken: those beside a delimiter or an end are no content."""
+    mark = dialect.delimiter
+    if is_all_quoted(line, mark):
+        return [value.replace('""', '"') for value in line[1:-1].split(f'"{mark}"')]
+    found: list[str] = []
+    at = 0
+    while at <= len(line):
+        end = line.find(f'"{mark}', at + 1) if line[at : at + 1] == '"' else -1
+        if end < 0 and line[at : at + 1] == '"' == line[-1] and at < len(line) - 1:
+            end = len(line) - 1
+        if end >= 0:
+            found.append(line[at + 1 : end].replace('""', '"'))
+            at = end + 2
+        else:
+            end = line.find(mark, at)
+            end = len(line) if end < 0 else end
+            found.append(line[at:end])
+            at = end + 1
+    plain = line.split(mark)
+    return plain if len(found) != len(dialect.usual) == len(plain) else found
+
+
 @dataclass
 class Record:
     line: int
@@ -98,7 +126,7 @@ def records_in(feed: LineFeed, dialect: Dialect) -> Iterator[Record]:
         except csv.Error:
             repaired = True
         if repaired:
-            values = feed.keep_first().split(dialect.delimiter)
+            values = split_broken(feed.keep_first(), dialect)
         elif feed.shielded:
             values = [value.replace(SHIELD, feed.other) for value in values]
         if values:

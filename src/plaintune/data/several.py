@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .profile import ColumnProfile
+from .profile import TAGS, ColumnProfile
 
 SEPARATORS = (";", "|", ",")  # of several answers in one cell, where nobody names another
 LISTS = "[]"  # stands for a separator where each cell is a list of classes,
@@ -111,7 +111,9 @@ def only_item(value: str) -> str | None:
 
 
 def list_items(value: str) -> list[str] | None:
-    """The items of a list as JSON, Python, numpy or Postgres write it; None where it is none."""
+    """The items of a list as JSON, Python, numpy, Postgres or Stack Overflow write it; else None."""
+    if TAGS.fullmatch(value):
+        return value[1:-1].split("><")
     if value[:1] + value[-1:] not in ("[]", "{}"):
         return None
     try:

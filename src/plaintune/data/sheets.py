@@ -38,6 +38,7 @@ def parquet_table(path: Path) -> Table:
         with parquet.ParquetFile(path, **READ) as file:
             names = list(file.schema_arrow.names)
             columns, notes = column_names(names, len(names))
+            classes = [_class_names(file.schema_arrow.metadata or {}).get(name, ()) for name in names]
     except damage as error:
         raise UserError(f"{path.name} is a damaged Parquet file.", AGAIN) from error
 
@@ -49,7 +50,8 @@ def parquet_table(path: Path) -> Table:
                     for values in zip(*map(_values, columns, batch.columns), strict=True):
                         number += 1
                         record = dict(zip(columns, values, strict=True))
-                        yield Row(number, list(map(as_text, values)), record=record)
+                        told = map(_named, values, classes)
+                        yield Row(number, list(map(as_text, told)), record=record)
         except damage as error:
             raise UserError(f"{path.name} is damaged after row {number}.", AGAIN) from error
 
@@ -63,6 +65,23 @@ def parquet_table(path: Path) -> Table:
             ) from error
 
     return Table(path.name, "Parquet", columns, read, notes=notes)
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, Sequence[str]]:
+    """The answers that the numbers of a column stand for, where Hugging Face's `datasets` wrote the file."""
+    try:
+        features = json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"].items()
+        kinds = {name: kind for name, kind in features if isinstance(kind, dict)}
+        return {name: kind["names"] for name, kind in kinds.items() if isinstance(kind.get("names"), list)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _named(value: Any, names: Sequence[str]) -> Any:
+    """The name that a number stands for; none below 0, where a row has no answer."""
+    if not names or not isinstance(value, int) or value >= len(names):
+        return value
+    return names[value] if value >= 0 else None
 
 
 def _python_values(column: Any) -> list[Any]:
