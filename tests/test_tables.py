@@ -678,6 +678,29 @@ def test_a_table_can_be_read_as_often_as_wanted(tmp_path: Path) -> None:
 # --- files as others write them ---
 
 
+@pytest.mark.parametrize("above", ["Survey 2024,,\n", "Survey 2024,,\n,,\nof May,,\n", "Survey\n\n"])
+def test_a_title_in_the_first_cell_is_left_out_above_a_header_of_any_names(
+    tmp_path: Path, above: str
+) -> None:
+    header, rows = (
+        ["Comment", "Mood", "When"],
+        [[f"comment, number {n}", "ab"[n % 2], f"day {n}"] for n in range(40)],
+    )
+    table = open_table(write(tmp_path, "data.csv", above + as_csv([header, *rows])))
+    assert (table.columns, values(table)) == (tuple(header), rows)
+    assert any("left out" in note for note in table.notes)
+    sheet = [[cell for cell in line.split(",") if cell] for line in above.splitlines()]
+    table = open_table(excel(tmp_path / "data.xlsx", [*sheet, header, *rows]))
+    assert (table.columns, values(table)) == (tuple(header), rows)
+    assert any("left out" in note for note in table.notes)
+
+
+def test_a_column_of_row_numbers_without_a_name_is_no_title(tmp_path: Path) -> None:
+    rows = [[str(n), f"a text that goes on for {n} words"] for n in range(40)]
+    table = open_table(write(tmp_path, "data.csv", as_csv([["", "words"], *rows])))
+    assert (table.columns[1], values(table)) == ("words", rows)
+
+
 @pytest.mark.parametrize("every", [1, 20])
 @pytest.mark.parametrize("inner", ['so "good" here', 'so, "good", here'])
 def test_quotes_within_quotes_that_nobody_doubled_are_a_part_of_the_text(

@@ -76,7 +76,12 @@ def sniff_dialect(
         later = [Dialect(mark, newline, first_line=number) for number in begins for mark in DELIMITERS]
         below = _under_a_title(start, later) if best else _under_others(start, later, prefer, expected)
         best = _fit(lines, below, whole)[0] if below else best
-    return best or _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
+    if best is None:
+        return _fit(lines, Dialect(NO_DELIMITER, newline), whole)[0]
+    with long_fields():
+        records = list(islice(records_in(LineFeed(lines, best), best), MANY_LINES))
+    above = titles_above([record.values for record in records], expected)
+    return replace(best, first_line=records[above].line) if above else best
 
 
 def _best(lines: list[str], dialects: list[Dialect], *, whole: bool, prefer: str | None) -> Dialect | None:
@@ -204,6 +209,15 @@ def _usual_values(lines: list[str], dialect: Dialect) -> tuple[frozenset[str], .
     columns = zip(*(row for row in rows if len(row) == width), strict=True)
     counts = [Counter(column) for column in columns]
     return tuple(frozenset(c) if len(c) <= c.total() / 4 else frozenset[str]() for c in counts)
+
+
+def titles_above(rows: list[list[str]], expected: Collection[str] = ()) -> int:
+    """How many of the first ``rows`` fill their first cell only and stand above a header: a title, a date."""
+    for above, row in enumerate(rows[: MOST_ABOVE + 1]):
+        if any(map(str.strip, row[1:])):
+            wide = sum(any(map(str.strip, each[1:])) for each in rows) > len(rows) / 2
+            return above if wide and has_header(row, rows[above + 1 :], expected) else 0
+    return 0
 
 
 def has_header(first: list[str], rest: list[list[str]], expected: Collection[str] = ()) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import MissingExtra, UserError
 from .delimited import HEADER_SAMPLE, fit_rows
-from .dialect import column_names, has_header
+from .dialect import column_names, has_header, titles_above
 from .names import LABEL_NAMES, TEXT_NAMES, normalised
 from .table import Row, Table, as_text
 
@@ -158,8 +158,18 @@ class _Sheet:
     cells: list[list[Any]]
     rows_above: int
 
+    expected: Collection[str] = ()
+
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """(number in the sheet, cells) of each row that is not blank."""
+        """(number in the sheet, cells) of each row of its table that is not blank."""
+        return islice(self._filled(), self.titles, None)
+
+    @cached_property
+    def titles(self) -> int:
+        """How many rows stand above the table."""
+        return titles_above([values for _, values in islice(self._filled(), HEADER_SAMPLE)], self.expected)
+
+    def _filled(self) -> Iterator[tuple[int, list[str]]]:
         for number, row in enumerate(self.cells, start=self.rows_above + 1):
             values = [_cell(value) for value in row]
             if any(values):
@@ -189,7 +199,10 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     try:
         with path.open("rb") as file, calamine.CalamineWorkbook.from_filelike(file) as book:
             opened = [(name, book.get_sheet_by_name(name)) for name in book.sheet_names]
-            sheets = [_Sheet(name, sheet.to_python(), (sheet.start or (0, 0))[0]) for name, sheet in opened]
+            sheets = [
+                _Sheet(name, sheet.to_python(), (sheet.start or (0, 0))[0], expected)
+                for name, sheet in opened
+            ]
     except (calamine.CalamineError, OSError, ValueError) as error:
         raise UserError(
             f"{path.name} is not a spreadsheet I can open (damaged, or with a password).", AGAIN
@@ -202,6 +215,9 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     headed = has_header(first, rest, expected)
     columns, notes = column_names(first if headed else None, len(first))
     source = path.name
+    if sheet.titles:
+        rows = "row is" if sheet.titles == 1 else f"{sheet.titles} rows are"
+        notes += (f"The first {rows} no part of the table: left out.",)
     if len(filled) > 1:
         source += f" (sheet `{sheet.name}`)"
         others = ", ".join(f"`{other.name}`" for other in filled if other is not sheet)
