@@ -27,7 +27,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, e
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result.")]
 Yes = Annotated[
     bool,
-    typer.Option("--yes", "-y", help="Ask nothing: replace what is there, and rent, move or end machines."),
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Ask nothing: replace what is there; rent (train: up to --max-cost), move or end machines.",
+    ),
 ]
 Minutes = Annotated[float, typer.Option(help="The whole command ends within this time.")]
 Seed = Annotated[int, typer.Option(help="Another seed draws another test part and another order.")]
@@ -39,13 +43,17 @@ LabelColumns = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="COL", help="Column of the answer; repeat it for columns of yes and no."),
 ]
-Group = Annotated[str | None, typer.Option(metavar="COL", help="Keep a film, a customer… on one side.")]
+Group = Annotated[
+    str | None,
+    typer.Option(metavar="COL", help="A film, a customer…: its rows are all learned from or all scored on."),
+]
 Time = Annotated[str | None, typer.Option(metavar="COL", help="Score on the latest rows.")]
 TaskOption = Annotated[
     Task | None, typer.Option(help="One answer a text, several, or a number. [default: by the data]")
 ]
 Separator = Annotated[
-    str | None, typer.Option(metavar="MARK", help="What parts several answers in one column.")
+    str | None,
+    typer.Option(metavar="MARK", help='The mark between several answers in one cell, such as ";".'),
 ]
 
 NoTexts = Annotated[bool, typer.Option("--no-texts", help="A report without any of your texts.")]

@@ -14,7 +14,6 @@ from .app import (
     Json,
     LabelColumns,
     Quiet,
-    Seed,
     Separator,
     TaskOption,
     TextColumns,
@@ -44,7 +43,7 @@ def check(
     time: Time = None,
     task: TaskOption = None,
     separator: Separator = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Another seed draws other rows for the models.")] = 0,
     as_json: Json = False,
     quiet: Quiet = False,
     yes: Yes = False,
@@ -75,7 +74,7 @@ def label(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the answers go. [default: NAME-labels.csv]")
     ] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Another seed asks in another order.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Answer texts with one key each, the most useful first; goes on where you stopped."""

@@ -20,7 +20,7 @@ def serve(
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL...", help="Folders that train wrote, or .plaintune files.")
     ],
-    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines in: ask for a token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     token_file: Annotated[
         Path | None,

@@ -62,7 +62,7 @@ class Manifest:
     @property
     def majority_class(self) -> str:
         """The answer most frequent in training; empty where several are as frequent."""
-        frequent = most_frequent(np.asarray(self.prior)) if self.classes else []
+        frequent = most_frequent(np.asarray(self.prior)).tolist() if self.classes else []
         return self.classes[frequent[0]] if len(frequent) == 1 else ""
 
     @property
@@ -181,7 +181,7 @@ def parsed_manifest(folder: Path, written: Any) -> Manifest:
     if version > FORMAT_VERSION:
         raise BrokenModel(
             f"{folder} was written by a newer plaintune (format {version}, this one reads {FORMAT_VERSION}).",
-            "Update it: pip install --upgrade plaintune",
+            "Fetch the newer plaintune and, in its folder, type: pip install --upgrade .",
         )
     known = {field.name for field in fields(Manifest)}
     try:

@@ -64,7 +64,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
         raise BrokenModel(
             f"{file} was written by another plaintune (format {report['format']}, this one reads "
             f"{REPORT_FORMAT}).",
-            "Update it: pip install --upgrade plaintune",
+            "Fetch the newer plaintune and, in its folder, type: pip install --upgrade .",
         )
     return report
 
