@@ -130,3 +130,24 @@ def test_settings_from_a_grid_of_numpy_numbers_are_plain_numbers(monkeypatch: py
             pt.TextClassifier(random_state=seed, max_length=np.int32(64)).fit(TEXTS, LABELS)
         assert (type(given["seed"]), given["seed"]) == (int, wanted)
         assert type(given["max_length"]) is int
+
+
+def test_a_table_of_several_columns_is_no_column_of_texts() -> None:
+    with pytest.raises(ValueError, match="one column"):
+        pt.TextClassifier().fit(np.array([["a b", "c d"]], dtype=object), [1, 2])
+    with pytest.raises(ValueError, match="2 texts"):
+        pt.TextClassifier().fit(np.array([["a b"], ["c d"]], dtype=object), [1])
+
+
+def test_a_random_state_of_numpy_gives_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def train(*_: object, seed: int, **__: object) -> None:
+        seeds.append(seed)
+        raise pt.UserError("These texts will not do.", "Give others.")
+
+    monkeypatch.setattr("plaintune.api.train", train)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"These texts will not do\. Give others\."):
+            pt.TextClassifier(random_state=np.random.RandomState(3)).fit(TEXTS, LABELS)
+    assert seeds[0] == seeds[1] > 0

@@ -7,15 +7,23 @@ import json
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from conftest import Cli, write_csv
 from plaintune.core.blending import Blend
-from plaintune.core.metrics import best_set, calibration_error, score_outputs
+from plaintune.core.errors import UserError
+from plaintune.core.metrics import best_set, calibration_error, gain_over, score_outputs
+from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
-from plaintune.learn.blend import fit_blend
+from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
+from plaintune.data.repeats import Repeats
+from plaintune.learn.blend import _half_width, fit_blend
+from plaintune.model.folder import staging_folder
+from plaintune.reporting import cheap_curve
+from plaintune.scoring import say_overlap
 
 TOPICS = {
     "price": ["it costs too much", "far too dear", "the bill was a shock", "overpriced for what it is"],
@@ -207,3 +215,60 @@ def test_a_blend_of_several_answers_keeps_each_probability_its_own() -> None:
     logits = np.array([[5.0, 5.0, -5.0]], dtype=np.float32)
     given = Blend(Task.MULTI, 1.0, 0.0).outputs(logits, logits * 0)
     assert (given > 0.9).tolist() == [[True, True, False]]
+
+
+def test_rows_of_one_group_alone_have_no_learning_curve() -> None:
+    texts = np.array([f"text number {n}" for n in range(200)], dtype=TEXT_DTYPE)
+    understood = Understood("here", "Python", ("text",), "label")
+    rows = np.arange(200)
+    examples = Examples(texts, rows % 2, ("a", "b"), rows, understood)
+    learned: Any = None  # is not asked
+    curve = cheap_curve(
+        examples, np.zeros(200, dtype=np.int64), learned, Settings(),
+        rows_per_second=1e6, seconds=1e6, listener=lambda _: None,
+    )  # fmt: skip
+    assert curve is None
+
+
+def test_a_score_of_sets_that_are_all_right_or_all_wrong_has_an_interval() -> None:
+    truth, prior = np.tile([[1, 0], [0, 1]], (10, 1)), np.array([0.5, 0.5])
+    low, high = score_outputs(Task.MULTI, truth, truth.astype(np.float32), prior=prior).interval
+    assert (0.8 < low < 0.9, high) == (True, 1.0)
+    low, high = score_outputs(Task.MULTI, truth, 1 - truth.astype(np.float32), prior=prior).interval
+    assert (low, 0.1 < high < 0.2) == (0.0, True)
+
+
+def test_two_models_that_are_right_on_the_same_rows_may_still_differ_on_others() -> None:
+    truth, prior = np.arange(20) % 2, np.array([0.5, 0.5])
+    outputs = np.eye(2)[truth]
+    gain, (low, high) = gain_over(Task.SINGLE, truth, outputs, 0.8 * outputs + 0.1, prior=prior)
+    assert gain == 0.0
+    assert -0.2 < low < -0.1 < 0.1 < high < 0.2
+
+
+def test_texts_met_in_training_are_counted_among_the_scored_ones() -> None:
+    said: list[Any] = []
+    test = np.arange(8, dtype=np.uint64)
+    repeats = Repeats(test[:4], test[:4].astype(np.int64), test, test.astype(np.int64))
+    say_overlap({"overlap_rows": 2, "all_rows": {"rows": 5, "value": 0.5}}, repeats, said.append)
+    assert "2 test texts of the 5 scored are also in the training data" in str(said)
+
+
+@pytest.mark.parametrize("rows", [2, 4, 8])
+def test_the_interval_of_a_number_is_wide_enough_where_it_was_checked_on_few_rows(rows: int) -> None:
+    off = np.abs(np.random.default_rng(0).normal(size=(2000, rows + 1)))
+    held = [one[-1] <= _half_width(one[:-1]) for one in off]
+    assert np.mean(held) >= 0.88
+
+
+def test_two_runs_do_not_write_the_same_model(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "model"
+    with staging_folder(out) as staged:
+        with pytest.raises(UserError, match="Another run is writing"), staging_folder(out):
+            pass
+        assert staged.is_dir()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / ".model.lock").touch()  # of a run that was killed
+    with staging_folder(tmp_path / "model"):
+        pass
+    assert not list(tmp_path.iterdir())

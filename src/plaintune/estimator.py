@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from .core.errors import UserError
 from .core.settings import DEFAULT_MINUTES
 from .core.tasks import Task
 
@@ -23,7 +25,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Texts (n,) and labels (n,) in, a classifier out; the same training as `plaintune.train`.
 
     Part of the texts is held back to score it: ``score_`` is the accuracy on them.
-    ``random_state`` is the seed. The model's folder lives as long as the estimator; pickling takes it along.
+    ``random_state`` is the seed, or draws it. The model's folder lives as long as the estimator;
+    pickling takes it along.
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         minutes: float = DEFAULT_MINUTES,
         backbone: str | None = None,
         max_length: int | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ) -> None:
         self.minutes = minutes
@@ -42,7 +45,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     def fit(self, X: Sequence[str], y: Sequence[Any]) -> TextClassifier:
-        """Train on texts ``X`` and labels ``y``. Raises ValueError where they do not fit each other."""
+        """Train on texts ``X`` and labels ``y``. Raises ValueError where they cannot be learned from."""
         from .api import train
 
         texts, labels = _as_texts(X), np.asarray(y)
@@ -61,11 +64,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 minutes=self.minutes,
                 backbone=self.backbone,
                 max_length=None if self.max_length is None else int(self.max_length),
-                seed=int(self.random_state or 0),
+                seed=_as_seed(self.random_state),
                 quiet=not self.verbose,
             )
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, UserError):
+                raise ValueError(str(error)) from error
             raise
         self._keep(folder)
         self.model_, self.classes_ = model, classes
@@ -129,10 +134,19 @@ def _remove(folder: Path, process: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _as_seed(random_state: int | np.random.RandomState | None) -> int:
+    if isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    return int(random_state or 0)
+
+
 def _as_texts(X: Sequence[str]) -> list[str]:
     if isinstance(X, str):
         raise ValueError("X is one text; give a list of texts.")
-    texts = [str(text) if isinstance(text, np.str_) else text for text in np.asarray(X, dtype=object).ravel()]
+    cells = np.asarray(X, dtype=object)
+    if cells.ndim > 2 or (cells.ndim == 2 and cells.shape[1] != 1):
+        raise ValueError(f"X has shape {cells.shape}; give one column of texts.")
+    texts = [str(text) if isinstance(text, np.str_) else text for text in cells.ravel()]
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"X holds {type(text).__name__}; give texts.")

@@ -184,7 +184,7 @@ def fit(
         shutil.copyfile(checkpoint / PLAN, staged / PLAN)
         write_manifest(staged, manifest)
         publish(staged, out)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return Model.load(out)
 
 

@@ -63,6 +63,8 @@ def cheap_curve(
         return None
     chosen = np.sort(np.random.default_rng(settings.seed).permutation(len(examples))[:rows])
     together = rows_that_belong_together(examples, clusters)[chosen]
+    if not np.ptp(together):  # all of one group: they cannot be parted
+        return None
     evidence = gather(
         examples.take(chosen), together, learned.learner,
         seconds=seconds, fewest=FEWEST_CURVE_ROWS, counted_seconds=counted_seconds,

@@ -77,11 +77,12 @@ def score(
 
 def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:
     """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
-    same = scores["overlap_rows"]
+    same, scored = scores["overlap_rows"], scores["all_rows"]["rows"]
     if same:
+        among = f" of the {scored:,} scored" if scored < len(repeats.met) else ""
         note(
             listener,
-            f"{same:,} test texts are also in the training data; they are left out of the score. "
+            f"{same:,} test texts{among} are also in the training data; they are left out of the score. "
             f"With them: {scores['all_rows']['value']:.3f}.",
         )
     near = int((np.isin(repeats.test_clusters, repeats.clusters) & ~repeats.met).sum())

@@ -28,7 +28,7 @@ class Blend:
     centre: float = 0.0
     spread: float = 1.0
     threshold: float = 0.5  # multi-label: the probability from which a class applies
-    half_width: float = 0.0  # numbers: 9 of 10 validation rows were within this distance
+    half_width: float = 0.0  # numbers: 9 of 10 new rows should be within this distance
 
     def outputs(self, network_logits: NDArray[np.float32], ngram_logits: NDArray[np.float32]) -> NDArray[Any]:
         """Calibrated probabilities (rows, classes) in float32, or numbers (rows, 1) in float64."""

@@ -121,6 +121,9 @@ def gain_over(
         return metric(total[:width]) - metric(total[width:])
 
     both = np.concatenate(sums, axis=1).astype(np.float64)
+    if task is not Task.NUMBER and (sums[0] == sums[1]).all() and not np.array_equal(outputs, other):
+        most = wilson_interval(0, len(truth))[1]  # they are not the same: the next row may differ
+        return 0.0, (-most, most)
     return difference(both.sum(axis=0)), bootstrap_interval(both, difference, groups)
 
 
@@ -164,11 +167,15 @@ def _score_sets(
     guess = best_set(prior)
     hits, wanted = (chosen & (truth == 1)).sum(axis=0), truth.sum(axis=0)
     per_class = 2 * hits / np.maximum(1, chosen.sum(axis=0) + wanted)
+    value, interval = _f1(sums.sum(axis=0)), bootstrap_interval(sums, _f1, groups)
+    if value in (0.0, 1.0):  # every draw is like the other; the next row need not be
+        exact = wilson_interval(int(value) * len(truth), len(truth))
+        interval = min(interval[0], exact[0]), max(interval[1], exact[1])
     return Score(
         rows=len(truth),
         metric=METRICS[Task.MULTI],
-        value=_f1(sums.sum(axis=0)),
-        interval=bootstrap_interval(sums, _f1, groups),
+        value=value,
+        interval=interval,
         majority=_f1(_set_sums(truth, np.tile(guess, (len(truth), 1))).sum(axis=0)),
         others={
             "macro_f1": float(per_class[wanted > 0].mean()) if wanted.any() else 0.0,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logsumexp, softmax
+from scipy.stats import t as student
 
 from ..core.blending import COVERED, Blend
 from ..core.events import Listener
@@ -117,7 +118,11 @@ def threshold_alone(
 
 def _half_width(distances: NDArray[np.float64]) -> float:
     """Split conformal prediction (Lei et al. 2018): the rank that covers new rows, not only these."""
-    rank = min(len(distances), int(np.ceil((len(distances) + 1) * COVERED)))
+    rows = len(distances)
+    rank = int(np.ceil((rows + 1) * COVERED))
+    if rank > rows:  # the largest of so few covers less: Student's t, for errors that are about normal
+        spread = float(np.sqrt((distances**2).mean() * (1 + 1 / rows)))
+        return max(float(distances.max()), float(student.ppf((1 + COVERED) / 2, rows)) * spread)
     return float(np.sort(distances)[rank - 1])
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -86,20 +86,50 @@ def staging_folder(out: Path) -> Iterator[Path]:
     """A folder beside ``out`` to write the parts in; it is gone afterwards unless `publish` renamed it."""
     staged = out.with_name(f".{out.name}.part-{os.getpid()}")
     created = [parent for parent in out.parents if not parent.exists()]
+    held = ExitStack()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        held.enter_context(_only_writer(out))
         for leftover in out.parent.glob(f".{out.name}.part-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         staged.mkdir()
     except OSError as error:
+        held.close()
         raise _unwritable(out, error) from error
     try:
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+        held.close()
         for parent in created:
             with suppress(OSError):  # not empty: something was published, or a checkpoint waits there
                 parent.rmdir()
+
+
+@contextmanager
+def _only_writer(out: Path) -> Iterator[None]:
+    """Nobody else writes ``out`` meanwhile, where the system can tell. A kill releases the lock."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    path = out.with_name(f".{out.name}.lock")
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                raise BlockingIOError  # whoever held it has just removed it
+        except BlockingIOError:
+            raise UserError(
+                f"Another run is writing {out}.", "Wait for it, or choose another name: --out DIR"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def require_free(out: Path, *, replace_existing: bool) -> None:
