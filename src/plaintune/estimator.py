@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from .core.errors import UserError
@@ -136,7 +135,7 @@ def _remove(folder: Path, process: int) -> None:
 
 def _as_seed(random_state: int | np.random.RandomState | None) -> int:
     if isinstance(random_state, np.random.RandomState):
-        return int(check_random_state(random_state).randint(2**31 - 1))
+        return int(random_state.randint(2**31 - 1))
     return int(random_state or 0)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UserError
+
 
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` through a file beside it."""
@@ -46,6 +48,27 @@ def kept_array(file: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[n
     np.savez(content, made=made)
     write_bytes(file, content.getvalue())
     return made
+
+
+def hold(file: Any, path: Path, out: Path, *, kind: str) -> None:
+    """Hold ``file``, which is at ``path``, until it is closed, where the system can; a kill releases it.
+
+    Raises UserError where another process holds it, to write ``out``, which is of this ``kind``.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+            raise BlockingIOError  # whoever held it has just put it in its place, or removed it
+    except BlockingIOError:
+        raise UserError(
+            f"Another run is writing {out}.", f"Wait for it, or choose another name: --out {kind}"
+        ) from None
+    except OSError:  # a file system without locks
+        return
 
 
 def file_sha256(path: Path) -> str:

@@ -82,23 +82,27 @@ def _collect(
 
 def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: Table) -> str | None:
     """Add ``row`` to what is collected, or say why not."""
-    values = ["" if value.strip() in NO_ANSWER else value for value in row.values]
-    text = joined_text([values[i] for i in roles.text])
+
+    def cell(column: int) -> str:
+        value = row.values[column]
+        return "" if value.strip() in NO_ANSWER else value
+
+    text = joined_text([cell(i) for i in roles.text])
     if not text or text.isspace():
         return "empty text"
-    answer = BESIDE.join([values[i].strip() for i in roles.labels])
+    answer = BESIDE.join([cell(i).strip() for i in roles.labels])
     if not answer and need_answer:
         return "no answer"
     if text == table.columns[roles.text[0]] and table.has_header and tuple(row.values) == table.columns:
         return "the header again"
     at = found.kept
     if roles.time is not None:
-        moment = values[roles.time].strip()
+        moment = cell(roles.time).strip()
         if not moment:
             return f"no {table.columns[roles.time]}"
         found.times[at] = moment
     if roles.group is not None:
-        name = values[roles.group].strip() or f"\0{row.line}"  # a row without a group stands alone
+        name = cell(roles.group).strip() or f"\0{row.line}"  # a row without a group stands alone
         found.groups[at] = found.group_codes.setdefault(name, len(found.group_codes))
     found.codes[at] = found.answers.setdefault(answer, len(found.answers)) if answer else -1
     found.rows[at] = row.line

@@ -15,6 +15,7 @@ from .dialect import (
     SEP_LINE,
     column_names,
     has_header,
+    left_out,
     sample_lines,
     sniff_dialect,
     sniff_newline,
@@ -24,7 +25,7 @@ from .records import Dialect, read_records
 from .table import Row, Table, fitted
 
 FASTTEXT = "__label__"
-LEADING = re.compile(rf"\s*((?:{FASTTEXT}\S+\s+)+)(.*)")
+LEADING = re.compile(rf"[\s\ufeff]*((?:{FASTTEXT}\S+(?:\s+|\Z))+)(.*)", re.DOTALL)
 SEVERAL = 0.01  # of the lines, with several answers each
 PROMISED = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 HEADER_SAMPLE = 1000  # rows that a first row is compared with
@@ -53,10 +54,10 @@ def text_table(
             f"{path.name} holds nothing but blank lines.", "Give a file with a text and its answer per row."
         )
     prefixed = sum(token.startswith(FASTTEXT) for token in tokens) >= 0.9 * len(tokens)
-    if prefixed and sum(len(_answers_of(line)[0]) > 1 for line in lines) >= max(2, SEVERAL * len(tokens)):
-        return _lines_of_several(path, encoding, newline)
     if suffix == ".label" or prefixed:
-        return _label_lines(path, encoding, newline, tokens, prefixed)
+        most = sum(len(_answers_of(line)[0]) > 1 for line in lines) if prefixed else 0
+        several = most >= max(2, SEVERAL * len(tokens))
+        return _label_lines(path, encoding, newline, tokens, prefixed, several)
     prefer = PROMISED.get(suffix)
     dialect = sniff_dialect(lines, newline, whole=whole, prefer=prefer, expected=expected)
     one_column = dialect.delimiter == NO_DELIMITER
@@ -103,8 +104,7 @@ def _left_out(above: list[str]) -> tuple[str, ...]:
     """What to say of the lines that stand above a table."""
     if not "".join(above).strip() or SEP_LINE.match(above[0]):
         return ()
-    lines = "line is" if len(above) == 1 else f"{len(above)} lines are"
-    return (f"The first {lines} no part of the table: left out.",)
+    return (left_out(len(above), "line"),)
 
 
 def _row_names_lead(rows: list[list[str]], width: int) -> bool:
@@ -135,11 +135,14 @@ def _answers_lead(tokens: list[str], answers: Collection[str] | None) -> bool:
     return sum(count for count in counts.values() if count == 1) <= 0.02 * len(tokens)
 
 
-def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str], prefixed: bool) -> Table:
-    two_levels = all(":" in token.strip(":") for token in tokens)
+def _label_lines(
+    path: Path, encoding: str, newline: str, tokens: list[str], prefixed: bool, several: bool = False
+) -> Table:
+    two_levels = not several and all(":" in token.strip(":") for token in tokens)
     notes = []
     if prefixed:
-        notes.append(f"The answers are what follows `{FASTTEXT}` at the beginning of each line.")
+        each = "each " if several else ""
+        notes.append(f"The answers are what follows {each}`{FASTTEXT}` at the beginning of each line.")
     if two_levels:
         coarse = len({token.split(":")[0] for token in tokens})
         notes.append(f"The answers have two levels. For the {coarse} before the colon: --label coarse.")
@@ -148,7 +151,11 @@ def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str], pre
         with damage_told(path), open_text(path, encoding, newline=newline) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _label_row(number, line, prefixed, two_levels)
+                    yield (
+                        _row_of_several(number, line)
+                        if several
+                        else _label_row(number, line, prefixed, two_levels)
+                    )
 
     return Table(
         source=path.name,
@@ -163,26 +170,17 @@ def _label_lines(path: Path, encoding: str, newline: str, tokens: list[str], pre
 
 def _answers_of(line: str) -> tuple[list[str], str]:
     """The answers that lead a line of fastText's, and its text."""
-    led = LEADING.match(line.rstrip("\r\n") + " ")
+    led = LEADING.match(line)
     return ([part.removeprefix(FASTTEXT) for part in led[1].split()], led[2].strip()) if led else ([], line)
 
 
-def _lines_of_several(path: Path, encoding: str, newline: str) -> Table:
-    """fastText's lines, some of which several answers lead."""
-
-    def read() -> Iterator[Row]:
-        with damage_told(path), open_text(path, encoding, newline=newline) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    answers, text = _answers_of(line.lstrip("\ufeff"))
-                    problem = None if answers else f"no {FASTTEXT} at its beginning"
-                    yield Row(number, [json.dumps(answers, ensure_ascii=False), text], problem)
-
-    note = f"The answers are what follows each `{FASTTEXT}` at the beginning of a line."
-    return Table(
-        path.name, "label-text lines", ("label", "text"), read,
-        has_header=False, counted_in="line", notes=(note,),
-    )  # fmt: skip
+def _row_of_several(number: int, line: str) -> Row:
+    answers, text = _answers_of(line)
+    return Row(
+        number,
+        [json.dumps(answers, ensure_ascii=False), text],
+        None if answers else f"no {FASTTEXT} at its beginning",
+    )
 
 
 def _label_row(number: int, line: str, prefixed: bool, two_levels: bool) -> Row:

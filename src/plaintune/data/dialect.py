@@ -220,6 +220,12 @@ def titles_above(rows: list[list[str]], expected: Collection[str] = ()) -> int:
     return 0
 
 
+def left_out(above: int, what: str) -> str:
+    """What to say of so many lines or rows above a table."""
+    which = f"{what} is" if above == 1 else f"{above} {what}s are"
+    return f"The first {which} no part of the table: left out."
+
+
 def has_header(first: list[str], rest: list[list[str]], expected: Collection[str] = ()) -> bool:
     """Does ``first`` name the columns of ``rest``? Expected or known names, and cells unlike those below."""
     cells = [cell.strip() for cell in first]

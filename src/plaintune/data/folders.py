@@ -61,7 +61,7 @@ def open_folder(folder: Path, *, lasting: bool = True, expected: Collection[str]
     if tables and not _are_answers(folders, tables):
         return _train_and_test_tables(folder, tables, lasting=lasting, expected=expected)
     with_tables = [path for path in folders if _holds_tables(path)]
-    if with_tables and sum(map(_holds_texts, folders)) <= 1:
+    if with_tables and not _are_texts(folders):
         if len(with_tables) == 1:
             return open_folder(with_tables[0], lasting=lasting, expected=expected)
         names = some([path.name for path in with_tables])
@@ -101,7 +101,12 @@ def _is_part(train: Path, folders: list[Path]) -> bool:
 def _are_answers(folders: list[Path], tables: list[Path]) -> bool:
     """Whether ``folders`` hold texts, so that ``tables`` beside them, if not train or test, are strays."""
     parts = any(TRAIN.search(_stem(path)) or TEST.search(_stem(path)) for path in tables)
-    return not parts and sum(map(_holds_texts, folders)) > 1
+    return not parts and _are_texts(folders)
+
+
+def _are_texts(folders: list[Path]) -> bool:
+    """Whether there are texts of several answers in ``folders``."""
+    return sum(map(_holds_texts, folders)) > 1
 
 
 def _holds_texts(folder: Path) -> bool:
@@ -111,7 +116,7 @@ def _holds_texts(folder: Path) -> bool:
 
 
 def _holds_tables(folder: Path) -> bool:
-    return any(path.is_file() and suffix_of(path) in TABLE_SUFFIXES for path in _visible(folder))
+    return any(suffix_of(path) in TABLE_SUFFIXES for path in _tables(folder))
 
 
 def _train_and_test_folders(

@@ -81,19 +81,14 @@ def split_broken(line: str, dialect: Dialect) -> list[str]:
     if is_all_quoted(line, mark):
         return [value.replace('""', '"') for value in line[1:-1].split(f'"{mark}"')]
     found: list[str] = []
-    at = 0
-    while at <= len(line):
-        end = line.find(f'"{mark}', at + 1) if line[at : at + 1] == '"' else -1
-        if end < 0 and line[at : at + 1] == '"' == line[-1] and at < len(line) - 1:
-            end = len(line) - 1
-        if end >= 0:
-            found.append(line[at + 1 : end].replace('""', '"'))
-            at = end + 2
-        else:
-            end = line.find(mark, at)
-            end = len(line) if end < 0 else end
-            found.append(line[at:end])
-            at = end + 1
+    at, closed = 0, line + mark
+    last = closed.rfind(f'"{mark}')
+    while at < len(closed):
+        quoted = at < last and closed[at] == '"'
+        end = closed.find(f'"{mark}' if quoted else mark, at + quoted)
+        value = closed[at + quoted : end]
+        found.append(value.replace('""', '"') if quoted else value)
+        at = end + 1 + quoted
     plain = line.split(mark)
     return plain if len(found) != len(dialect.usual) == len(plain) else found
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import MissingExtra, UserError
 from .delimited import HEADER_SAMPLE, fit_rows
-from .dialect import column_names, has_header, titles_above
+from .dialect import column_names, has_header, left_out, titles_above
 from .names import LABEL_NAMES, TEXT_NAMES, normalised
 from .table import Row, Table, as_text
 
@@ -38,7 +38,8 @@ def parquet_table(path: Path) -> Table:
         with parquet.ParquetFile(path, **READ) as file:
             names = list(file.schema_arrow.names)
             columns, notes = column_names(names, len(names))
-            classes = [_class_names(file.schema_arrow.metadata or {}).get(name, ()) for name in names]
+            told = _class_names(file.schema_arrow.metadata or {})
+            classes = [told.get(name, ()) for name in names]
     except damage as error:
         raise UserError(f"{path.name} is a damaged Parquet file.", AGAIN) from error
 
@@ -50,8 +51,8 @@ def parquet_table(path: Path) -> Table:
                     for values in zip(*map(_values, columns, batch.columns), strict=True):
                         number += 1
                         record = dict(zip(columns, values, strict=True))
-                        told = map(_named, values, classes)
-                        yield Row(number, list(map(as_text, told)), record=record)
+                        named = map(_named, values, classes)
+                        yield Row(number, list(map(as_text, named)), record=record)
         except damage as error:
             raise UserError(f"{path.name} is damaged after row {number}.", AGAIN) from error
 
@@ -216,8 +217,7 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     columns, notes = column_names(first if headed else None, len(first))
     source = path.name
     if sheet.titles:
-        rows = "row is" if sheet.titles == 1 else f"{sheet.titles} rows are"
-        notes += (f"The first {rows} no part of the table: left out.",)
+        notes += (left_out(sheet.titles, "row"),)
     if len(filled) > 1:
         source += f" (sheet `{sheet.name}`)"
         others = ", ".join(f"`{other.name}`" for other in filled if other is not sheet)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..core.errors import UserError
-from ..core.files import write_text
+from ..core.files import hold, write_text
 from .table import as_text
 
 LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -65,7 +65,7 @@ class PartFile:
         self.path = out.with_name(f".{out.name}.part")
         self.journal = out.with_name(f".{out.name}.part.json")
         self._bytes = self.path.open("ab")
-        _lock(self._bytes, self.path, out)
+        hold(self._bytes, self.path, out, kind="FILE")
         self.done = self._done()
         if not self.done["bytes"]:
             self.journal.unlink(missing_ok=True)  # of other work: a kill before the first `keep` begins anew
@@ -122,7 +122,7 @@ def kept_beside(out: Path) -> Iterator[Path]:
     path = _kept(out)
     path.parent.mkdir(exist_ok=True)
     with path.open("ab") as file:
-        _lock(file, path, out)
+        hold(file, path, out, kind="FILE")
         try:
             yield path
         finally:
@@ -135,31 +135,13 @@ def remove_kept(out: Path) -> None:
     """Remove what a kill left of `kept_beside`, unless another process has it."""
     path = _kept(out)
     with suppress(OSError, UserError), path.open("rb+") as file:
-        _lock(file, path, out)
+        hold(file, path, out, kind="FILE")
         shutil.rmtree(path.parent)
 
 
 def _kept(out: Path) -> Path:
     """The folder bears the name of ``out``; the file is called as problems with it are to call it."""
     return out.with_name(f".{out.name}.given") / "stdin"
-
-
-def _lock(file: Any, path: Path, out: Path) -> None:
-    """Hold ``file``, which is at ``path``, until it is closed, where the system can."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
-            raise BlockingIOError  # whoever held it has just put it in its place
-    except BlockingIOError:
-        raise UserError(
-            f"Another run is writing {out}.", "Wait for it, or choose another name: --out FILE"
-        ) from None
-    except OSError:  # a file system without locks
-        return
 
 
 def line_writer(file: TextIO) -> Callable[[Mapping[str, Any]], None]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import BrokenModel, OutputExists, UserError
-from ..core.files import file_sha256, write_json
+from ..core.files import file_sha256, hold, write_json
 from ..core.metrics import most_frequent
 from ..core.tasks import Task
 
@@ -83,49 +83,38 @@ def packed_hashes(hashes: NDArray[np.uint64]) -> str:
 
 @contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` to write the parts in; it is gone afterwards unless `publish` renamed it."""
+    """A folder beside ``out`` to write the parts in; it is gone afterwards unless `publish` renamed it.
+
+    Raises UserError where another process has one.
+    """
     staged = out.with_name(f".{out.name}.part-{os.getpid()}")
     created = [parent for parent in out.parents if not parent.exists()]
-    held = ExitStack()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        held.enter_context(_only_writer(out))
-        for leftover in out.parent.glob(f".{out.name}.part-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        staged.mkdir()
-    except OSError as error:
-        held.close()
-        raise _unwritable(out, error) from error
-    try:
+    with ExitStack() as held:
+        held.callback(_remove_empty, created)
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_only_writer(out))
+            for leftover in out.parent.glob(f".{out.name}.part-*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            staged.mkdir()
+        except OSError as error:
+            raise _unwritable(out, error) from error
+        held.callback(shutil.rmtree, staged, ignore_errors=True)
         yield staged
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-        held.close()
-        for parent in created:
-            with suppress(OSError):  # not empty: something was published, or a checkpoint waits there
-                parent.rmdir()
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # not empty: something was published, or a checkpoint waits there
+            folder.rmdir()
 
 
 @contextmanager
 def _only_writer(out: Path) -> Iterator[None]:
-    """Nobody else writes ``out`` meanwhile, where the system can tell. A kill releases the lock."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
+    """Nobody else writes ``out`` meanwhile, where the system can tell."""
     path = out.with_name(f".{out.name}.lock")
     with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
-                raise BlockingIOError  # whoever held it has just removed it
-        except BlockingIOError:
-            raise UserError(
-                f"Another run is writing {out}.", "Wait for it, or choose another name: --out DIR"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+        hold(file, path, out, kind="DIR")
         try:
             yield
         finally:
