@@ -22,8 +22,9 @@ import plaintune
 from conftest import BAD, GOOD, Cli, measured
 from plaintune.core.errors import MissingExtra, UserError
 from plaintune.core.events import silent
+from plaintune.core.files import hold
 from plaintune.data.table import Row
-from plaintune.data.write import PartFile, _cell, _lock, kept_beside, line_writer
+from plaintune.data.write import PartFile, _cell, kept_beside, line_writer
 from plaintune.faces import batch
 from plaintune.faces.batch import answer_file, model_mark
 
@@ -245,7 +246,7 @@ def test_a_file_that_was_finished_meanwhile_is_left_alone(tmp_path: Path) -> Non
         first.text.write("whole")
         first.finish()
         with pytest.raises(UserError, match="Another run is writing"):
-            _lock(second, part, out)
+            hold(second, part, out, kind="FILE")
     assert out.read_text() == "whole"
 
 
