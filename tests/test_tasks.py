@@ -20,7 +20,7 @@ from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
 from plaintune.data.examples import TEXT_DTYPE, Examples, Understood
 from plaintune.data.repeats import Repeats
-from plaintune.learn.blend import _half_width, fit_blend
+from plaintune.learn.blend import _half_width, fit_blend, weigh
 from plaintune.model.folder import staging_folder
 from plaintune.reporting import cheap_curve
 from plaintune.scoring import say_overlap
@@ -46,10 +46,10 @@ def remarks(separator: str) -> list[tuple[str, str]]:
 
 
 def counted_things() -> list[tuple[str, str]]:
-    """300 sentences and a number that their words decide, but for some noise."""
+    """500 sentences and a number that their words decide, but for some noise."""
     chance = random.Random(1)
     rows = []
-    for number in range(300):
+    for number in range(500):
         count = chance.randrange(10)
         rows.append((f"{COUNTS[count]} {chance.choice(THINGS)} in room {number}", f"{count * 1000.5:.1f}"))
     return rows
@@ -259,6 +259,24 @@ def test_the_interval_of_a_number_is_wide_enough_where_it_was_checked_on_few_row
     off = np.abs(np.random.default_rng(0).normal(size=(2000, rows + 1)))
     held = [one[-1] <= _half_width(one[:-1]) for one in off]
     assert np.mean(held) >= 0.88
+
+
+def test_the_interval_of_a_number_allows_for_a_finished_model_that_is_worse_than_those_checked() -> None:
+    rng, missed = np.random.default_rng(0), []
+    turns, prior = np.repeat(np.arange(4), 60), np.array([0.0, 1.0])
+    for _ in range(200):
+        errors = rng.lognormal(sigma=0.4, size=5)  # of four trainings, and of the finished model
+        truth = rng.normal(0, 20, 240)
+        seen = (truth + rng.normal(size=240) * errors[turns]).astype(np.float32)[:, None]
+        usual, wider = (
+            weigh(Task.NUMBER, seen, seen * 0, truth, prior=prior, trainings=one, listener=lambda _: None)[0]
+            for one in (None, turns)
+        )
+        assert wider.half_width > usual.half_width
+        off = np.abs(rng.normal(size=500) * errors[-1])
+        missed.append([np.mean(off > one.half_width) for one in (usual, wider)])
+    usual_missed, wider_missed = (np.array(missed) > 0.2).mean(axis=0)
+    assert wider_missed < 0.1 < 0.15 < usual_missed
 
 
 def test_two_runs_do_not_write_the_same_model(tmp_path: Path) -> None:

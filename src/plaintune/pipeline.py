@@ -136,7 +136,7 @@ def fit(
             Checkpoint(checkpoint, listener).amend_plan({"hurried": True})
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
-            prior=learned.prior, listener=listener,
+            prior=learned.prior, trainings=checked.trainings, listener=listener,
         )  # fmt: skip
 
         manifest = describe_model(examples, learned, settings, hashes=repeats.hashes)

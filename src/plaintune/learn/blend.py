@@ -126,6 +126,17 @@ def _half_width(distances: NDArray[np.float64]) -> float:
     return float(np.sort(distances)[rank - 1])
 
 
+def _apart(distances: NDArray[np.float64], trainings: NDArray[np.int64]) -> float:
+    """How far trainings were from being equally good: the spread of their errors as a share of all errors.
+
+    A rank covers new rows of the trainings that were checked; the finished model is another one, trained on
+    all rows, and may be off by more or by less than these, as they are among each other.
+    """
+    means = [float(np.sqrt((distances[trainings == one] ** 2).mean())) for one in np.unique(trainings)]
+    usual = float(np.sqrt((distances**2).mean()))
+    return float(np.std(means, ddof=1)) / usual if len(means) > 1 and usual > 0 else 0.0
+
+
 def weigh(
     task: Task,
     network_logits: NDArray[np.float32],
@@ -133,10 +144,18 @@ def weigh(
     labels: Labels,
     *,
     prior: NDArray[np.float64],
+    trainings: NDArray[np.int64] | None = None,
     listener: Listener,
 ) -> tuple[Blend, Choice]:
-    """`fit_blend`, said aloud with how good each of the two and both together are."""
+    """`fit_blend`, said aloud with how good each of the two and both together are.
+
+    ``trainings`` (rows,) tells which one the network's answer is from, where there were several; intervals
+    of numbers are wider then by how much these differ.
+    """
     blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior)
+    if task is Task.NUMBER and trainings is not None:
+        distances = np.abs(labels - blend.outputs(network_logits, ngram_logits)[:, 0])
+        blend = replace(blend, half_width=blend.half_width * (1 + _apart(distances, trainings)))
 
     def good(one: Blend) -> str:
         return say_score(task, labels, one.outputs(network_logits, ngram_logits), prior, one)

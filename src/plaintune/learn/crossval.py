@@ -61,6 +61,7 @@ class Checked:
     network_logits: NDArray[np.float32]
     ngram_logits: NDArray[np.float32]
     labels: NDArray[np.int64] | NDArray[np.float64]
+    trainings: NDArray[np.int64] | None = None  # which network it was, where several have learned
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,10 @@ def cross_validate(
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
     _keep(kept, TECHNIQUE, asdict(choice))
-    return best, Checked(running[best], counted, lesson.labels), choice
+    turns = np.empty(len(lesson), dtype=np.int64)
+    for number, part in enumerate(parts):
+        turns[part] = number
+    return best, Checked(running[best], counted, lesson.labels, turns), choice
 
 
 @dataclass(frozen=True)
