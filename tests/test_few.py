@@ -115,12 +115,43 @@ def test_after_half_of_the_parts_only_the_best_technique_goes_on(
             wrong |= part % 30 == 1  # behind, but not clearly
         return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
 
+    monkeypatch.setattr(crossval, "FEW_ROWS", 0)
     tried = turns_that_say(said, monkeypatch)
     best, checked, choice = in_turns(reviews, learner, tmp_path)
     assert best is Technique.CONTRASTIVE
     assert tried == [*Technique, *Technique, best]
     assert "fine-tuning was more surprised after 2" in choice.reason
     assert np.abs(checked.network_logits).sum(axis=1).all()  # of every row
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_of_few_rows_fine_tuning_is_not_taken_for_being_surer_alone(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: bool
+) -> None:
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        sure = np.where(part % 10 == 0, -0.1, 4.0 if technique is Technique.FINE_TUNED else 0.4)
+        return sure[:, None] * np.eye(2)[labels]
+
+    if not few:
+        monkeypatch.setattr(crossval, "FEW_ROWS", 0)
+    tried = turns_that_say(said, monkeypatch)
+    best, _, choice = in_turns(reviews, learner, tmp_path)
+    assert (best is Technique.FINE_TUNED) is not few
+    if few:
+        assert "fine-tuning was right no more often after 1" in choice.reason
+        assert tried.count(Technique.FINE_TUNED) == 1
+
+
+def test_of_few_rows_fine_tuning_is_taken_where_it_is_clearly_right_more_often(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        wrong = part % (10 if technique is Technique.FINE_TUNED else 3) == 0
+        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+
+    turns_that_say(said, monkeypatch)
+    monkeypatch.setattr(crossval, "counted_in_turns", lambda *_, **__: np.zeros((len(reviews), 2)))
+    assert in_turns(reviews, learner, tmp_path)[0] is Technique.FINE_TUNED
 
 
 def test_a_handful_of_rows_is_learned_at_the_usual_rate_without_a_sweep(

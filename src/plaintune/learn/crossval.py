@@ -43,6 +43,7 @@ from .train import (
 
 TECHNIQUE = "technique"
 CLEARLY, FEWEST_TO_TELL = 2.0, 8  # standard errors; rows
+FEW_ROWS = 400  # up to so many fine-tuning has to be right more often, too: docs/experiments.md
 TAKEN, ON_ALL = "taken.json", "all"  # a file in a run's folder; the training on all rows in it
 
 
@@ -177,11 +178,12 @@ def cross_validate(
     """The technique whose blend with counted words is the least surprised by rows it has not learned from.
 
     One that is clearly behind after some parts is left, and after half of them all but the best: it alone
-    goes on, so that every row has been checked on. Turns are cut short to end before ``deadline``, in
-    `time.monotonic` seconds, should the machine be slow; words are counted in at most ``counted_rows``. Rows
-    that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``; where a
-    plan was given that tells how it came out, only the technique that was chosen then has its turns, each of
-    as many steps as it had.
+    goes on, so that every row has been checked on. Of few rows surprise tells most of how sure a technique
+    sounds, and fine-tuning sounds surest, so it also has to be right more often. Turns are cut short to end
+    before ``deadline``, in `time.monotonic` seconds, should the machine be slow; words are counted in at most
+    ``counted_rows``. Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by
+    in ``kept``; where a plan was given that tells how it came out, only the technique that was chosen then
+    has its turns, each of as many steps as it had.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
     count = partial(counted_in_turns, lesson, parts, seed=schedule.seed, max_rows=counted_rows)
@@ -205,16 +207,19 @@ def cross_validate(
             halfway.remove()
         rows = np.concatenate(parts[:number])
         tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
-        best = min(tried, key=lambda technique: float(tried[technique].losses.sum()))
+        best, doubtful = _best_of(tried, few=len(lesson) <= FEW_ROWS and lesson.task is Task.SINGLE)
         if number < len(parts):
             decided = number >= max(2, len(parts) / 2)
             for technique in [each for each in tried if each is not best]:
-                clearly = "clearly " if tried[technique].is_behind(tried[best]) else ""
-                if clearly or decided:
-                    del running[technique]
-                    left += (
-                        f"; {technique} was {clearly}more surprised after {number} ({tried[technique].score})"
-                    )
+                behind = "more surprised"
+                if tried[technique].is_behind(tried[best]):
+                    behind = "clearly more surprised"
+                elif technique is doubtful:
+                    behind = "right no more often"
+                elif not decided:
+                    continue
+                del running[technique]
+                left += f"; {technique} was {behind} after {number} ({tried[technique].score})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
         reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
@@ -233,13 +238,42 @@ class _Tried:
     """How good a technique was on the rows it has been checked on so far."""
 
     losses: NDArray[np.floating[Any]]  # (rows,)
+    wrong: NDArray[np.bool_]  # (rows,)
     score: str
 
     def is_behind(self, best: _Tried) -> bool:
-        """Whether chance alone would hardly explain that the other is ahead."""
-        worse = self.losses - best.losses
-        enough = len(worse) >= FEWEST_TO_TELL
-        return enough and bool(worse.mean() > CLEARLY * worse.std(ddof=1) / math.sqrt(len(worse)))
+        """Whether chance alone would hardly explain that the other is less surprised."""
+        return _clearly_positive(self.losses - best.losses)
+
+    def is_wrong_more_often(self, best: _Tried) -> bool:
+        """Whether chance alone would hardly explain that the other is right more often."""
+        return _clearly_positive(self.wrong.astype(float) - best.wrong)
+
+
+def _clearly_positive(differences: NDArray[np.floating[Any]]) -> bool:
+    enough = len(differences) >= FEWEST_TO_TELL
+    doubt = differences.std(ddof=1) / math.sqrt(len(differences)) if enough else math.inf
+    return bool(differences.mean() > CLEARLY * doubt)
+
+
+def _best_of(tried: dict[Technique, _Tried], *, few: bool) -> tuple[Technique, Technique | None]:
+    """The one that is least surprised, of few rows not fine-tuning unless it is clearly right more often.
+
+    Also fine-tuning, where it has not even been right once more than the best of the others.
+    """
+    best, tuned = _least_surprised(tried), tried.get(Technique.FINE_TUNED)
+    others: dict[Technique, _Tried] = {each: tried[each] for each in tried if each != Technique.FINE_TUNED}
+    if not few or tuned is None or not others:
+        return best, None
+    rival = _least_surprised(others)
+    if best is Technique.FINE_TUNED and not others[rival].is_wrong_more_often(tuned):
+        best = rival
+    no_better = tuned.wrong.sum() >= others[rival].wrong.sum()
+    return best, Technique.FINE_TUNED if no_better else None
+
+
+def _least_surprised(tried: dict[Technique, _Tried]) -> Technique:
+    return min(tried, key=lambda technique: float(tried[technique].losses.sum()))
 
 
 def _try(
@@ -249,9 +283,9 @@ def _try(
     task, labels, prior = lesson.task, lesson.labels[rows], prior_of(lesson)
     blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior)
     outputs = blend.outputs(logits[rows], counted[rows])
-    return _Tried(
-        losses_of(task, labels, outputs, blend.spread), say_score(task, labels, outputs, prior, blend)
-    )
+    wrong = outputs.argmax(axis=1) != labels if task is Task.SINGLE else np.zeros(len(rows), dtype=bool)
+    losses = losses_of(task, labels, outputs, blend.spread)
+    return _Tried(losses, wrong, say_score(task, labels, outputs, prior, blend))
 
 
 def _turn(

@@ -1,20 +1,20 @@
 """How long a run takes, before it starts: where techniques are tried by turns, the likely winner has most.
 
 Of four parts the winner learns three at a time, four times, and then all rows; another technique is left
-after one turn or two. In trainings and contrastings of all rows that is 4 and 1.5 where fine-tuning wins, 1.1
-and 5 where contrasting does. With a handful of rows both take equally long; with hundreds fine-tuning takes
-twice as long, and wins. The frozen encoder, which takes half as long, wins seldom. docs/experiments.md has
-the arithmetic.
+after one turn or two. Up to `FEW_ROWS` contrasting wins, and fine-tuning is left after one; with more,
+fine-tuning does, and where texts have no one class to move to, it is the only one that takes long. The frozen
+encoder, which takes half as long, wins seldom. docs/experiments.md has the arithmetic.
 """
 
 from __future__ import annotations
 
+from ..core.tasks import Task
 from .budget import contrasted_tokens
+from .crossval import FEW_ROWS
 from .lr_finder import SWEEP_STEPS
 from .outline import Outline
 
 LOST_TURNS = 1.5  # of a technique that another is better than: one where it is clearly behind, or two
-FINE_TUNING_WINS = 400  # rows; it won with 616 and 700, with 192 contrasting did, or neither
 TURN_SECONDS = 0.3  # for a copy of the pre-trained model, and for fitting the last layer
 
 
@@ -23,7 +23,7 @@ def run_seconds(outlined: Outline) -> float:
     work, measured, length = outlined.work, outlined.measured, outlined.length[0]
     if not work.folds:
         return swept_seconds(outlined) + outlined.seconds()
-    trainings, contrastings = likely_turns(work.rows, work.folds)
+    trainings, contrastings = likely_turns(work.rows, work.folds, outlined.task)
     seen = trainings * outlined.learned_tokens + contrastings * contrasted_tokens(measured, work.rows, length)
     begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
     counting = work.folds * outlined.counting_seconds
@@ -31,13 +31,12 @@ def run_seconds(outlined: Outline) -> float:
     return swept_seconds(outlined) + tried + outlined.scoring_seconds
 
 
-def likely_turns(rows: int, folds: int) -> tuple[float, float]:
+def likely_turns(rows: int, folds: int, task: Task) -> tuple[float, float]:
     """How often ``rows`` are fine-tuned on, and how often contrasted, until all were learned from."""
     part = (folds - 1) / folds  # of the rows, that are learned from in a turn
-    fine_tuning, contrasting = (folds * part + 1, LOST_TURNS), (LOST_TURNS * part, folds + 1)
-    if rows >= FINE_TUNING_WINS:
-        return fine_tuning
-    return (fine_tuning[0] + contrasting[0]) / 2, (fine_tuning[1] + contrasting[1]) / 2
+    if task is Task.SINGLE and rows <= FEW_ROWS:
+        return part, folds + 1
+    return folds * part + 1, LOST_TURNS if task is Task.SINGLE else 0.0
 
 
 def swept_seconds(outlined: Outline) -> float:

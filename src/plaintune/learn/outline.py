@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.settings import Settings, free_seconds
+from ..core.tasks import Task
 from ..data.examples import Examples
 from ..data.split import Splits, rows_to_check, split
 from .baseline import MAX_FIT_ROWS
@@ -58,6 +59,7 @@ class Outline:
     counting_seconds: float
     longest: int  # the text length one would like, in tokens
     fixed: bool  # the user named it
+    task: Task
     unlabeled: int = 0  # texts without an answer that the models may learn from
 
     @property
@@ -233,7 +235,16 @@ def outline(
     work = Work(len(splits.train), scored_rows, seconds, folds, packed_rows)
     fixed = settings.max_length_tokens is not None
     found = Outline(
-        measured, work, splits, max_test_rows, counted_rows, counting_seconds, longest, fixed, unlabeled
+        measured,
+        work,
+        splits,
+        max_test_rows,
+        counted_rows,
+        counting_seconds,
+        longest,
+        fixed,
+        examples.task,
+        unlabeled,
     )
     if found.unlabeled and not found.guessed_rows:  # no time for them: the examples get it all
         examples = replace(examples, unlabeled=None)
