@@ -142,6 +142,23 @@ def test_of_few_rows_fine_tuning_is_not_taken_for_being_surer_alone(
         assert tried.count(Technique.FINE_TUNED) == 1
 
 
+def test_of_few_rows_fine_tuning_that_is_right_a_little_more_often_is_left_after_half(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        wrong = part % 10 == 0
+        if technique is not Technique.FINE_TUNED:
+            wrong |= part % 30 == 1
+        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+
+    tried = turns_that_say(said, monkeypatch)
+    monkeypatch.setattr(crossval, "counted_in_turns", lambda *_, **__: np.zeros((len(reviews), 2)))
+    best, _, choice = in_turns(reviews, learner, tmp_path)
+    assert best is not Technique.FINE_TUNED
+    assert tried.count(Technique.FINE_TUNED) == 2
+    assert "fine-tuning was not clearly right more often after 2" in choice.reason
+
+
 def test_of_few_rows_fine_tuning_is_taken_where_it_is_clearly_right_more_often(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

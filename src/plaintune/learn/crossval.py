@@ -207,19 +207,16 @@ def cross_validate(
             halfway.remove()
         rows = np.concatenate(parts[:number])
         tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
-        best, doubtful = _best_of(tried, few=len(lesson) <= FEW_ROWS and lesson.task is Task.SINGLE)
+        few = len(lesson) <= FEW_ROWS and lesson.task is Task.SINGLE
+        best = _best_of(tried, few=few)
         if number < len(parts):
             decided = number >= max(2, len(parts) / 2)
             for technique in [each for each in tried if each is not best]:
-                behind = "more surprised"
-                if tried[technique].is_behind(tried[best]):
-                    behind = "clearly more surprised"
-                elif technique is doubtful:
-                    behind = "right no more often"
-                elif not decided:
-                    continue
-                del running[technique]
-                left += f"; {technique} was {behind} after {number} ({tried[technique].score})"
+                has_to_be_right = few and technique is Technique.FINE_TUNED
+                why = _why_left(tried[technique], tried[best], has_to_be_right, decided)
+                if why:
+                    del running[technique]
+                    left += f"; {technique} was {why} after {number} ({tried[technique].score})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
         reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
@@ -256,20 +253,25 @@ def _clearly_positive(differences: NDArray[np.floating[Any]]) -> bool:
     return bool(differences.mean() > CLEARLY * doubt)
 
 
-def _best_of(tried: dict[Technique, _Tried], *, few: bool) -> tuple[Technique, Technique | None]:
-    """The one that is least surprised, of few rows not fine-tuning unless it is clearly right more often.
-
-    Also fine-tuning, where it has not even been right once more than the best of the others.
-    """
-    best, tuned = _least_surprised(tried), tried.get(Technique.FINE_TUNED)
+def _best_of(tried: dict[Technique, _Tried], *, few: bool) -> Technique:
+    """The least surprised; of few rows not fine-tuning, unless it is clearly right more often as well."""
+    best = _least_surprised(tried)
     others: dict[Technique, _Tried] = {each: tried[each] for each in tried if each != Technique.FINE_TUNED}
-    if not few or tuned is None or not others:
-        return best, None
-    rival = _least_surprised(others)
-    if best is Technique.FINE_TUNED and not others[rival].is_wrong_more_often(tuned):
-        best = rival
-    no_better = tuned.wrong.sum() >= others[rival].wrong.sum()
-    return best, Technique.FINE_TUNED if no_better else None
+    if few and others and best is Technique.FINE_TUNED:
+        rival = _least_surprised(others)
+        return best if others[rival].is_wrong_more_often(tried[best]) else rival
+    return best
+
+
+def _why_left(one: _Tried, best: _Tried, has_to_be_right: bool, decided: bool) -> str:
+    """Why a technique has no more turns; empty where it goes on."""
+    if one.is_behind(best):
+        return "clearly more surprised"
+    if has_to_be_right and one.wrong.sum() >= best.wrong.sum():
+        return "right no more often"
+    if not decided:
+        return ""
+    return "more surprised" if one.losses.sum() > best.losses.sum() else "not clearly right more often"
 
 
 def _least_surprised(tried: dict[Technique, _Tried]) -> Technique:
