@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -59,3 +63,26 @@ def test_a_gpu_that_computes_is_used_and_named_with_the_machine(old_gpu: pytest.
 def test_a_machine_without_a_gpu_is_named_alone() -> None:
     here = Device(torch.device("cpu"), torch.float32, Choice("numbers", "float32 on 1 CPU cores", "a test"))
     assert here.within(MACHINE) == str(MACHINE)
+
+
+@pytest.mark.parametrize(("given", "found"), [({}, "4000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_threads_that_wait_are_told_to_give_the_cores_away_before_torch_is_loaded(
+    given: dict[str, str], found: str
+) -> None:
+    script = (
+        "import builtins, os, sys, plaintune.pipeline, plaintune.faces.cli\n"
+        "assert 'torch' not in sys.modules\n"
+        "usual = builtins.__import__\n"
+        "def watched(name, *rest, **more):\n"
+        "    if name == 'torch' and 'torch' not in sys.modules:\n"
+        "        print(os.environ.get('GOMP_SPINCOUNT'))\n"
+        "        sys.exit()\n"
+        "    return usual(name, *rest, **more)\n"
+        "builtins.__import__ = watched\n"
+        "import plaintune.learn.learn\n"
+    )
+    usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**usual, **given}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, found), done.stderr
