@@ -219,7 +219,7 @@ def cross_validate(
                     left += f"; {technique} was {why} after {number} ({tried[technique].score})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
-        reason = f"the least surprised by {len(parts)} parts that it had not learned from: {told}{left}"
+        reason = f"the best on {len(parts)} parts that it had not learned from: {told}{left}"
     else:
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
