@@ -216,7 +216,8 @@ def cross_validate(
                 why = _why_left(tried[technique], tried[best], has_to_be_right, decided)
                 if why:
                     del running[technique]
-                    left += f"; {technique} was {why} after {number} ({tried[technique].score})"
+                    scores = f"{tried[technique].score}, the best {tried[best].score}"
+                    left += f"; {technique} was {why} after {number} ({scores})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
         reason = f"the best on {len(parts)} parts that it had not learned from: {told}{left}"

@@ -23,20 +23,22 @@ def run_seconds(outlined: Outline) -> float:
     work, measured, length = outlined.work, outlined.measured, outlined.length[0]
     if not work.folds:
         return swept_seconds(outlined) + outlined.seconds()
-    trainings, contrastings = likely_turns(work.rows, work.folds, outlined.task)
-    seen = trainings * outlined.learned_tokens + contrastings * contrasted_tokens(measured, work.rows, length)
+    trainings, turns, last = likely_turns(work.rows, work.folds, outlined.task)
+    in_turns = round(work.rows * (work.folds - 1) / work.folds)
+    seen = trainings * outlined.learned_tokens + turns * contrasted_tokens(measured, in_turns, length)
+    seen += last * contrasted_tokens(measured, work.rows, length)
     begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
     counting = work.folds * outlined.counting_seconds
     tried = begun + counting + seen / measured.tokens_per_second
     return swept_seconds(outlined) + tried + outlined.scoring_seconds
 
 
-def likely_turns(rows: int, folds: int, task: Task) -> tuple[float, float]:
-    """How often ``rows`` are fine-tuned on, and how often contrasted, until all were learned from."""
+def likely_turns(rows: int, folds: int, task: Task) -> tuple[float, float, float]:
+    """How often ``rows`` are fine-tuned on, and how often those of a turn, and all, are contrasted."""
     part = (folds - 1) / folds  # of the rows, that are learned from in a turn
     if task is Task.SINGLE and rows <= FEW_ROWS:
-        return part, folds + 1
-    return folds * part + 1, LOST_TURNS if task is Task.SINGLE else 0.0
+        return part, folds, 1
+    return folds * part + 1, LOST_TURNS if task is Task.SINGLE else 0, 0
 
 
 def swept_seconds(outlined: Outline) -> float:
