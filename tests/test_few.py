@@ -92,6 +92,18 @@ def turns_that_say(
     return tried
 
 
+def a_little_ahead(ahead: Technique) -> Callable[[Technique, Any, Any], Any]:
+    """What techniques say where all but ``ahead`` are behind, but not clearly."""
+
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        wrong = part % 10 == 0
+        if technique is not ahead:
+            wrong |= part % 30 == 1
+        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+
+    return said
+
+
 def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,14 +121,8 @@ def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
 def test_after_half_of_the_parts_only_the_best_technique_goes_on(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def said(technique: Technique, part: Any, labels: Any) -> Any:
-        wrong = part % 10 == 0
-        if technique is not Technique.CONTRASTIVE:
-            wrong |= part % 30 == 1  # behind, but not clearly
-        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
-
     monkeypatch.setattr(crossval, "FEW_ROWS", 0)
-    tried = turns_that_say(said, monkeypatch)
+    tried = turns_that_say(a_little_ahead(Technique.CONTRASTIVE), monkeypatch)
     best, checked, choice = in_turns(reviews, learner, tmp_path)
     assert best is Technique.CONTRASTIVE
     assert tried == [*Technique, *Technique, best]
@@ -145,13 +151,7 @@ def test_of_few_rows_fine_tuning_is_not_taken_for_being_surer_alone(
 def test_of_few_rows_fine_tuning_that_is_right_a_little_more_often_is_left_after_half(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def said(technique: Technique, part: Any, labels: Any) -> Any:
-        wrong = part % 10 == 0
-        if technique is not Technique.FINE_TUNED:
-            wrong |= part % 30 == 1
-        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
-
-    tried = turns_that_say(said, monkeypatch)
+    tried = turns_that_say(a_little_ahead(Technique.FINE_TUNED), monkeypatch)
     monkeypatch.setattr(crossval, "counted_in_turns", lambda *_, **__: np.zeros((len(reviews), 2)))
     best, _, choice = in_turns(reviews, learner, tmp_path)
     assert best is not Technique.FINE_TUNED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,18 +68,14 @@ def test_a_machine_without_a_gpu_is_named_alone() -> None:
 
 @pytest.mark.parametrize(("given", "found"), [({}, "4000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_threads_that_wait_are_told_to_give_the_cores_away_before_torch_is_loaded(
-    given: dict[str, str], found: str
+    given: dict[str, str], found: str, tmp_path: Path
 ) -> None:
+    told = "import os, sys\nprint(os.environ.get('GOMP_SPINCOUNT'))\nsys.exit()\n"
+    (tmp_path / "torch.py").write_text(told)  # loaded in its place
     script = (
-        "import builtins, os, sys, plaintune.pipeline, plaintune.faces.cli\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import plaintune.pipeline, plaintune.faces.cli\n"
         "assert 'torch' not in sys.modules\n"
-        "usual = builtins.__import__\n"
-        "def watched(name, *rest, **more):\n"
-        "    if name == 'torch' and 'torch' not in sys.modules:\n"
-        "        print(os.environ.get('GOMP_SPINCOUNT'))\n"
-        "        sys.exit()\n"
-        "    return usual(name, *rest, **more)\n"
-        "builtins.__import__ = watched\n"
         "import plaintune.learn.learn\n"
     )
     usual = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}

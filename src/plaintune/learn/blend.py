@@ -40,11 +40,14 @@ def fit_blend(
     labels: Labels,
     *,
     prior: NDArray[np.float64],
+    trainings: NDArray[np.int64] | None = None,
 ) -> Blend:
     """The two weights with the least loss on validation rows: logits (rows, answers), labels as in `Task`.
 
     A weight multiplies log probabilities, so that it is an inverse temperature as well (Guo et al. 2017):
-    the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`.
+    the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`; ``trainings``
+    (rows,) tells which one the network's answer is from, where there were several: intervals of numbers are
+    wider then by how much these differ.
     """
     usual = usual_blend(task, prior)
     weights_of_usual = np.array([usual.network, usual.ngrams])
@@ -75,7 +78,9 @@ def fit_blend(
     if task is Task.MULTI:
         return replace(blend, threshold=_threshold(labels, outputs, prior))
     if task is Task.NUMBER:
-        return replace(blend, half_width=_half_width(np.abs(labels - outputs[:, 0])))
+        distances = np.abs(labels - outputs[:, 0])
+        wider = 1 + (0.0 if trainings is None else _apart(distances, trainings))
+        return replace(blend, half_width=wider * _half_width(distances))
     return blend
 
 
@@ -147,15 +152,8 @@ def weigh(
     trainings: NDArray[np.int64] | None = None,
     listener: Listener,
 ) -> tuple[Blend, Choice]:
-    """`fit_blend`, said aloud with how good each of the two and both together are.
-
-    ``trainings`` (rows,) tells which one the network's answer is from, where there were several; intervals
-    of numbers are wider then by how much these differ.
-    """
-    blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior)
-    if task is Task.NUMBER and trainings is not None:
-        distances = np.abs(labels - blend.outputs(network_logits, ngram_logits)[:, 0])
-        blend = replace(blend, half_width=blend.half_width * (1 + _apart(distances, trainings)))
+    """`fit_blend`, said aloud with how good each of the two and both together are."""
+    blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior, trainings=trainings)
 
     def good(one: Blend) -> str:
         return say_score(task, labels, one.outputs(network_logits, ngram_logits), prior, one)

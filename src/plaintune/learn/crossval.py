@@ -191,8 +191,9 @@ def cross_validate(
     chosen = taken_in(kept).get(TECHNIQUE)
     techniques = _techniques(lesson) if chosen is None else [Technique(chosen["value"])]
     running = {technique: np.zeros_like(counted) for technique in techniques}
-    left = ""
+    turns, few, left = np.empty(len(lesson), dtype=np.int64), are_few(lesson.task, len(lesson)), ""
     for number, part in enumerate(parts, start=1):
+        turns[part] = number
         for at, (technique, logits) in enumerate(running.items()):
             stage(listener, f"Trying {technique}: part {number} of {len(parts)}")
             name = f"{technique.name.lower()}-{number}"
@@ -207,7 +208,6 @@ def cross_validate(
             halfway.remove()
         rows = np.concatenate(parts[:number])
         tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
-        few = len(lesson) <= FEW_ROWS and lesson.task is Task.SINGLE
         best = _best_of(tried, few=few)
         if number < len(parts):
             decided = number >= max(2, len(parts) / 2)
@@ -225,10 +225,12 @@ def cross_validate(
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
     _keep(kept, TECHNIQUE, asdict(choice))
-    turns = np.empty(len(lesson), dtype=np.int64)
-    for number, part in enumerate(parts):
-        turns[part] = number
     return best, Checked(running[best], counted, lesson.labels, turns), choice
+
+
+def are_few(task: Task, rows: int) -> bool:
+    """Whether contrasting most often wins with so many rows, so that fine-tuning has to be clearly better."""
+    return task is Task.SINGLE and rows <= FEW_ROWS
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ encoder, which takes half as long, wins seldom. docs/experiments.md has the arit
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..core.tasks import Task
 from .budget import contrasted_tokens
-from .crossval import FEW_ROWS
+from .crossval import are_few
 from .lr_finder import SWEEP_STEPS
 from .outline import Outline
 
@@ -20,25 +22,25 @@ TURN_SECONDS = 0.3  # for a copy of the pre-trained model, and for fitting the l
 
 def run_seconds(outlined: Outline) -> float:
     """How long all of it takes, from the sweep to the folder, on a machine as fast as it was probed."""
-    work, measured, length = outlined.work, outlined.measured, outlined.length[0]
+    work = outlined.work
     if not work.folds:
         return swept_seconds(outlined) + outlined.seconds()
-    trainings, turns, last = likely_turns(work.rows, work.folds, outlined.task)
-    in_turns = round(work.rows * (work.folds - 1) / work.folds)
-    seen = trainings * outlined.learned_tokens + turns * contrasted_tokens(measured, in_turns, length)
-    seen += last * contrasted_tokens(measured, work.rows, length)
     begun = (work.folds + 1 + 2 * LOST_TURNS) * TURN_SECONDS
     counting = work.folds * outlined.counting_seconds
-    tried = begun + counting + seen / measured.tokens_per_second
+    tried = begun + counting + _tokens_by_turns(outlined) / outlined.measured.tokens_per_second
     return swept_seconds(outlined) + tried + outlined.scoring_seconds
 
 
-def likely_turns(rows: int, folds: int, task: Task) -> tuple[float, float, float]:
-    """How often ``rows`` are fine-tuned on, and how often those of a turn, and all, are contrasted."""
+def _tokens_by_turns(outlined: Outline) -> float:
+    """Those that are learned until each part has been checked on, and the likely winner has learned all."""
+    rows, folds = outlined.work.rows, outlined.work.folds
     part = (folds - 1) / folds  # of the rows, that are learned from in a turn
-    if task is Task.SINGLE and rows <= FEW_ROWS:
-        return part, folds, 1
-    return folds * part + 1, LOST_TURNS if task is Task.SINGLE else 0, 0
+    contrasted = partial(contrasted_tokens, outlined.measured, length=outlined.length[0])
+    turn = contrasted(round(part * rows))
+    if are_few(outlined.task, rows):
+        return part * outlined.learned_tokens + folds * turn + contrasted(rows)
+    tuned = (folds * part + 1) * outlined.learned_tokens
+    return tuned + LOST_TURNS * turn if outlined.task is Task.SINGLE else tuned
 
 
 def swept_seconds(outlined: Outline) -> float:

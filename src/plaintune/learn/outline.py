@@ -235,17 +235,9 @@ def outline(
     work = Work(len(splits.train), scored_rows, seconds, folds, packed_rows)
     fixed = settings.max_length_tokens is not None
     found = Outline(
-        measured,
-        work,
-        splits,
-        max_test_rows,
-        counted_rows,
-        counting_seconds,
-        longest,
-        fixed,
-        examples.task,
-        unlabeled,
-    )
+        measured, work, splits, max_test_rows, counted_rows, counting_seconds,
+        longest, fixed, examples.task, unlabeled,
+    )  # fmt: skip
     if found.unlabeled and not found.guessed_rows:  # no time for them: the examples get it all
         examples = replace(examples, unlabeled=None)
     elif found.length[0] < scored_length:  # shorter texts: more of them can be scored
