@@ -16,7 +16,7 @@ import plaintune as pt
 from conftest import Cli, write_csv
 from plaintune.core.metrics import softmax
 from plaintune.core.tasks import Task
-from plaintune.data.finding import DataCheck
+from plaintune.data.finding import DataCheck, Finding, Severity
 from plaintune.learn import evidence
 from plaintune.learn.curve import LearningCurve, plausible_curves
 from plaintune.learn.suspects import find_suspects
@@ -151,6 +151,15 @@ def test_a_gain_that_may_be_chance_is_not_said_to_pay() -> None:
     assert judge(room, nothing, None, ceiling=1.0, goal=None)[0] is Verdict.MAY_PAY
     surely = replace(room, gain=(0.004, 0.02))
     assert judge(surely, nothing, None, ceiling=1.0, goal=None)[0] is Verdict.PAYS
+
+
+def test_a_pre_trained_model_that_beats_counting_words_has_something_to_say_in_any_language() -> None:
+    german = Finding("language", Severity.MEDIUM, 900, "what", "why", "done")
+    check = DataCheck("r.csv", 1000, (german,))
+    measured = Measured(Task.SINGLE, 1000, 0.5, 0.84, 0.80, 0.86, (0.84, 0.88), (0.02, 0.08), 1.5, 0.5)
+    assert judge(measured, check, None, ceiling=1.0, goal=None)[0] is Verdict.PAYS
+    deaf = replace(measured, frozen=0.79)
+    assert judge(deaf, check, None, ceiling=1.0, goal=None)[0] is Verdict.FOREIGN
 
 
 def test_suspicion_follows_from_probability_and_noise() -> None:

@@ -44,6 +44,16 @@ def test_text_and_answer_are_found_by_what_they_hold_whatever_their_names() -> N
     assert chosen({"v1": MOODS, "v2": TEXTS}) == ("v2", "v1")
 
 
+def test_of_thousands_of_columns_an_error_names_ten() -> None:
+    columns = {f"c{number}": TEXTS for number in range(400)}
+    with pytest.raises(UserError) as told:
+        chosen(columns)
+    assert len(told.value.problem + told.value.fix) < 400
+    with pytest.raises(UserError) as named:
+        chosen(columns, text=("body",))
+    assert "…and 390 more" in named.value.problem
+
+
 def test_ids_dates_links_and_numbers_are_neither_text_nor_answer() -> None:
     columns = {
         "a": [f"tt{i:07}" for i in range(ROWS)],

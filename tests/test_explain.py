@@ -157,7 +157,8 @@ class Rating:
 
 def test_a_pull_above_nothing_raises_a_number_and_the_interval_is_told() -> None:
     found = explain(Rating(), "good food but bad and bad service")
-    assert (found.answer, found.interval) == ("2", (0.0, 4.0))
+    assert (found.answer, found.told, found.interval) == (2.0, "2", (0.0, 4.0))
+    assert json.loads(json.dumps(found.as_json()))["answer"] == 2.0
     signs = {piece.text: np.sign(round(piece.weight, 1)) for piece in found.pieces if piece.text.strip()}
     assert signs == {"good": 1, "food": 0, "but": 0, "bad": -1, "and": 0, "service": 0}
 

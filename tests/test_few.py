@@ -21,16 +21,17 @@ from plaintune.data.duplicates import text_clusters
 from plaintune.data.examples import Examples
 from plaintune.data.read import read_examples
 from plaintune.data.split import rows_that_belong_together
-from plaintune.learn import crossval
+from plaintune.learn import crossval, techniques
 from plaintune.learn import train as train_module
 from plaintune.learn.baseline import fit_baseline
 from plaintune.learn.budget import CHECKED_IN_TURNS, Probe, choose_folds
 from plaintune.learn.checkpoint import Checkpoint
-from plaintune.learn.crossval import TAKEN, Technique, cross_validate, taken_in
+from plaintune.learn.crossval import cross_validate
 from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.network import logits_of
 from plaintune.learn.steps import Seen, Stepper
-from plaintune.learn.train import Schedule
+from plaintune.learn.techniques import TAKEN, Technique, taken_in
+from plaintune.learn.train import Schedule, contrastive_steps
 
 SHORT = Schedule(steps=4, rows_per_batch=8, learning_rate=1e-4, seed=0)
 
@@ -210,6 +211,39 @@ def test_a_part_that_was_killed_goes_on_where_it_was(
     assert not any(path.is_dir() for path in tmp_path.iterdir())
 
 
+def test_contrasting_that_was_killed_goes_on_where_it_was(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = learner.tokens(reviews.texts, 16)
+    steps, killed_at = contrastive_steps(len(reviews)), 5
+    monkeypatch.setattr(techniques, "CHECKPOINT_SECONDS", -1.0)
+    contrasted: list[float] = []
+    contrast = Stepper.contrast
+
+    def watched(self: Stepper, *args: Any, rate: float) -> float:
+        if len(contrasted) == steps + killed_at:
+            raise KeyboardInterrupt
+        contrasted.append(rate)
+        return contrast(self, *args, rate=rate)
+
+    def contrast_all(folder: str) -> Any:
+        network, _ = techniques.teach(
+            reviews, tokens, reviews.labels, learner, Technique.CONTRASTIVE, SHORT,
+            deadline=math.inf, checkpoint=Checkpoint(tmp_path / folder, silent),
+        )  # fmt: skip
+        return logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id)
+
+    for folder in ("whole", "killed"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(Stepper, "contrast", watched)
+    whole = contrast_all("whole")
+    with pytest.raises(KeyboardInterrupt):
+        contrast_all("killed")
+    contrasted.append(math.nan)
+    assert np.array_equal(contrast_all("killed"), whole)
+    assert contrasted[:steps] == contrasted[steps : steps + killed_at] + contrasted[steps + killed_at + 1 :]
+
+
 def test_parts_that_were_done_before_a_kill_are_not_done_again(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,13 +296,33 @@ def test_the_network_of_a_given_plan_is_contrasted_as_often_as_there_was_time_fo
         kept.mkdir()
         if said:
             shutil.copyfile(tmp_path / "0.0" / TAKEN, kept / TAKEN)
-        network, _ = crossval.teach(
+        network, _ = techniques.teach(
             reviews, tokens, reviews.labels, learner, Technique.CONTRASTIVE, SHORT,
             deadline=deadline, checkpoint=Checkpoint(kept, silent),
         )  # fmt: skip
         assert taken_in(kept) == {"all": 1}
         said.append(logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id))
     assert np.array_equal(*said)
+
+
+def test_few_examples_that_cannot_have_turns_are_contrasted_and_it_says_why(
+    cli: Cli, tmp_path: Path, tiny_backbone: Path
+) -> None:
+    rows = [(text, label, f"2026-01-{1 + at % 28:02d}") for at, (text, label) in enumerate(review_rows())]
+    write_csv(tmp_path / "few.csv", ["review", "sentiment", "day"], rows)
+    options = ("--time", "day", "--backbone", tiny_backbone, "--json")
+    done = cli("train", "few.csv", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = {choice["name"]: choice for choice in json.loads(done.stdout)["choices"]}
+    assert told["technique"]["value"] == "contrastive fine-tuning"
+    assert told["technique"]["reason"].startswith("with so few examples it is the best most often; others")
+    assert told["learning rate"]["reason"] == "few examples that are contrasted do well at it"
+    assert re.fullmatch(r"what contrasting \d+ examples takes", told["passes over the data"]["reason"])
+    assert "was tried so" not in done.stdout
+    plan = ("--plan", "few-model", "--out", "again")
+    again = cli("train", "few.csv", *options, *plan, cwd=tmp_path)
+    assert json.loads(again.stdout)["choices"] == json.loads(done.stdout)["choices"]
+    assert json.loads(again.stdout)["score"] == json.loads(done.stdout)["score"]
 
 
 def test_a_plan_in_the_number_format_of_this_machine_does_not_open_the_pre_trained_model_again(
@@ -307,7 +361,7 @@ def test_a_run_killed_after_its_last_layer_was_fitted_goes_on(
 ) -> None:
     tokens, labels = learner.tokens(reviews.texts, 16), reviews.labels
     for _ in range(2):
-        network, _ = crossval.teach(
+        network, _ = techniques.teach(
             reviews, tokens, labels, learner, Technique.FROZEN, SHORT,
             deadline=math.inf, checkpoint=Checkpoint(tmp_path, silent),
         )  # fmt: skip

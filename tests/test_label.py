@@ -96,6 +96,18 @@ def test_an_answer_cut_short_by_a_kill_is_not_taken_for_one(tmp_path: Path) -> N
     assert AnswerFile(tmp_path / "a.csv").rows == [("first", "good"), ("second", "good")]
 
 
+def test_answers_that_a_spreadsheet_saved_are_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,answer\nfirst,good\n", encoding="utf-8-sig")
+    AnswerFile(tmp_path / "a.csv").add("second", "bad")
+    assert AnswerFile(tmp_path / "a.csv").rows == [("first", "good"), ("second", "bad")]
+
+
+def test_an_empty_file_that_is_there_gets_its_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
+    AnswerFile(tmp_path / "a.csv").add("first", "good")
+    assert AnswerFile(tmp_path / "a.csv").rows == [("first", "good")]
+
+
 def test_texts_of_any_shape_come_back_from_a_folder_made_for_them(tmp_path: Path) -> None:
     place = tmp_path / "new" / "a.csv"
     texts = ["one\rtwo", "one\r\ntwo", "long " * 40_000]

@@ -36,9 +36,17 @@ from plaintune.learn import lr_finder
 from plaintune.learn import train as training
 from plaintune.learn.baseline import NEVER, fit_baseline
 from plaintune.learn.blend import fit_blend, threshold_alone
-from plaintune.learn.budget import SAFETY, Probe, Work, choose_length, choose_passes, sweep_seconds
+from plaintune.learn.budget import (
+    SAFETY,
+    Probe,
+    Work,
+    choose_length,
+    choose_passes,
+    rows_per_batch,
+    sweep_seconds,
+)
 from plaintune.learn.checkpoint import Checkpoint
-from plaintune.learn.crossval import counted_in_turns
+from plaintune.learn.crossval import counted_in_turns, known_in_turns
 from plaintune.learn.evidence import gather
 from plaintune.learn.learner import Learner, prepare, seconds_to_count_one, standard_labels
 from plaintune.learn.lr_finder import FEW_ROWS, SAFE_RATES, pick_rate, usual_rate
@@ -373,6 +381,15 @@ def test_numbers_that_are_mostly_the_highest_can_be_learned() -> None:
     assert len(np.unique(examples.labels[parts.train])) > 1
 
 
+def test_a_past_of_one_answer_is_said_to_be_the_trouble() -> None:
+    when = [f"2025-{1 + at // 28:02d}-{1 + at % 28:02d}" for at in range(300)]
+    columns = {"text": [sentence(at) for at in range(300)], "label": ["a"] * 240 + ["b"] * 60, "when": when}
+    examples = read_examples(columns, time="when")
+    with pytest.raises(UserError, match=r"earliest rows, to learn from, all have the same answer") as told:
+        split(examples, np.arange(300), seed=0, max_test_rows=60, own_test=False)
+    assert "Leave --time out" in told.value.fix
+
+
 def test_the_blend_listens_to_the_model_that_is_right() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 2000)
@@ -382,6 +399,28 @@ def test_the_blend_listens_to_the_model_that_is_right() -> None:
     assert blend.network > 5 * blend.ngrams
     other_way = fit_blend(Task.SINGLE, noise, right, labels, prior=EVEN)
     assert other_way.ngrams > 5 * other_way.network
+
+
+def test_rows_whose_answer_no_model_had_met_do_not_move_the_blend() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 500)
+    network = (np.eye(3)[labels] * 2 + rng.normal(size=(500, 3))).astype(np.float32)
+    words = (np.eye(3)[labels] * 2 + rng.normal(size=(500, 3))).astype(np.float32)
+    rare, unmet = np.full(40, 2), np.array([[1.0, 0.0, -8.0], [1.0, 0.0, -20.0]], dtype=np.float32)
+    both = [
+        np.vstack([said, np.tile(one, (40, 1))]) for said, one in zip((network, words), unmet, strict=True)
+    ]
+    known = np.arange(540) < 500
+    alone = fit_blend(Task.SINGLE, network, words, labels, prior=EVEN)
+    every = np.concatenate([labels, rare])
+    assert fit_blend(Task.SINGLE, *both, every, prior=EVEN, known=known) == alone
+    assert fit_blend(Task.SINGLE, *both, every, prior=EVEN).ngrams < 0.7 * alone.ngrams
+
+
+def test_a_row_is_known_by_turns_where_another_part_has_its_answer() -> None:
+    lesson = read_examples(list("stuvwx"), list("aabbcc"))
+    parts = [np.array([0, 2, 4, 5]), np.array([1, 3])]
+    assert known_in_turns(lesson, parts).tolist() == [True, True, True, True, False, False]
 
 
 def test_the_blend_does_not_sound_surer_than_it_is() -> None:
@@ -530,7 +569,7 @@ def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
     schedule = Schedule(steps=100, rows_per_batch=8, learning_rate=1.0, seed=0, most=300)
     passes = Choice("passes over the data", "1.0", "as many as the time allows")
     plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes, Choice("text length", 64, "fits")))
-    trained = Trained(steps=150, seen=(), steps_per_pass=100, seconds=9.0, shortened=False)
+    trained = Trained(steps=150, step_seconds=0.06, seen=(), steps_per_pass=100, seconds=9.0, shortened=False)
     done = plan.as_done(trained)
     assert done.schedule.steps == 150
     assert [(c.value, c.reason) for c in done.choices] == [
@@ -583,6 +622,13 @@ def test_a_sweep_that_time_ended_while_the_loss_fell_takes_the_usual_rate() -> N
     pick, reason = pick_rate(rates, tuple(1.0 - 0.01 * step for step in range(36)))
     assert pick == usual_rate(FEW_ROWS)
     assert "time for 36 steps" in reason
+
+
+def test_a_sweep_that_broke_early_is_not_said_to_have_been_short_of_time() -> None:
+    rates = tuple(np.geomspace(1e-6, 1e-2, 60))[20:42]
+    pick, reason = pick_rate(rates, (*[0.7] * 20, 0.72, 2.0), broken=True)
+    assert pick == usual_rate(FEW_ROWS)
+    assert reason == "a sweep broke after 22 steps, too few to tell, so the usual rate is taken"
 
 
 def test_a_sweep_that_was_best_where_nothing_is_learned_takes_the_usual_rate() -> None:
@@ -681,6 +727,20 @@ def test_texts_without_an_answer_wait_until_the_examples_have_what_they_need() -
     assert in_ample.passes.adversarial
 
 
+def test_the_examples_and_the_texts_answered_by_a_model_are_learned_in_one_whole_pass() -> None:
+    examples = replace(
+        read_examples([f"question number {n}" for n in range(1200)], ["a", "b"] * 600),
+        unlabeled=np.array([f"statement number {n}" for n in range(5000)], dtype=TEXT_DTYPE),
+    )
+    measured = Probe(np.full(100, 10), tokens_per_second=1000.0, read_per_second=2000.0)
+    made = outline(
+        examples, np.arange(1200), None, Settings(), measured=measured, longest=16, seconds_left=3000.0
+    )
+    texts, batch = made.work.rows + made.guessed_rows, rows_per_batch(made.work.rows)
+    assert (made.work.rows < 3000 <= texts, batch) == (True, 16)
+    assert 0 <= made.second_steps * batch - texts < batch
+
+
 def test_adversarial_training_learns_something_else_and_the_same_each_time(tiny_backbone: Path) -> None:
     learned = []
     for adversarial in (False, True, True):
@@ -729,6 +789,16 @@ def test_a_checkpoint_knows_how_many_steps_the_optimizer_took(tiny_backbone: Pat
         assert torch.equal(before, after)
         for name, value in optimizer.state[before].items():
             assert torch.equal(value, again.state[after][name])
+
+
+def test_an_unfinished_run_that_another_takes_the_place_of_is_told_of(tmp_path: Path) -> None:
+    heard: list[str] = []
+    kept = Checkpoint(tmp_path / "run", lambda event: heard.append(event.message))
+    kept.save_plan({"key": "an hour of work"})
+    assert kept.load_plan("an hour of work") == {"key": "an hour of work"}
+    assert not heard
+    assert kept.load_plan("something else") is None
+    assert heard == ["The unfinished run of before had other data or settings, so this one starts anew."]
 
 
 @pytest.mark.parametrize("written", ["[1, 2]", "{half of"])

@@ -93,13 +93,13 @@ def test_the_marked_words_are_those_that_the_model_names(
     assert browser_page.inner_text("#words") == GOOD[0]
 
 
-def saved(page: Any, folder: Path) -> list[list[str]]:
+def saved(page: Any, folder: Path, delimiter: str = ",") -> list[list[str]]:
     page.wait_for_selector("#done:visible", timeout=60_000)
     with page.expect_download() as download:
         page.click("#save")
     file = folder / download.value.suggested_filename
     download.value.save_as(file)
-    return list(csv.reader(file.open(encoding="utf-8-sig", newline="")))
+    return list(csv.reader(file.open(encoding="utf-8-sig", newline=""), delimiter=delimiter))
 
 
 def test_a_file_comes_back_with_the_answers_of_predict_in_every_row(
@@ -174,6 +174,23 @@ def test_a_text_with_commas_is_answered_whole_and_no_cell_is_lost(
         for row, expected in zip(found, model.predict([cells[-1] for cells in kept]), strict=True):
             assert row[width] == expected.answer
             assert float(row[width + 1]) == pytest.approx(expected.confidence, abs=2e-4)
+
+
+def test_bars_and_lone_quotes_are_read_as_predict_reads_them(
+    browser_page: Any, service: Service, tmp_path: Path
+) -> None:
+    browser_page.goto(service.address)
+    lone = [['"Good, he said', "1"], ['the "new" one', "2"]]
+    for mark, content, kept in (
+        ("|", "nr|review\n1|Good\n2|Bad\n", [["1", "Good"], ["2", "Bad"]]),
+        (";", 'sep=;\nnr;review\n1;"Good; really"\n', [["1", "Good; really"]]),
+        ("\t", "review\tnr\n" + "".join("\t".join(row) + "\n" for row in lone), lone),
+    ):
+        file = tmp_path / "mail.csv"
+        file.write_text(content)
+        browser_page.set_input_files("#file", file)
+        header, *found = saved(browser_page, tmp_path, mark)
+        assert [row[: header.index("answer")] for row in found] == kept
 
 
 def test_a_busy_service_is_asked_again_until_the_file_is_done(

@@ -24,7 +24,7 @@ from plaintune.learn.learner import prepare
 from plaintune.learn.outline import outline
 from plaintune.learn.steps import CONTRASTED_ROWS
 from plaintune.learn.train import contrastive_steps, head_rows
-from plaintune.learn.trial import Forecast, Moved, Trial, try_out
+from plaintune.learn.trial import Forecast, Moved, Trial, should, try_out
 
 
 @pytest.fixture
@@ -102,6 +102,11 @@ def test_texts_that_teach_nothing_promise_the_guess() -> None:
     assert high < 0.75
 
 
+def test_no_score_below_nothing_is_promised() -> None:
+    for task in Task:
+        assert "-" not in should(task, -0.02, 0.3)
+
+
 def test_a_forecast_is_said_in_the_terms_of_the_task() -> None:
     assert "be right 90.0% to 94.0% of the time" in Forecast(360, 0.9, 0.94).say(Task.SINGLE)
     assert "reach an F1 of 0.900 to 0.940" in Forecast(360, 0.9, 0.94).say(Task.MULTI)
@@ -128,6 +133,21 @@ def test_turns_of_few_labels_take_what_is_foretold_whichever_technique_is_likely
     contrasting = 3 / 4 * once + 4 * contrasted + last
     took = contrasting if rows < 400 else fine_tuning  # with hundreds of rows fine-tuning wins
     assert abs(took / foretold - 1) < 0.25
+
+
+def test_few_labels_without_time_for_turns_are_contrasted_once_which_is_what_is_foretold() -> None:
+    examples = read_examples([f"question number {n}" for n in range(192)], ["a", "b"] * 96)
+    measured = Probe(np.full(100, 10), tokens_per_second=500.0, read_per_second=1000.0)
+    made = outline(
+        examples, np.arange(192), None, Settings(minutes=1), measured=measured, longest=16, seconds_left=50.0
+    )
+    rows = made.work.rows
+    assert made.contrasts_untried
+    assert (made.work.folds, made.steps, made.sweep_seconds) == (0, 0, 0)
+    contrasted = contrastive_steps(rows) * CONTRASTED_ROWS
+    assert made.passes.count == pytest.approx(made.passes.share * contrasted / rows)
+    took = (contrasted + head_rows(rows, 10) / 2) * 10 / 500
+    assert run_seconds(made) == pytest.approx(made.counting_seconds + took + made.scoring_seconds)
 
 
 def test_texts_that_cannot_be_contrasted_are_foretold_to_be_fine_tuned_on() -> None:

@@ -17,7 +17,7 @@ import pytest
 from conftest import measured
 from plaintune.core.errors import UserError
 from plaintune.core.events import Event
-from plaintune.data.read import describe, read_examples
+from plaintune.data.read import describe, joined_text, read_examples
 from plaintune.data.tables import Row, open_table
 from plaintune.data.unpack import _zip_name
 
@@ -159,6 +159,21 @@ def test_several_text_columns_are_joined_by_a_line_break() -> None:
     }
     examples = read_examples(columns, text=("title", "body"), label="y")
     assert examples.texts.tolist() == ["one\na b", "c d", "three\ne f", "four\ng h"]
+
+
+def test_of_several_columns_of_text_those_that_hold_nothing_are_passed_over() -> None:
+    for nothing in ("NULL", r"\N", "nan", "#N/A", " "):
+        assert joined_text([nothing, "the body"]) == joined_text(["the body"]) == "the body"
+    assert joined_text(["title", "body"]) == "title\nbody"
+
+
+def test_more_answers_than_a_model_can_give_are_refused_before_anything_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("plaintune.data.answers.MOST_CLASSES", 3)
+    assert len(read_examples(list("stuvwx"), list("aabbcc")).classes) == 3
+    with pytest.raises(UserError, match="holds 4 answers, and a model can give 3"):
+        read_examples(list("qrstuvwx"), list("aabbccdd"))
 
 
 def test_groups_and_times_come_along() -> None:

@@ -315,7 +315,20 @@ def test_a_correction_may_be_given_twice(tmp_path: Path) -> None:
 def test_corrections_fit_the_data_after_a_merge_too(tmp_path: Path) -> None:
     examples = merged(read_examples(list("vwxyzu"), list("abccab")), ["a=c"])
     old = Correction(int(examples.rows[0]), None, "a", "b")  # saved before the answers were joined
-    assert corrected(examples, [old.after(["a=c"])], tmp_path).labels.tolist() == [0, 0, 1, 1, 1, 0]
+    assert corrected(examples, [old.after(["a=c"], examples.task)], tmp_path).labels.tolist() == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        0,
+    ]
+
+
+def test_an_answer_with_a_semicolon_is_one_answer_after_a_merge_too() -> None:
+    fix = Correction(1, None, "Law; Order", "Law")
+    assert fix.after(["Law=Legal"], Task.SINGLE) == replace(fix, answer="Legal")
+    assert Correction(1, None, "a;b", "b").after(["a=c"], Task.MULTI).was == "c;b"
 
 
 def test_numbers_are_corrected_as_they_were_shown(tmp_path: Path) -> None:

@@ -412,6 +412,14 @@ def test_a_table_of_ones_own_is_no_log_of_unsure_texts(tmp_path: Path) -> None:
     assert log.read_text().splitlines()[1:] == ["Good,,yes,0.5", "Bad,,no,0.6000"]
 
 
+def test_a_log_that_was_filled_in_with_a_spreadsheet_is_gone_on_with(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("text,label,guess,confidence\nGood,yes,yes,0.5\n", encoding="utf-8-sig")
+    added = UnsureLog(log)
+    added.add([(text, Prediction("no", 0.6, {"no": 0.6})) for text in ("Good", "Bad")])
+    assert log.read_text(encoding="utf-8-sig").splitlines()[1:] == ["Good,yes,yes,0.5", "Bad,,no,0.6000"]
+
+
 def test_a_log_taken_away_to_be_labelled_begins_anew_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     log = UnsureLog(tmp_path / "log.csv")
     log.add([("Good", Prediction("yes", 0.5, {"yes": 0.5}))])

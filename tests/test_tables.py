@@ -438,6 +438,7 @@ def test_a_line_that_is_no_json_object_is_a_problem_of_that_line(tmp_path: Path)
         {"version": 1, "data": [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]},
         {"text": ["a", "b"], "label": ["x", "y"]},
         {"text": {"0": "a", "1": "b"}, "label": {"0": "x", "1": "y"}},
+        {"k1": {"text": "a", "label": "x"}, "k2": {"text": "b", "label": "y"}},
     ],
 )
 @pytest.mark.parametrize("indent", [None, 2])
@@ -553,6 +554,22 @@ def test_a_legend_behind_the_data_and_statistics_behind_the_texts_are_not_read(t
     texts: list[list[object]] = [["text"], ["a"], ["b"]]
     path = excel(tmp_path / "texts.xlsx", texts, {"Numbers": [["label", "count"], ["q1", 9], ["q2", 8]]})
     assert open_table(path).columns == ("text",)
+
+
+def test_a_legend_before_the_data_is_not_read(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["message", "category"], *[["a", "q1"], ["b", "q2"]] * 3]
+    for names in (["label", "meaning"], ["category", "description"]):
+        path = excel(tmp_path / f"{names[0]}.xlsx", [names, ["q1", "late"]], {"Data": rows})
+        assert open_table(path).columns == ("message", "category")
+
+
+def test_a_sheet_that_was_chosen_is_chosen_again_by_its_own_names(tmp_path: Path) -> None:
+    notes: list[list[object]] = [["what", "more"], *[["a", "b"]] * 5]
+    short: list[list[object]] = [["text", "label"], *[["old", "x"]] * 3]
+    long: list[list[object]] = [["text", "label"], *[["new", "x"]] * 8]
+    path = excel(tmp_path / "data.xlsx", notes, {"2023": short, "2024": long})
+    for expected in ((), ("text", "label")):
+        assert values(open_table(path, expected=expected))[0] == ["new", "x"]
 
 
 def test_what_is_wrong_with_a_sheet_is_said_with_its_name(tmp_path: Path) -> None:

@@ -681,3 +681,8 @@ def test_examples_of_every_kind_can_be_picked(answers: list[str]) -> None:
     picked = examples.take(np.array([3, 1]))
     assert (picked.labels == examples.labels[[3, 1]]).all()
     assert (picked.task, picked.classes) == (examples.task, examples.classes)
+
+
+def test_sets_of_answers_that_are_all_the_same_cannot_be_learned() -> None:
+    told = refused(table(["a|b"] * 20, "label"), task=Task.MULTI)
+    assert "All 20 rows have the same answers in `label`" in told.problem

@@ -15,6 +15,7 @@ import pytest
 from conftest import Cli, write_csv
 from plaintune.core.blending import Blend
 from plaintune.core.errors import UserError
+from plaintune.core.events import silent
 from plaintune.core.metrics import best_set, calibration_error, gain_over, score_outputs
 from plaintune.core.settings import Settings
 from plaintune.core.tasks import Task
@@ -250,8 +251,23 @@ def test_texts_met_in_training_are_counted_among_the_scored_ones() -> None:
     said: list[Any] = []
     test = np.arange(8, dtype=np.uint64)
     repeats = Repeats(test[:4], test[:4].astype(np.int64), test, test.astype(np.int64))
-    say_overlap({"overlap_rows": 2, "all_rows": {"rows": 5, "value": 0.5}}, repeats, said.append)
-    assert "2 test texts of the 5 scored are also in the training data" in str(said)
+    scores = {"overlap_rows": 2, "all_rows": {"rows": 5, "value": 0.5}, "without_overlap": {"value": 0.4}}
+    say_overlap(scores, repeats, np.arange(5), said.append)
+    assert "2 test texts of the 5 scored are also in the training data; they are left out" in str(said)
+    say_overlap(scores | {"without_overlap": None}, repeats, np.arange(5), said.append)
+    assert "there are no others" in said[-1].message
+
+
+def test_texts_nearly_met_in_training_are_counted_among_the_scored_ones() -> None:
+    learned, test = (
+        np.arange(4),
+        np.arange(10, 18),
+    )  # all texts differ; each of the first four has a near copy
+    repeats = Repeats(
+        learned.astype(np.uint64), learned, test.astype(np.uint64), np.array([0, 1, 2, 3, 4, 5, 6, 7])
+    )
+    scores = {"overlap_rows": 0, "all_rows": {"rows": 3, "value": 0.5}, "without_overlap": {"value": 0.5}}
+    assert say_overlap(scores, repeats, np.array([1, 3, 6]), silent) == {"near_overlap_rows": 2}
 
 
 @pytest.mark.parametrize("rows", [2, 4, 8])

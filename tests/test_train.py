@@ -140,6 +140,15 @@ def test_an_answer_the_model_does_not_know_counts_as_wrong(
     )
 
 
+def test_rows_of_a_test_that_cannot_be_scored_are_told_of(cli: Cli, trained: Trained, tmp_path: Path) -> None:
+    rows = [("a truly lovely film", "positive"), ("so so", ""), ("", "negative")]
+    write_csv(tmp_path / "held.csv", ["review", "sentiment"], rows)
+    done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["set_aside_rows"] == 2
+    assert "Set aside 2 rows: no answer (row 3); empty text (row 4)" in " ".join(done.stderr.split())
+
+
 def test_answers_that_are_all_spelled_otherwise_are_not_scored(
     cli: Cli, trained: Trained, tmp_path: Path
 ) -> None:

@@ -6,10 +6,13 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
+
 from .core.events import Listener
 from .core.features import Texts
 from .core.files import file_sha256
 from .core.settings import Choice
+from .core.tasks import Task
 from .data.examples import Examples
 from .learn.crossval import Checked
 from .learn.eight_bits import (
@@ -45,6 +48,9 @@ def finished_graph(
         return learned.checked, too_few_for_eight_bits(0, listener)
     valid = examples.take(learned.splits.valid)
     counted = learned.ngrams.logits(valid.texts)
+    known = None
+    if valid.task is Task.SINGLE:
+        known = np.isin(valid.labels, examples.labels[learned.splits.train])
 
     def graph_in(file: Path) -> Graph:
         return Graph(
@@ -57,7 +63,7 @@ def finished_graph(
         """What the graph and counted words say of the rows to check on; the graph's seconds."""
         started = time.monotonic()
         logits = graph.logits(valid.texts, kept=kept, listener=listener)
-        return Checked(logits, counted, valid.labels), time.monotonic() - started
+        return Checked(logits, counted, valid.labels, known=known), time.monotonic() - started
 
     timed = not any(kept.glob("logits-*"))  # else a run that was killed has said some of it
     large = graph_in(staged / GRAPH)

@@ -26,7 +26,7 @@ from .data.answers import numbered_as, require_known_answers
 from .data.beside import is_one_table
 from .data.check import check_examples
 from .data.corrections import merged, put_right
-from .data.describe import describe
+from .data.describe import describe, odd
 from .data.examples import Examples
 from .data.finding import DataCheck, Severity
 from .data.fix import require_fixable, write_fixed
@@ -136,7 +136,7 @@ def fit(
             Checkpoint(checkpoint, listener).amend_plan({"hurried": True})
         blend, choice = weigh(
             examples.task, checked.network_logits, checked.ngram_logits, checked.labels,
-            prior=learned.prior, trainings=checked.trainings, listener=listener,
+            prior=learned.prior, trainings=checked.trainings, known=checked.known, listener=listener,
         )  # fmt: skip
 
         manifest = describe_model(examples, learned, settings, hashes=repeats.hashes)
@@ -159,7 +159,7 @@ def fit(
         alone = threshold_alone(blend, checked.ngram_logits, checked.labels, learned.prior)
         scores, held = score(deployed, held_back, result, learned.words_alone, alone)
         if test_examples is not None:
-            scores |= say_overlap(scores, repeats.take(learned.splits.train), listener)
+            scores |= say_overlap(scores, repeats.take(learned.splits.train), result.scored, listener)
         curve = cheap_curve(
             examples, repeats.clusters, learned, settings,
             rows_per_second=rows_per_second,
@@ -325,7 +325,7 @@ def _own_test(test: Any, examples: Examples, wanted: Settings, listener: Listene
         separator=understood.separator,
         listener=listener,
     )
-    for sentence in test_examples.understood.notes:
+    for sentence in odd(test_examples.understood):
         note(listener, f"Test data: {sentence}")
     note(listener, f"The test data ({len(test_examples):,} examples) stay locked away until the end.")
     return test_examples

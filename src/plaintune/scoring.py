@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .core.errors import UserError
 from .core.events import Listener, note, warn
@@ -75,17 +76,19 @@ def score(
     return scores, held
 
 
-def say_overlap(scores: dict[str, Any], repeats: Repeats, listener: Listener) -> dict[str, int]:
+def say_overlap(
+    scores: dict[str, Any], repeats: Repeats, scored_rows: NDArray[np.int64], listener: Listener
+) -> dict[str, int]:
     """Point out test texts that are also in the training data: the same ones, and nearly the same ones."""
     same, scored = scores["overlap_rows"], scores["all_rows"]["rows"]
     if same:
         among = f" of the {scored:,} scored" if scored < len(repeats.met) else ""
-        note(
-            listener,
-            f"{same:,} test texts{among} are also in the training data; they are left out of the score. "
-            f"With them: {scores['all_rows']['value']:.3f}.",
-        )
-    near = int((np.isin(repeats.test_clusters, repeats.clusters) & ~repeats.met).sum())
+        left_out = f"they are left out of the score. With them: {scores['all_rows']['value']:.3f}."
+        if scores["without_overlap"] is None:
+            left_out = "there are no others, so the score says little about new texts."
+        note(listener, f"{same:,} test texts{among} are also in the training data; {left_out}")
+    known = np.isin(repeats.test_clusters, repeats.clusters) & ~repeats.met
+    near = int(known[scored_rows].sum())
     if near:
         note(listener, f"{near:,} more test texts are nearly the same as a training text; they count.")
     return {"near_overlap_rows": near}

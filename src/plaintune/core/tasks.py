@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from .errors import UserError
 
+MOST_CLASSES = 20_000  # of a model
+
 
 class Task(StrEnum):
     """The three kinds, by their standard names; they decide the shape of labels and logits.

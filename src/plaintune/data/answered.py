@@ -25,7 +25,7 @@ class AnswerFile:
         if not path.exists():
             return
         try:
-            written = path.read_bytes().decode("utf-8")
+            written = path.read_bytes().decode("utf-8-sig")  # a spreadsheet marks it
             with long_fields():
                 rows = list(csv.reader(io.StringIO(written, newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -51,10 +51,9 @@ class AnswerFile:
     def add(self, text: str, answer: str) -> None:
         """Keep an answer."""
         self.rows.append((text, answer))
-        new = not self.path.exists()
         with self.path.open("a", encoding="utf-8", newline="") as file:
             write = cell_writer(file)
-            if new:
+            if not file.tell():  # new, or empty
                 write(COLUMNS)
             write([text, answer])
             file.flush()

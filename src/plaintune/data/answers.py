@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import UserError
-from ..core.tasks import Task
+from ..core.tasks import MOST_CLASSES, Task
 from .describe import some
 from .examples import Examples, SetAside
 from .profile import MOST_ANSWERS
@@ -36,9 +36,16 @@ def labels_of(
 
 def learnable(examples: Examples) -> Examples:
     """``examples`` without what cannot be learned; UserError where too little is left."""
-    if examples.task is Task.NUMBER:
+    if len(examples.classes) > MOST_CLASSES:
+        raise UserError(
+            f"{_quoted(examples.understood.label_columns)} holds {len(examples.classes):,} answers, "
+            f"and a model can give {MOST_CLASSES:,}.",
+            "Keep the most frequent answers, or name another column: --label NAME",
+        )
+    if examples.task is not Task.SINGLE:
         _check_varied(examples)
-    return _without_lone_answers(examples) if examples.task is Task.SINGLE else examples
+        return examples
+    return _without_lone_answers(examples)
 
 
 def numbered_as(examples: Examples, classes: tuple[str, ...]) -> Examples:
@@ -247,9 +254,11 @@ def set_aside_no_numbers(examples: Examples, answers: dict[str, int], codes: Cod
 
 
 def _check_varied(examples: Examples) -> None:
-    if examples.labels.min() == examples.labels.max():
-        column = _quoted(examples.understood.label_columns)
-        raise UserError(
-            f"All {len(examples):,} rows have the same number in {column}: {examples.labels[0]:g}.",
-            "Add examples with other numbers, or name another column: --label NAME",
-        )
+    first, column = examples.labels[0], _quoted(examples.understood.label_columns)
+    if (examples.labels != first).any():
+        return
+    kind, told = ("number", f": {first:g}") if examples.task is Task.NUMBER else ("answers", "")
+    raise UserError(
+        f"All {len(examples):,} rows have the same {kind} in {column}{told}.",
+        f"Add examples with other {kind.removesuffix('s')}s, or name another column: --label NAME",
+    )

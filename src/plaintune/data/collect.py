@@ -24,7 +24,13 @@ from .times import parse_times
 
 def joined_text(parts: Sequence[str]) -> str:
     """The text of a row whose text stands in several columns (title, body): one below the other."""
-    return parts[0] if len(parts) == 1 else "\n".join(part for part in parts if part.strip())
+    there = [what_is_there(part) for part in parts]
+    return there[0] if len(there) == 1 else "\n".join(part for part in there if part.strip())
+
+
+def what_is_there(cell: str) -> str:
+    """``cell``, empty where it says that there is nothing."""
+    return "" if cell.strip() in NO_ANSWER else cell
 
 
 class _Collected:
@@ -84,10 +90,9 @@ def _keep(row: Row, roles: Roles, found: _Collected, need_answer: bool, table: T
     """Add ``row`` to what is collected, or say why not."""
 
     def cell(column: int) -> str:
-        value = row.values[column]
-        return "" if value.strip() in NO_ANSWER else value
+        return what_is_there(row.values[column])
 
-    text = joined_text([cell(i) for i in roles.text])
+    text = joined_text([row.values[i] for i in roles.text])
     if not text or text.isspace():
         return "empty text"
     answer = BESIDE.join([cell(i).strip() for i in roles.labels])

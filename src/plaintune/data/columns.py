@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..core.errors import AmbiguousColumns, UserError, nearest
 from ..core.tasks import Task
-from .describe import DELIMITER_NAMES
+from .describe import DELIMITER_NAMES, some
 from .dialect import DELIMITERS
 from .names import (
     IDENTITY_WORDS,
@@ -26,6 +26,7 @@ from .profile import MOST_ANSWERS, ColumnProfile, TableProfile
 from .several import found_separator, holds_lists_of_one, says_yes_or_no, usual_separator
 from .targets import ROWS_PER_ANSWER, is_measure
 
+MOST_TYPED = 10  # columns that an error offers to be named, each
 TIME_WORDS = frozenset({"date", "time", "datetime", "timestamp", "year", "created"})
 
 
@@ -71,7 +72,7 @@ def find_column(columns: Sequence[str], name: str, *, source: str, option: str) 
     hint = nearest(name, columns)
     likely = next((column for column in columns if f"'{column}'" in hint), next(iter(columns), "COL"))
     raise UserError(
-        f"{source} has no column '{name}'.{hint} Its columns: {', '.join(columns)}.",
+        f"{source} has no column '{name}'.{hint} Its columns: {some(columns)}.",
         f"Name one of them: --{option} {_quoted(likely)}",
     )
 
@@ -169,7 +170,7 @@ def _quoted(name: str) -> str:
 
 
 def _listed(columns: Iterable[ColumnProfile]) -> str:
-    return ", ".join(f"`{column.name}`" for column in columns)
+    return some([f"`{column.name}`" for column in columns])
 
 
 # --- the text ---
@@ -192,7 +193,7 @@ def _choose_text(
     if not likely:
         if free and not any(c.filled for c in free):
             raise UserError(f"All texts in {source} are empty.", "Give a file with a text in each row.")
-        columns = ", ".join(map(_described, free)) or "none"
+        columns = some(list(map(_described, free))) or "none"
         raise UserError(
             f"No column of {source} looks like text. Its columns: {columns}.",
             "Name the one with the texts: --text NAME",
@@ -201,10 +202,11 @@ def _choose_text(
     if chosen is None:
         options = tuple(c.name for c in likely)
         longest = max(likely, key=lambda c: c.characters)
-        both = " ".join(f"--text {_quoted(name)}" for name in options)
+        every = " ".join(f"--text {_quoted(name)}" for name in options[:MOST_TYPED])
+        every = f", or use all of them: {every}" if len(options) <= MOST_TYPED else ""
         raise AmbiguousColumns(
             f"Several columns of {source} could be the text: {_listed(likely)}.",
-            f"Say which one, e.g. --text {_quoted(longest.name)}, or use all of them: {both}",
+            f"Say which one, e.g. --text {_quoted(longest.name)}{every}",
             role="text",
             options=options,
         )
@@ -285,7 +287,7 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
         )
     if rivals or len(known) == 1:
         return (rivals or known)[0]  # not fit to be learned; what is wrong with it is said later
-    columns = ", ".join(map(_described, free))
+    columns = some(list(map(_described, free)))
     raise UserError(
         f"No column of {source} looks like the answer: few values that come back often. "
         + (f"Beside the text it has: {columns}." if free else "It has one column only."),
@@ -296,7 +298,9 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
 
 
 def _or_all(rivals: Sequence[ColumnProfile]) -> str:
-    if not all(column.counts and all(map(says_yes_or_no, column.counts)) for column in rivals):
+    if len(rivals) > MOST_TYPED or not all(
+        column.counts and all(map(says_yes_or_no, column.counts)) for column in rivals
+    ):
         return ""
     return ", or all of them: " + " ".join(f"--label {_quoted(column.name)}" for column in rivals)
 

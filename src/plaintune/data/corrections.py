@@ -33,13 +33,13 @@ class Correction:
     was: str
     answer: str
 
-    def after(self, merges: Sequence[str]) -> Correction:
+    def after(self, merges: Sequence[str], task: Task) -> Correction:
         """The same with the names that answers have after ``merges``, as `merged` takes them."""
-        return replace(self, was=_after(self.was, merges), answer=_after(self.answer, merges))
+        return replace(self, was=_after(self.was, merges, task), answer=_after(self.answer, merges, task))
 
 
-def _after(answer: str, merges: Sequence[str]) -> str:
-    names = answer.split(JOINED_BY)
+def _after(answer: str, merges: Sequence[str], task: Task) -> str:
+    names = answer.split(JOINED_BY) if task is Task.MULTI else [answer]
     for old, new in map(_parted, merges):
         names = [new if name.strip() == old else name for name in names]
     return JOINED_BY.join(dict.fromkeys(names))
@@ -116,7 +116,7 @@ def put_right(
     """
     examples = merged(examples, merges)
     for path in map(Path, corrections):
-        found = [correction.after(merges) for correction in read_corrections(path)]
+        found = [correction.after(merges, examples.task) for correction in read_corrections(path)]
         examples = corrected(examples, found, path)
         note(listener, f"{len(found):,} answers are corrected by {path}; the data stay as they are.")
     if lenient or not (merges or corrections):

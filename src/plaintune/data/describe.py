@@ -22,10 +22,12 @@ def describe(examples: Examples) -> list[str]:
         ]
     if examples.unlabeled is not None:
         sentences.append(f"It brings {len(examples.unlabeled):,} texts without an answer.")
-    sentences += understood.notes
-    if understood.set_aside:
-        sentences.append(_set_aside(understood))
-    return sentences
+    return [*sentences, *odd(understood)]
+
+
+def odd(understood: Understood) -> list[str]:
+    """What was done with the rows beyond what was asked for, and which were set aside."""
+    return [*understood.notes, *([_set_aside(understood)] if understood.set_aside else [])]
 
 
 def _odd_in_test(test: Examples, train: Understood) -> list[str]:

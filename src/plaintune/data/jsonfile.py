@@ -1,4 +1,4 @@
-"""JSON: one object per line, a list of objects, or an object of columns."""
+"""JSON: one object per line, a list of objects, or an object of columns or of objects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 from ..core.errors import UserError
 from ..core.features import whole_characters
 from .encoding import damage_told, open_text
-from .names import unique_names
+from .names import LABEL_NAMES, TEXT_NAMES, normalised, unique_names
 from .table import Row, Table, as_text
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+USUAL_NAMES = TEXT_NAMES | LABEL_NAMES
 KEYS_FROM = 10_000  # lines of JSON lines in which all keys are expected to turn up
 UNREADABLE = "unreadable"  # the key of what is no object, where it is written again as JSON
 
@@ -93,17 +94,28 @@ def _json(path: Path, encoding: str) -> Table:
 
 
 def _objects_in(whole: Any) -> list[Any]:
-    """The rows in a list of objects, in ``{"data": [objects]}`` or in an object of columns."""
+    """The rows in a list of objects, in ``{"data": [objects]}``, or in an object of columns or of rows."""
     if isinstance(whole, list):
         return whole
     if len(lists := _lists_of_objects(whole)) == 1:
         return lists[0]
     if not _is_columns(whole):
         return [whole]
+    if _is_by_row(whole):
+        return list(whole.values())
     columns = [list(part.values()) if isinstance(part, dict) else part for part in whole.values()]
     if len({len(column) for column in columns}) > 1:
         return []
     return [dict(zip(whole, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _is_by_row(whole: dict[str, Any]) -> bool:
+    """Whether an object of objects has one for each row: by its usual names, or as there are more of them."""
+    inner = _keys(whole.values())
+    if not all(isinstance(part, dict) for part in whole.values()):
+        return False
+    outside, inside = (bool({normalised(name) for name in names} & USUAL_NAMES) for names in (whole, inner))
+    return inside if inside != outside else len(whole) > len(inner)
 
 
 def _lists_of_objects(whole: dict[str, Any]) -> list[list[Any]]:

@@ -186,6 +186,11 @@ class _Sheet:
         return frozenset(map(normalised, chain.from_iterable(self.sample[:1])))
 
     @property
+    def usual(self) -> int:
+        """Whether there are usual names of a text and of an answer among these: 0, 1 or 2."""
+        return bool(self.names & TEXT_NAMES) + bool(self.names & LABEL_NAMES)
+
+    @property
     def is_table(self) -> bool:
         """Does it look like one: two columns with something in them, or one that is known to be of texts?"""
         return sum(map(any, zip(*self.sample, strict=True))) >= 2 or bool(self.names & TEXT_NAMES)
@@ -230,17 +235,18 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
 
 
 def _likeliest(sheets: Sequence[_Sheet], expected: Collection[str]) -> _Sheet:
-    """The sheet with most of the names ``expected`` in its first row, else the first that is a table.
+    """The sheet with most of the names ``expected`` in its first row; of several the first that is a table.
 
-    One with a usual name there goes before it, unless it is shorter: it may be a legend of the answers.
+    Those with a usual name there go before it, unless they are shorter: they may be legends of the answers.
+    Of these it is the one with names of a text and of an answer, and the longest. So a sheet that was chosen
+    by nothing is chosen again when its own names are ``expected``.
     """
     wanted = {normalised(name) for name in expected}
-    named = max(sheets, key=lambda sheet: len(sheet.names & wanted))
-    if named.names & wanted:
-        return named
     tables = [sheet for sheet in sheets if sheet.is_table] or sheets
-    known = [sheet for sheet in tables if sheet.names & (TEXT_NAMES | LABEL_NAMES)]
-    return next((sheet for sheet in known if len(sheet.cells) >= len(tables[0].cells)), tables[0])
+    most = max(len(sheet.names & wanted) for sheet in sheets)
+    likely = [sheet for sheet in sheets if len(sheet.names & wanted) == most] if most else tables
+    known = [sheet for sheet in likely if sheet.usual and len(sheet.cells) >= len(tables[0].cells)]
+    return max(known, key=lambda sheet: (sheet.usual, len(sheet.cells)), default=likely[0])
 
 
 def _cell(value: Any) -> str:

@@ -199,6 +199,12 @@ def _require_two_sides(examples: Examples, splits: Splits, own_test: bool, parts
     """``parts``: the training rows can be parted and checked on by turns."""
     kinds = examples.labels if examples.task is Task.NUMBER else strata(examples)
     trained_classes = len(np.unique(kinds[splits.train]))
+    if examples.times is not None and trained_classes < 2 and len(splits.train):
+        raise UserError(
+            f"The {len(splits.train):,} earliest rows, to learn from, all have the same answer; the others "
+            "come later only.",
+            "Leave --time out, or give examples of other answers from as early.",
+        )
     if trained_classes < 2 or not (parts or len(splits.valid)) or not (own_test or len(splits.test)):
         raise UserError(
             f"{len(examples)} rows hold too few different texts to learn from some and check on others.",

@@ -312,9 +312,7 @@ def _writer(
             write_line(own | {column: _part(prediction, name, unsure) for column, name in new.items()})
 
         return write_record
-    separator = model.manifest.separator or ";"
-    if separator[0] == "[":  # lists, in whatever brackets
-        separator = ";"
+    separator = model.manifest.joined_by
     write_row = row_writer(file, out, [*table.columns, *added], separator=separator, header=header)
 
     def write_cells(row: Row, prediction: Prediction | None) -> None:

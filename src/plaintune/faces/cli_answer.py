@@ -145,6 +145,7 @@ def evaluate(
     """Score a model on labelled texts."""
     from ..core.events import note, warn
     from ..core.tasks import Task
+    from ..data.describe import odd
     from ..model.evaluate import evaluate as evaluate_model
     from ..model.predict import Model
     from .batch import read_for_model
@@ -155,7 +156,7 @@ def evaluate(
         examples = read_for_model(
             loaded, data, text=tuple(text or ()), label=tuple(label or ()), listener=listener
         )
-        for sentence in examples.understood.notes:
+        for sentence in odd(examples.understood):
             note(listener, sentence)
         unknown = int((examples.labels < 0).sum()) if loaded.task is Task.SINGLE else 0
         if unknown:
@@ -165,7 +166,9 @@ def evaluate(
             )
         result = evaluate_model(loaded, examples, listener=listener)
     if as_json:
-        print_json({"model": str(model), **result.as_json(), "unknown_rows": unknown})
+        aside = len(examples.understood.set_aside)
+        told = {"unknown_rows": unknown, "set_aside_rows": aside}
+        print_json({"model": str(model), **result.as_json(), **told})
     else:
         for line in evaluate_summary(result, str(model)):
             typer.echo(line)

@@ -52,7 +52,7 @@ def explain(
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"{printable(found.answer)}  ({_sure(found)})", markup=False)
+    console.print(f"{printable(found.told)}  ({_sure(found)})", markup=False)
     console.print(_coloured(found))
     for piece in found.strongest[:SHOWN]:
         console.print(f"  {piece.weight:+.2f}  {printable(piece.text)}", markup=False)
@@ -102,7 +102,7 @@ def as_page(found: Explanation) -> str:
         marked.append(f"{mark}{escape(piece.text)}</mark>")
     pulled = PULLED_ANSWER if found.interval is None else PULLED_NUMBER
     return PAGE.format(
-        answer=escape(found.answer), sure=_sure(found).capitalize(), text="".join(marked), **pulled
+        answer=escape(found.told), sure=_sure(found).capitalize(), text="".join(marked), **pulled
     )
 
 

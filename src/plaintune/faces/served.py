@@ -129,6 +129,7 @@ class Served:
             "classes": list(manifest.classes),
             "text_columns": list(manifest.text_columns),
             "label_columns": list(manifest.label_columns),
+            "joined_by": manifest.joined_by,
             "how_good": how_good(manifest),
             "unsure_below": self.unsure,
             "limits": asdict(self.limits),

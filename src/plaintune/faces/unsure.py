@@ -37,7 +37,7 @@ class UnsureLog:
 
     def _go_on(self) -> None:
         """With what was kept before; a table of other columns is somebody's own."""
-        with self.file.open(encoding="utf-8", newline="") as kept:
+        with self.file.open(encoding="utf-8-sig", newline="") as kept:  # a spreadsheet marks it
             csv.field_size_limit(sys.maxsize)
             rows = csv.reader(kept)
             if next(rows, None) != COLUMNS:

@@ -41,14 +41,18 @@ def fit_blend(
     *,
     prior: NDArray[np.float64],
     trainings: NDArray[np.int64] | None = None,
+    known: NDArray[np.bool_] | None = None,
 ) -> Blend:
     """The two weights with the least loss on validation rows: logits (rows, answers), labels as in `Task`.
 
     A weight multiplies log probabilities, so that it is an inverse temperature as well (Guo et al. 2017):
     the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`; ``trainings``
     (rows,) tells which one the network's answer is from, where there were several: intervals of numbers are
-    wider then by how much these differ.
+    wider then by how much these differ. Rows that are not ``known`` (rows,) have an answer that neither model
+    had met, and tell nothing of how the two should be weighed: they are left out, unless there are no others.
     """
+    if known is not None and known.any():
+        network_logits, ngram_logits, labels = network_logits[known], ngram_logits[known], labels[known]
     usual = usual_blend(task, prior)
     weights_of_usual = np.array([usual.network, usual.ngrams])
     said: NDArray[np.float64] = np.stack([network_logits, ngram_logits]).astype(np.float64)
@@ -150,10 +154,13 @@ def weigh(
     *,
     prior: NDArray[np.float64],
     trainings: NDArray[np.int64] | None = None,
+    known: NDArray[np.bool_] | None = None,
     listener: Listener,
 ) -> tuple[Blend, Choice]:
     """`fit_blend`, said aloud with how good each of the two and both together are."""
-    blend = fit_blend(task, network_logits, ngram_logits, labels, prior=prior, trainings=trainings)
+    blend = fit_blend(
+        task, network_logits, ngram_logits, labels, prior=prior, trainings=trainings, known=known
+    )
 
     def good(one: Blend) -> str:
         return say_score(task, labels, one.outputs(network_logits, ngram_logits), prior, one)

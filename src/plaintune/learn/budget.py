@@ -37,6 +37,7 @@ ADVERSARIAL_COST = 2.0  # an adversarial step learns each text twice, and half a
 ADVERSARIAL_ROWS = (600, 8_000)
 MADE_HARDER = "each text as it is and once a little harder leaves fewer errors than twice as many passes"
 TOO_FEW_TO_HARDEN = "so few examples learn more from twice as many steps"
+ENOUGH_CONTRAST = "what contrasting {rows:,} examples takes"
 TOO_MANY_TO_HARDEN = "it takes twice as long, and with so many examples it brought nothing"
 NO_TIME_TO_HARDEN = "it takes twice as long; in so little time seeing more texts teaches more"
 MOST_PASSES = 0.6  # of the wanted ones
@@ -277,3 +278,12 @@ def choose_passes(measured: Probe, work: Work, length: int) -> Passes:
     adversarial = hard_reason == MADE_HARDER
     count = possible / ADVERSARIAL_COST if adversarial else possible
     return Passes(count, reason, possible / wanted, adversarial, hard_reason)
+
+
+def choose_contrast(measured: Probe, work: Work, length: int) -> Passes:
+    """How often to go through the texts where they are contrasted: all steps of it, or what time allows."""
+    needed = contrasted_tokens(measured, work.rows, length) / measured.tokens_per_second
+    share = min(1.0, work.training_seconds(measured, length) / needed)
+    count = share * contrastive_steps(work.rows) * CONTRASTED_ROWS / work.rows
+    reason = AS_MANY if share < 1 else ENOUGH_CONTRAST.format(rows=work.rows)
+    return Passes(count, reason, share, False, TOO_FEW_TO_HARDEN)

@@ -14,12 +14,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..core.events import Listener, warn
+from ..core.events import Listener, note, warn
 from ..core.files import file_sha256, write_text
 from ..core.linear import NgramModel
 from ..core.settings import PLAN
 from .steps import Seen
 
+OTHER_RUN = "The unfinished run of before had other data or settings, so this one starts anew."
 NGRAMS = "ngrams.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # the first is fewer than the steps where some were skipped
 
@@ -36,7 +37,10 @@ class Checkpoint:
         """The plan of an earlier, unfinished run of the same command on the same data, if any."""
         try:
             plan: dict[str, Any] = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
-            return plan if plan.get("key") == key else None
+            if plan.get("key") == key:
+                return plan
+            note(self.listener, OTHER_RUN)
+            return None
         except OSError:
             return None
         except (ValueError, AttributeError):
@@ -90,7 +94,7 @@ class Checkpoint:
                     if moment in optimizer.state[parameter]:
                         value = optimizer.state[parameter][moment]
                         arrays[f"{moment}/{name}"] = value.detach().cpu().contiguous()
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / f"step-{step:08d}.safetensors"
         aside = file.with_suffix(".part")
         save_file(arrays, aside)

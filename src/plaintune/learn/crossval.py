@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from ..core.events import Listener, silent, stage
-from ..core.files import kept_array, write_json
+from ..core.events import Listener, stage
+from ..core.files import kept_array
 from ..core.settings import Choice, choose
 from ..core.tasks import Task
 from ..data.encode import Tokens
@@ -28,31 +26,12 @@ from .baseline import MAX_FIT_ROWS, fit_baseline
 from .blend import fit_blend, losses_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
-from .network import Network, logits_of
-from .steps import CONTRASTED_TOKENS, Stepper
-from .train import (
-    CONTRASTIVE_RATE,
-    NO_PACE,
-    Pace,
-    Schedule,
-    Trained,
-    begin_with_head,
-    contrastive_steps,
-    train,
-)
+from .network import logits_of
+from .techniques import Taken, Technique, are_few, keep_taken, taken_in, teach
+from .train import Schedule
 
 TECHNIQUE = "technique"
 CLEARLY, FEWEST_TO_TELL = 2.0, 8  # standard errors; rows
-FEW_ROWS = 400  # up to so many fine-tuning has to be right more often, too: docs/experiments.md
-TAKEN, ON_ALL = "taken.json", "all"  # a file in a run's folder; the training on all rows in it
-
-
-class Technique(StrEnum):
-    """How the network learns."""
-
-    FROZEN = "frozen encoder"  # only the last layer is fitted
-    CONTRASTIVE = "contrastive fine-tuning"  # texts of a class move together, then the last layer is fitted
-    FINE_TUNED = "fine-tuning"  # every layer moves
 
 
 @dataclass(frozen=True)
@@ -63,103 +42,7 @@ class Checked:
     ngram_logits: NDArray[np.float32]
     labels: NDArray[np.int64] | NDArray[np.float64]
     trainings: NDArray[np.int64] | None = None  # which network it was, where several have learned
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The steps that a training has really taken: in the folder of a run, in the end in its plan as well."""
-
-    folder: Path
-    training: str = ON_ALL
-
-    @property
-    def steps(self) -> int | None:
-        """None before the training."""
-        steps: int | None = taken_in(self.folder).get(self.training)
-        return steps
-
-    def keep(self, steps: int) -> None:
-        """Put them by."""
-        _keep(self.folder, self.training, steps)
-
-
-def taken_in(folder: Path) -> dict[str, Any]:
-    """What the clock and the turns have decided in a run: the technique, and the steps of its trainings."""
-    try:
-        return dict(json.loads((folder / TAKEN).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
-
-
-def _keep(folder: Path, name: str, taken: Any) -> None:
-    write_json(folder / TAKEN, {**taken_in(folder), name: taken})
-
-
-def teach(
-    lesson: Examples,
-    tokens: Tokens,
-    labels: NDArray[Any],
-    learner: Learner,
-    technique: Technique,
-    schedule: Schedule,
-    *,
-    deadline: float,
-    pace: Pace = NO_PACE,
-    checkpoint: Checkpoint,
-    taken: Taken | None = None,
-    listener: Listener = silent,
-) -> tuple[Network, Trained]:
-    """A network that has learned ``tokens`` and ``labels`` of the kind that ``lesson`` has.
-
-    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds. The steps of contrasting are put by
-    in ``taken``, else beside the checkpoint; those that are there already are taken, whatever the time.
-    """
-    begin: Callable[..., None] = begin_with_head
-    if technique is Technique.CONTRASTIVE:
-        begin = partial(_begin_with_contrast, taken=taken or Taken(checkpoint.folder))
-    fine_tuned = technique is Technique.FINE_TUNED
-    network = learner.network(lesson, sentence=not fine_tuned)
-    trained = train(
-        network,
-        learner.stepper(tokens, labels, lesson.task),
-        schedule if fine_tuned else replace(schedule, steps=0),
-        deadline=deadline,
-        pace=pace,
-        begin=begin,
-        checkpoint=checkpoint,
-        crew=learner.crew,
-        listener=listener,
-    )
-    return network, trained
-
-
-def _begin_with_contrast(
-    network: Network, stepper: Stepper, *, taken: Taken, seed: int, deadline: float, listener: Listener
-) -> None:
-    """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
-    stage(listener, "Contrasting texts of different answers")
-    planned, known = contrastive_steps(len(stepper.labels)), taken.steps
-    until = deadline if known is None else math.inf
-    taken.keep(contrast(network, stepper, steps=planned, most=known, seed=seed, deadline=until))
-    begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
-
-
-def contrast(
-    network: Network, stepper: Stepper, *, steps: int, most: int | None = None, seed: int, deadline: float
-) -> int:
-    """Teach the encoder which texts belong together; gives for how many of the ``steps`` there was time.
-
-    It ends after ``most`` of them in any case, at the rates of a longer training.
-    """
-    stepper = replace(stepper, tokens=stepper.tokens.cut(CONTRASTED_TOKENS))
-    optimizer = stepper.optimizer(network)
-    schedule = Schedule(steps, 0, CONTRASTIVE_RATE, seed)
-    last = steps if most is None else most
-    for step, chosen in zip(range(last), stepper.balanced_batches(seed=seed), strict=False):
-        stepper.contrast(network, optimizer, chosen, rate=schedule.rate(step, steps))
-        if time.monotonic() > deadline:
-            return step + 1
-    return last
+    known: NDArray[np.bool_] | None = None  # as in `fit_blend`
 
 
 def cross_validate(
@@ -190,6 +73,7 @@ def cross_validate(
     counted = kept_array(kept / "folds-ngrams.npz", count)
     chosen = taken_in(kept).get(TECHNIQUE)
     techniques = _techniques(lesson) if chosen is None else [Technique(chosen["value"])]
+    known = known_in_turns(lesson, parts)
     running = {technique: np.zeros_like(counted) for technique in techniques}
     turns, few, left = np.empty(len(lesson), dtype=np.int64), are_few(lesson.task, len(lesson)), ""
     for number, part in enumerate(parts, start=1):
@@ -207,7 +91,9 @@ def cross_validate(
             logits[part] = kept_array(file, turn)
             halfway.remove()
         rows = np.concatenate(parts[:number])
-        tried = {technique: _try(lesson, rows, logits, counted) for technique, logits in running.items()}
+        tried = {
+            technique: _try(lesson, rows, logits, counted, known) for technique, logits in running.items()
+        }
         best = _best_of(tried, few=few)
         if number < len(parts):
             decided = number >= max(2, len(parts) / 2)
@@ -224,13 +110,8 @@ def cross_validate(
     else:
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
-    _keep(kept, TECHNIQUE, asdict(choice))
-    return best, Checked(running[best], counted, lesson.labels, turns), choice
-
-
-def are_few(task: Task, rows: int) -> bool:
-    """Whether contrasting most often wins with so many rows, so that fine-tuning has to be clearly better."""
-    return task is Task.SINGLE and rows <= FEW_ROWS
+    keep_taken(kept, TECHNIQUE, asdict(choice))
+    return best, Checked(running[best], counted, lesson.labels, turns, known), choice
 
 
 @dataclass(frozen=True)
@@ -282,11 +163,15 @@ def _least_surprised(tried: dict[Technique, _Tried]) -> Technique:
 
 
 def _try(
-    lesson: Examples, rows: NDArray[np.int64], logits: NDArray[np.float32], counted: NDArray[np.float32]
+    lesson: Examples,
+    rows: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    counted: NDArray[np.float32],
+    known: NDArray[np.bool_],
 ) -> _Tried:
     """The blend with counted words, on ``rows``."""
     task, labels, prior = lesson.task, lesson.labels[rows], prior_of(lesson)
-    blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior)
+    blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior, known=known[rows])
     outputs = blend.outputs(logits[rows], counted[rows])
     wrong = outputs.argmax(axis=1) != labels if task is Task.SINGLE else np.zeros(len(rows), dtype=bool)
     losses = losses_of(task, labels, outputs, blend.spread)
@@ -336,6 +221,18 @@ def folds_of(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: in
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is missing in some
         return [part for _, part in splitter.split(kinds, kinds, clusters) if len(part)]
+
+
+def known_in_turns(lesson: Examples, parts: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Whether the answer of a row is also one of a row in another of ``parts``; (rows,).
+
+    True where answers are sets or numbers, of which a model can give one that it has not met.
+    """
+    known = np.ones(len(lesson), dtype=bool)
+    if lesson.task is Task.SINGLE:
+        for part in parts:
+            known[part] = np.isin(lesson.labels[part], np.delete(lesson.labels, part))
+    return known
 
 
 def counted_in_turns(

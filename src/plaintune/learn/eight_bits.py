@@ -104,7 +104,7 @@ def weigh_eight_bits(
     the same command would end in another model.
     """
     blends = [
-        fit_blend(task, one.network_logits, one.ngram_logits, one.labels, prior=prior)
+        fit_blend(task, one.network_logits, one.ngram_logits, one.labels, prior=prior, known=one.known)
         for one in (plain, packed)
     ]
     before, after = (

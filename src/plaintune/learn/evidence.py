@@ -15,7 +15,7 @@ from ..core.features import split_words
 from ..core.tasks import Task
 from ..data.examples import Examples
 from .blend import fit_blend
-from .crossval import counted_in_turns, folds_of, in_turns
+from .crossval import counted_in_turns, folds_of, in_turns, known_in_turns
 from .learner import Learner, prior_of, seconds_to_count_one, standard_labels
 from .network import Network, text_features
 from .train import FROZEN_STRENGTH, fit_linear
@@ -132,7 +132,10 @@ def ask(
     parts = folds_of(sample, together, FOLDS, seed)
     frozen = frozen_in_turns(sample, parts, features)
     counted = counted_in_turns(sample, parts, seed=seed)
-    blend = fit_blend(sample.task, frozen, counted, sample.labels, prior=prior_of(sample))
+    blend = fit_blend(
+        sample.task, frozen, counted, sample.labels,
+        prior=prior_of(sample), known=known_in_turns(sample, parts),
+    )  # fmt: skip
     return Evidence(sample, together, features, frozen, counted, blend)
 
 

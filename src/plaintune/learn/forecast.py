@@ -12,9 +12,9 @@ from functools import partial
 
 from ..core.tasks import Task
 from .budget import contrasted_tokens
-from .crossval import are_few
 from .lr_finder import SWEEP_STEPS
 from .outline import Outline
+from .techniques import are_few
 
 LOST_TURNS = 1.5  # of a technique that another is better than: one where it is clearly behind, or two
 TURN_SECONDS = 0.3  # for a copy of the pre-trained model, and for fitting the last layer

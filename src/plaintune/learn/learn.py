@@ -24,13 +24,14 @@ from .baseline import fit_baseline
 from .budget import CHECKED_IN_TURNS
 from .checkpoint import Checkpoint
 from .crew import Crew, gathered
-from .crossval import TECHNIQUE, Checked, Technique, cross_validate, teach
+from .crossval import TECHNIQUE, Checked, cross_validate
 from .learner import Learner, prepare, prior_of, standard_labels
 from .lr_finder import LearningRateCurve
 from .network import Network
 from .outline import why_not_guessed
 from .plan import SECOND, Plan, amend_as_taken, make_or_resume_plan
 from .self_training import NAME, SelfTraining, Taught
+from .techniques import Technique, teach
 from .train import Trained
 
 FIRST_MOST = 0.75  # of the time, at most, goes into the examples alone where others wait to be answered
@@ -115,7 +116,8 @@ def _learn(
     tokens = learner.tokens(lesson.texts, plan.max_length, plan.windows)
     ngrams = words_alone = _count_words(lesson, plan, checkpoint, listener)
     choices = [split_choice, *_say_crew(learner.crew, listener)]
-    technique, checked = Technique.FINE_TUNED, None
+    technique = Technique.CONTRASTIVE if plan.contrasts_untried else Technique.FINE_TUNED
+    checked = None
     if plan.folds:
         technique, checked, choice = cross_validate(
             lesson, tokens, clusters[splits.train], learner,
@@ -159,7 +161,7 @@ def _learn(
         plan.windows,
         (*done.choices, *choices),
         trained,
-        plan.pace.slowness(trained.seconds / trained.steps) if trained.steps else 1.0,
+        plan.pace.slowness(trained.step_seconds),
         plan.hurried,
         plan.sweep,
     )
@@ -249,13 +251,14 @@ def _say_crew(crew: Crew, listener: Listener) -> list[Choice]:
 
 def _why_not_by_turns(examples: Examples, plan: Plan) -> str:
     """Why no other technique is tried."""
+    often = "with so few examples it is the best most often; " if plan.contrasts_untried else ""
     if len(examples) > CHECKED_IN_TURNS:
         return f"with more than {CHECKED_IN_TURNS:,} examples it learns the most"
     if examples.times is not None:
-        return "others are tried by turns, which would let them learn from what comes later"
+        return f"{often}others are tried by turns, which would let them learn from what comes later"
     if plan.second is not None:
         return "it can learn from the texts without an answer as well"
-    return "there is no time to try others by turns"
+    return f"{often}there is no time to try others by turns"
 
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:

@@ -55,7 +55,7 @@ def find_learning_rate(
     todo = stepper.endless_batches(rows_per_batch=rows_per_batch, seed=seed)
     speeds: list[float] = []
     tried: list[float] = []
-    at = 0
+    at, broken = 0, False
     for step, batch in enumerate(todo, start=1):
         rate = rates[at]
         step_started = time.monotonic()
@@ -68,7 +68,8 @@ def find_learning_rate(
         best = min(best, smoothed[-1])
         progress(listener, step, SWEEP_STEPS, loss=smoothed[-1], rate=float(rate))
         broken = smoothed[-1] > DIVERGED_FACTOR * best + 0.1 or whole(smoothed) < len(smoothed)
-        if broken or not math.isfinite(loss):
+        broken |= not math.isfinite(loss)
+        if broken:
             break
         took = time.monotonic() - started
         at += 1
@@ -77,7 +78,7 @@ def find_learning_rate(
         if took > seconds or at >= SWEEP_STEPS:
             break
     restore(network, kept)
-    pick, reason = pick_rate(tuple(tried), tuple(smoothed), rows=len(stepper.labels))
+    pick, reason = pick_rate(tuple(tried), tuple(smoothed), rows=len(stepper.labels), broken=broken)
     return LearningRateCurve(tuple(tried), tuple(smoothed), pick, reason, float(np.median(speeds)))
 
 
@@ -96,18 +97,21 @@ def usual_rate(rows: int) -> float:
 
 
 def pick_rate(
-    rates: tuple[float, ...], losses: tuple[float, ...], *, rows: int = FEW_ROWS
+    rates: tuple[float, ...], losses: tuple[float, ...], *, rows: int = FEW_ROWS, broken: bool = False
 ) -> tuple[float, str]:
     """A rate below where the loss is lowest (beyond it training breaks), within a safe range.
 
     It is the geometric mean of a quarter of that one and the usual rate: a single sweep is off by up to four
     times, and the best rates of five data sets are not so far from one another (docs/experiments.md).
+    ``broken``: no lack of time ended the sweep.
     """
     usual = usual_rate(rows)
     low, high = SAFE_RATES[0], SAFE_RATES[1] if rows >= FEW_ROWS else HIGHEST_FOR_FEW
     sound = whole(losses)
     lowest = int(np.argmin(losses[: max(1, sound)]))
     ended = sound == len(rates) and rates[-1] < HIGHEST_RATE / 2  # by the time, not by the loss
+    if len(rates) < FEWEST_SWEPT and broken:
+        return usual, f"a sweep broke after {len(rates)} steps, too few to tell, so the usual rate is taken"
     if len(rates) < FEWEST_SWEPT or (ended and lowest >= len(rates) - 3):
         return usual, f"the sweep had time for {len(rates)} steps only, so the usual rate is taken"
     if lowest < UNTOUCHED:

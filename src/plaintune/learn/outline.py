@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..data.split import Splits, rows_to_check, split
 from .baseline import MAX_FIT_ROWS
 from .budget import (
     CHECKED_IN_TURNS,
+    FEWEST_STEPS,
     MOST_PASSES,
     MOST_WINDOWS,
     PROBE_ROWS,
@@ -21,9 +23,11 @@ from .budget import (
     Passes,
     Probe,
     Work,
+    choose_contrast,
     choose_folds,
     choose_length,
     choose_passes,
+    contrasted_tokens,
     longest_useful,
     probe,
     rows_in,
@@ -35,6 +39,7 @@ from .budget import (
 from .eight_bits import ENOUGH_ROWS
 from .learner import Learner, seconds_to_count_one, standard_labels
 from .network import Network
+from .techniques import are_few
 from .train import head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
@@ -68,18 +73,28 @@ class Outline:
         return choose_length(self.measured, self.work, longest=self.longest, fixed=self.fixed)
 
     @property
+    def contrasts_untried(self) -> bool:
+        """Whether texts are contrasted, and nothing else tried: they are few, and not checked on by turns."""
+        return not self.work.folds and not self.unlabeled and are_few(self.task, self.work.rows)
+
+    @property
     def passes(self) -> Passes:
         """How often training goes through the texts."""
-        return choose_passes(self.measured, self.work, self.length[0])
+        choose = choose_contrast if self.contrasts_untried else choose_passes
+        return choose(self.measured, self.work, self.length[0])
 
     @property
     def steps(self) -> int:
-        """The training steps."""
+        """The steps of fine-tuning."""
+        if self.contrasts_untried:
+            return 0
         return steps_for(len(self.splits.train), self.passes.count)
 
     @property
     def most_steps(self) -> int:
-        """The training steps that these data need, whatever the time."""
+        """The steps of fine-tuning that these data need, whatever the time."""
+        if self.contrasts_untried:
+            return 0
         return steps_for(len(self.splits.train), self.work.wanted_passes / self.passes.cost)
 
     @property
@@ -92,12 +107,16 @@ class Outline:
     def learned_tokens(self) -> float:
         """The tokens that take as long to learn as a training on all rows does, last layer included."""
         rows, tokens = self.work.rows, self.measured.mean_tokens(self.length[0])
-        texts = self.steps * rows_per_batch(rows) * self.passes.cost
-        return (texts + head_rows(rows, tokens) / 2) * tokens
+        head = head_rows(rows, tokens) / 2 * tokens
+        if self.contrasts_untried:
+            return contrasted_tokens(self.measured, rows, self.length[0]) + head
+        return self.steps * rows_per_batch(rows) * self.passes.cost * tokens + head
 
     @property
     def sweep_seconds(self) -> float:
         """How long to look for the learning rate; 0: not at all."""
+        if self.contrasts_untried:
+            return 0.0
         training = self.work.training_seconds(self.measured, self.length[0])
         return sweep_seconds(self.work, training, self.step_seconds)
 
@@ -135,7 +154,8 @@ class Outline:
     @property
     def second_steps(self) -> int:
         """The training steps after the texts without an answer were answered: one pass over all."""
-        return steps_for(self.work.rows + self.guessed_rows, 1.0)
+        texts = self.work.rows + self.guessed_rows
+        return max(FEWEST_STEPS, math.ceil(texts / rows_per_batch(self.work.rows)))
 
     def _guess_seconds(self) -> float:
         """For answering a text, counting its words and learning from it once."""

@@ -21,19 +21,20 @@ from ..data.examples import Examples
 from ..data.split import Splits
 from .budget import AS_MANY, planned_steps, rows_per_batch
 from .checkpoint import Checkpoint
-from .crossval import TAKEN, taken_in
 from .forecast import run_seconds, swept_seconds
 from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate, usual_rate
 from .network import Network
 from .outline import Outline, look_at, outline
 from .steps import HANDFUL
-from .train import Pace, Schedule, Trained
+from .techniques import TAKEN, taken_in
+from .train import CONTRASTIVE_RATE, Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
 
 SWEEP_ROWS = 4000
 SECOND = "second"  # the folder that the second training keeps its state in, in that of the run
 TOO_FEW_TO_SWEEP = "so few examples do well at it; a sweep could not tell more"
+RATE_OF_CONTRAST = "few examples that are contrasted do well at it"
 NO_TIME_TO_SWEEP = "most data do well at it; a sweep would take too much of the time"
 TRIED_SO = "; fine-tuning was tried so"  # where another technique was chosen
 RATE, PASSES, ADVERSARIAL = "learning rate", "passes over the data", "adversarial training"
@@ -59,6 +60,7 @@ class Plan:
     forecast: Forecast | None = None
     number_format: str = ""  # of matrix products
     hurried: bool = False  # there was no time to weigh the graph in 8-bit numbers
+    contrasts_untried: bool = False  # as in `outline.Outline`
     turn_steps: int = 0  # that were planned, where ``schedule`` tells those done: what turns were tried with
     taken: Mapping[str, Any] | None = None  # as in `crossval.taken_in`, once the run is over
 
@@ -70,6 +72,8 @@ class Plan:
     def as_done(self, trained: Trained) -> Plan:
         """The plan with as many steps, and passes, as there were time for; none without fine-tuning."""
         steps = trained.steps or self.schedule.steps
+        if not trained.steps and self.contrasts_untried:
+            return self
         if not trained.steps:
             tried = tuple(
                 replace(choice, reason=choice.reason.removesuffix(TRIED_SO) + TRIED_SO)
@@ -244,12 +248,15 @@ def make_plan(
         final.step_seconds * passes.cost,
         forecast,
         str(learner.device.number_format).removeprefix("torch."),
+        contrasts_untried=final.contrasts_untried,
     )
 
 
 def _without_sweep(first: Outline) -> tuple[float, str]:
     """The learning rate, and why it is not looked for."""
     rows = first.work.rows
+    if first.contrasts_untried:
+        return CONTRASTIVE_RATE, RATE_OF_CONTRAST
     return usual_rate(rows), TOO_FEW_TO_SWEEP if rows < HANDFUL else NO_TIME_TO_SWEEP
 
 
@@ -280,7 +287,7 @@ def _learning_rate(
 
 def _run_key(data: str, learner: Learner, settings: Settings) -> str:
     """What must be the same for a checkpoint to be of use: release, data, settings, pre-trained model."""
-    parts = (__version__, data, asdict(replace(settings, gpus=1)), learner.backbone.sha256)
+    parts = (__version__, data, asdict(replace(settings, gpus=1, texts=True)), learner.backbone.sha256)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

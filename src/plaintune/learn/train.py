@@ -83,6 +83,7 @@ class Trained:
     """What the loop saw."""
 
     steps: int
+    step_seconds: float  # of those since it was last begun; 0 where there was none
     seen: tuple[tuple[float, float, float], ...]  # (last step, mean loss, share right) of up to 200 stretches
     steps_per_pass: int
     seconds: float
@@ -204,6 +205,7 @@ def train(
     if steps:
         stage(listener, "Fine-tuning", total=steps)
     started = saved = time.monotonic()
+    first = step
     ends, lately = deque([started]), LATELY_SHARE * (deadline - started)
     for batch in from_step(stepper, schedule, step):
         if step >= steps:
@@ -235,7 +237,10 @@ def train(
     if checkpoint is not None and checkpoint.when_done:
         checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
-    return Trained(step, _stretches(seen), per_pass, time.monotonic() - started, steps < schedule.steps)
+    seconds = time.monotonic() - started
+    return Trained(
+        step, seconds / max(1, step - first), _stretches(seen), per_pass, seconds, steps < schedule.steps
+    )
 
 
 def from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:

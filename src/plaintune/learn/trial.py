@@ -23,12 +23,13 @@ from ..data.examples import Examples
 from .baseline import fit_baseline
 from .blend import fit_blend, losses_of
 from .budget import Probe
-from .crossval import contrast, counted_in_turns, folds_of
+from .crossval import counted_in_turns, folds_of
 from .curve import standard_error
 from .evidence import frozen_in_turns, read_with
 from .forecast import run_seconds
 from .learner import Learner, prior_of, standard_labels
 from .outline import Outline
+from .techniques import contrast
 
 TOKENS = 64  # of a text, for the frozen encoder
 READING_SHARE, COUNTING_SHARE = 0.25, 0.5  # of the seconds goes into reading with it, twice, and into words
@@ -239,8 +240,7 @@ def in_minutes(minutes: float) -> str:
 
 def should(task: Task, low: float, high: float) -> str:
     """What a model should do, to follow "should"."""
-    if task is Task.NUMBER:
-        low = max(0.0, low)
+    low = max(0.0, low)
     said = f"{say_metric(task, low)} to {say_metric(task, high)}"
     if task is Task.MULTI:
         return f"reach an F1 of {said}"

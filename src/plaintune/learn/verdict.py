@@ -132,7 +132,8 @@ def judge(
         )
     learned = m.ngrams - m.majority
     silent = learned > CLEARLY_LEARNED and m.frozen - m.majority < KNOWS_NOTHING * learned
-    if foreign or silent or m.pieces_per_word > PIECES_OF_CODES:
+    strange = foreign or m.pieces_per_word > PIECES_OF_CODES
+    if silent or (strange and m.frozen < m.ngrams):
         return Verdict.FOREIGN, (
             f"The pre-trained model has nothing to say about these texts: on its own it {m.does(m.frozen)}; "
             f"counting words reaches {m.say(m.ngrams)}, guessing {m.say(m.majority)}. They may be codes or "

@@ -55,11 +55,16 @@ class Piece:
 class Explanation:
     """An answer, and the whole text in pieces, in order, each with its pull."""
 
-    answer: str  # the answer that is explained
+    answer: str | float  # the answer that is explained
     confidence: float  # of a number: that it lies in ``interval``
     given: bool  # whether it is (one of) the model's answers
     pieces: tuple[Piece, ...]
     interval: tuple[float, float] | None = None  # of a number
+
+    @property
+    def told(self) -> str:
+        """The answer as people read it."""
+        return plain_number(self.answer) if isinstance(self.answer, float) else self.answer
 
     @property
     def strongest(self) -> tuple[Piece, ...]:
@@ -107,8 +112,7 @@ def explain(model: Model, text: str, *, answer: str | None = None) -> Explanatio
         weights = -weights
     if isinstance(prediction.answer, float):
         pieces = _pieces(text, units, weights)
-        told = plain_number(prediction.answer)
-        return Explanation(told, prediction.confidence, True, pieces, prediction.interval)
+        return Explanation(prediction.answer, prediction.confidence, True, pieces, prediction.interval)
     name = model.classes[code]
     given = name in prediction.answer if isinstance(prediction.answer, list) else name == prediction.answer
     return Explanation(name, prediction.probabilities[name], given, _pieces(text, units, weights))

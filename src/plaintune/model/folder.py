@@ -60,6 +60,12 @@ class Manifest:
     files: Mapping[str, Mapping[str, Any]] | None = None  # bytes and sha256 of each part
 
     @property
+    def joined_by(self) -> str:
+        """What stands between several answers in one cell, as it did in the training data."""
+        lists = self.separator is None or self.separator[0] == "["  # lists, in whatever brackets
+        return ";" if lists else str(self.separator)
+
+    @property
     def majority_class(self) -> str:
         """The answer most frequent in training; empty where several are as frequent."""
         frequent = most_frequent(np.asarray(self.prior)).tolist() if self.classes else []

@@ -25,6 +25,7 @@ from ..core.events import Listener, progress, silent
 from ..core.features import Texts
 from ..core.files import kept_array
 from ..core.hardware import inspect_machine, usable_cores
+from ..core.tasks import MOST_CLASSES
 from ..data.encode import (
     ANSWERED_AT_ONCE,
     Tokens,
@@ -44,7 +45,6 @@ MOST_RULE_BYTES = 20_000  # of what a tokenizer puts around each text
 MOST_GROWTH = 1000  # of a part of a text, by what a tokenizer puts in its place
 MOST_TEXT_GROWTH = 4  # of a text, where parts of it may grow
 MOST_AROUND = 64  # tokens that it puts around a text
-MOST_ANSWERS = 20_000
 
 
 class Graph:
@@ -136,7 +136,7 @@ class Graph:
         found: NDArray[np.float32] | None = None
         for chosen, batch in self._batches(tokens):
             logits = self.session.run(None, batch)[0]
-            if logits.ndim != 2 or len(logits) != len(chosen) or logits.shape[1] > MOST_ANSWERS:
+            if logits.ndim != 2 or len(logits) != len(chosen) or logits.shape[1] > MOST_CLASSES:
                 raise ValueError(f"the graph gives {logits.shape} numbers for {len(chosen)} texts")
             if found is None:
                 found = np.zeros((len(tokens), logits.shape[1]), dtype=np.float32)

@@ -1,7 +1,7 @@
 // The page to try a model: one text, a whole file, and how to ask from a program.
 
 import { ask, byId, chosenModel, element, needsToken, percent, Problem, shellWord, showFault, track } from "./service.js";
-import { decode, delimiterOf, fitted, freeName, line, parse } from "./table.js";
+import { decode, fitted, freeName, line, tableIn } from "./table.js";
 
 const MOST_BARS = 6;
 const ROWS_AT_ONCE = 100;
@@ -100,9 +100,7 @@ async function takeFile(file) {
   byId("done").hidden = byId("column-choice").hidden = true;
   showFault(byId("file-fault"));
   try {
-    const text = decode(await file.arrayBuffer());
-    const delimiter = delimiterOf(text);
-    const rows = parse(text, delimiter);
+    const { delimiter, rows } = tableIn(decode(await file.arrayBuffer()));
     if (rows.length < 2) throw new Problem({ detail: `${file.name} holds no rows.`, fix: "Its first line names the columns." });
     const width = rows[0].length;
     const cut = rows.slice(1).map((row) => fitted(row, width, delimiter));
@@ -174,7 +172,7 @@ function nextBlock(rows, first, textOf) {
 
 function cells(found, added) {
   if (found === null) return added.map(() => "");
-  const answer = Array.isArray(found.answer) ? found.answer.join(";") : found.answer;
+  const answer = Array.isArray(found.answer) ? found.answer.join(model.joined_by) : found.answer;
   const rest = found.interval ? found.interval : [found.unsure ? "yes" : "no"];
   return [answer, found.confidence.toFixed(4), ...rest];
 }

@@ -1,6 +1,7 @@
-// Tables as text, read and written in the browser: quoted cells, commas, semicolons or tabs.
+// Tables as text, read and written in the browser: quoted cells, commas, semicolons, tabs or bars.
 
-const DELIMITERS = [",", ";", "\t"];
+const DELIMITERS = [",", ";", "\t", "|"];
+const DELIMITER_LINE = /^sep=(.)\r?\n/; // spreadsheets write it above the header
 
 /** The text in a file's bytes: UTF-8, UTF-16 with its mark, or what older spreadsheets write. */
 export function decode(bytes) {
@@ -14,8 +15,15 @@ export function decode(bytes) {
   }
 }
 
+/** A whole file: the mark between its cells, and its rows, the header among them. */
+export function tableIn(text) {
+  const told = DELIMITER_LINE.exec(text);
+  const delimiter = told ? told[1] : delimiterOf(text);
+  return { delimiter, rows: parse(told ? text.slice(told[0].length) : text, delimiter) };
+}
+
 /** The mark between cells that the first line holds most often, outside of quotes; none in a lone column. */
-export function delimiterOf(text) {
+function delimiterOf(text) {
   const counts = new Map(DELIMITERS.map((mark) => [mark, 0]));
   let quoted = false;
   for (const character of text) {
@@ -35,13 +43,16 @@ export function fitted(row, width, delimiter) {
   return Array.from({ length: width }, (_, column) => (column === width - 1 ? last : row[column] ?? ""));
 }
 
-/** Rows of cells. A quote opens a cell only at its start, so that an inch mark inside is just a mark. */
-export function parse(text, delimiter) {
+/**
+ * Rows of cells. A quote opens a cell only at its start, and only where another closes it at its end, so that
+ * an inch mark inside, or a quote that nobody closed, is just a mark.
+ */
+function parse(text, delimiter) {
   const rows = [];
   let row = [], at = 0;
   const end = text.length;
   while (at < end) {
-    let cell;
+    let cell = "";
     if (text[at] === '"') {
       let close = at + 1;
       for (;;) {
@@ -50,9 +61,12 @@ export function parse(text, delimiter) {
         if (text[close + 1] !== '"') break;
         close += 2;
       }
-      cell = text.slice(at + 1, close).replaceAll('""', '"');
-      at = Math.min(close + 1, end);
-    } else cell = "";
+      const next = text[close + 1];
+      if (close < end && (next === undefined || next === delimiter || next === "\n" || next === "\r")) {
+        cell = text.slice(at + 1, close).replaceAll('""', '"');
+        at = close + 1;
+      }
+    }
     const from = at;
     while (at < end && text[at] !== delimiter && text[at] !== "\n" && text[at] !== "\r") at += 1;
     row.push(cell + text.slice(from, at));
