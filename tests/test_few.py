@@ -122,7 +122,7 @@ def test_a_technique_that_is_clearly_behind_is_left_and_told_of(
 def test_after_half_of_the_parts_only_the_best_technique_goes_on(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crossval, "FEW_ROWS", 0)
+    monkeypatch.setattr(techniques, "FEW_ROWS", 0)
     tried = turns_that_say(a_little_ahead(Technique.CONTRASTIVE), monkeypatch)
     best, checked, choice = in_turns(reviews, learner, tmp_path)
     assert best is Technique.CONTRASTIVE
@@ -140,7 +140,7 @@ def test_of_few_rows_fine_tuning_is_not_taken_for_being_surer_alone(
         return sure[:, None] * np.eye(2)[labels]
 
     if not few:
-        monkeypatch.setattr(crossval, "FEW_ROWS", 0)
+        monkeypatch.setattr(techniques, "FEW_ROWS", 0)
     tried = turns_that_say(said, monkeypatch)
     best, _, choice = in_turns(reviews, learner, tmp_path)
     assert (best is Technique.FINE_TUNED) is not few
