@@ -160,6 +160,21 @@ def test_of_few_rows_fine_tuning_that_is_right_a_little_more_often_is_left_after
     assert "fine-tuning was not clearly right more often after 2" in choice.reason
 
 
+@pytest.mark.parametrize("clearly", [True, False])
+def test_of_few_rows_the_frozen_encoder_is_taken_only_where_it_is_clearly_less_surprised(
+    reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clearly: bool
+) -> None:
+    def said(technique: Technique, part: Any, labels: Any) -> Any:
+        wrong = part % (10 if technique is Technique.FROZEN else 3) == 0
+        return 4 * np.eye(2)[np.where(wrong, 1 - labels, labels)]
+
+    turns_that_say(said if clearly else a_little_ahead(Technique.FROZEN), monkeypatch)
+    monkeypatch.setattr(crossval, "counted_in_turns", lambda *_, **__: np.zeros((len(reviews), 2)))
+    best, _, choice = in_turns(reviews, learner, tmp_path)
+    assert best is (Technique.FROZEN if clearly else Technique.CONTRASTIVE)
+    assert clearly or "frozen encoder was not clearly less surprised after 2" in choice.reason
+
+
 def test_of_few_rows_fine_tuning_is_taken_where_it_is_clearly_right_more_often(
     reviews: Examples, learner: Learner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,12 +61,13 @@ def cross_validate(
     """The technique whose blend with counted words is the least surprised by rows it has not learned from.
 
     One that is clearly behind after some parts is left, and after half of them all but the best: it alone
-    goes on, so that every row has been checked on. Of few rows surprise tells most of how sure a technique
-    sounds, and fine-tuning sounds surest, so it also has to be right more often. Turns are cut short to end
-    before ``deadline``, in `time.monotonic` seconds, should the machine be slow; words are counted in at most
-    ``counted_rows``. Rows that share a number in ``clusters`` (rows,) are in one fold. What is done is put by
-    in ``kept``; where a plan was given that tells how it came out, only the technique that was chosen then
-    has its turns, each of as many steps as it had.
+    goes on, so that every row has been checked on. Of few rows surprise tells little, and most of how sure a
+    technique sounds: contrasting is taken unless another is clearly less surprised, and fine-tuning, which
+    sounds surest, has to be right more often as well. Turns are cut short to end before ``deadline``, in
+    `time.monotonic` seconds, should the machine be slow; words are counted in at most ``counted_rows``. Rows
+    that share a number in ``clusters`` (rows,) are in one fold. What is done is put by in ``kept``; where a
+    plan was given that tells how it came out, only the technique that was chosen then has its turns, each of
+    as many steps as it had.
     """
     parts = folds_of(lesson, clusters, folds, schedule.seed)
     count = partial(counted_in_turns, lesson, parts, seed=schedule.seed, max_rows=counted_rows)
@@ -98,8 +99,7 @@ def cross_validate(
         if number < len(parts):
             decided = number >= max(2, len(parts) / 2)
             for technique in [each for each in tried if each is not best]:
-                has_to_be_right = few and technique is Technique.FINE_TUNED
-                why = _why_left(tried[technique], tried[best], has_to_be_right, decided)
+                why = _why_left(technique, tried[technique], tried[best], few=few, decided=decided)
                 if why:
                     del running[technique]
                     scores = f"{tried[technique].score}, the best {tried[best].score}"
@@ -138,24 +138,35 @@ def _clearly_positive(differences: NDArray[np.floating[Any]]) -> bool:
 
 
 def _best_of(tried: dict[Technique, _Tried], *, few: bool) -> Technique:
-    """The least surprised; of few rows not fine-tuning, unless it is clearly right more often as well."""
+    """The least surprised; of few rows contrasting, unless another is clearly better.
+
+    Fine-tuning has to be clearly right more often as well.
+    """
     best = _least_surprised(tried)
+    if not few:
+        return best
     others: dict[Technique, _Tried] = {each: tried[each] for each in tried if each != Technique.FINE_TUNED}
-    if few and others and best is Technique.FINE_TUNED:
-        rival = _least_surprised(others)
-        return best if others[rival].is_wrong_more_often(tried[best]) else rival
-    return best
+    rival = _least_surprised(others) if others else best
+    usual = others.get(Technique.CONTRASTIVE)
+    if usual is not None and not usual.is_behind(others[rival]):
+        rival = Technique.CONTRASTIVE
+    if best is Technique.FINE_TUNED and tried[rival].is_wrong_more_often(tried[best]):
+        return best
+    return rival
 
 
-def _why_left(one: _Tried, best: _Tried, has_to_be_right: bool, decided: bool) -> str:
-    """Why a technique has no more turns; empty where it goes on."""
+def _why_left(technique: Technique, one: _Tried, best: _Tried, *, few: bool, decided: bool) -> str:
+    """Why ``technique`` has no more turns; empty where it goes on."""
+    tuned = technique is Technique.FINE_TUNED
     if one.is_behind(best):
         return "clearly more surprised"
-    if has_to_be_right and one.wrong.sum() >= best.wrong.sum():
+    if few and tuned and one.wrong.sum() >= best.wrong.sum():
         return "right no more often"
     if not decided:
         return ""
-    return "more surprised" if one.losses.sum() > best.losses.sum() else "not clearly right more often"
+    if one.losses.sum() > best.losses.sum():
+        return "more surprised"
+    return "not clearly right more often" if tuned else "not clearly less surprised"
 
 
 def _least_surprised(tried: dict[Technique, _Tried]) -> Technique:

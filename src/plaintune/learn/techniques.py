@@ -35,7 +35,9 @@ from .train import (
     train,
 )
 
-FEW_ROWS = 400  # up to so many fine-tuning has to be right more often, too: docs/experiments.md
+FEW_ROWS = (
+    400  # up to so many another technique than contrasting has to be clearly better: docs/experiments.md
+)
 TAKEN, ON_ALL = "taken.json", "all"  # a file in a run's folder; the training on all rows in it
 CONTRASTED = "contrasted"  # a folder in that of a training: how far contrasting has come
 
@@ -49,7 +51,7 @@ class Technique(StrEnum):
 
 
 def are_few(task: Task, rows: int) -> bool:
-    """Whether contrasting most often wins with so many rows, so that fine-tuning has to be clearly better."""
+    """Whether contrasting most often wins with so many rows, so that others have to be clearly better."""
     return task is Task.SINGLE and rows <= FEW_ROWS
 
 
