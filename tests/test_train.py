@@ -146,7 +146,7 @@ def test_rows_of_a_test_that_cannot_be_scored_are_told_of(cli: Cli, trained: Tra
     done = cli("evaluate", trained[0], "held.csv", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["set_aside_rows"] == 2
-    assert "Set aside 2 rows: no answer (row 3); empty text (row 4)" in " ".join(done.stderr.split())
+    assert "Set aside 2 rows: no answer (line 3); empty text (line 4)" in " ".join(done.stderr.split())
 
 
 def test_answers_that_are_all_spelled_otherwise_are_not_scored(
