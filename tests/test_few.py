@@ -31,7 +31,7 @@ from plaintune.learn.learner import Learner, prepare
 from plaintune.learn.network import logits_of
 from plaintune.learn.steps import Seen, Stepper
 from plaintune.learn.techniques import TAKEN, Technique, taken_in
-from plaintune.learn.train import Schedule, contrastive_steps
+from plaintune.learn.train import Pace, Schedule, contrastive_steps
 
 SHORT = Schedule(steps=4, rows_per_batch=8, learning_rate=1e-4, seed=0)
 
@@ -187,6 +187,25 @@ def test_of_few_rows_fine_tuning_is_taken_where_it_is_clearly_right_more_often(
     assert in_turns(reviews, learner, tmp_path)[0] is Technique.FINE_TUNED
 
 
+def test_of_few_rows_fine_tuning_that_is_clearly_right_more_often_is_not_hidden_by_the_frozen_encoder() -> (
+    None
+):
+    rng = np.random.default_rng(0)
+
+    def tried(loss: float, wrong: float) -> Any:
+        losses = loss + rng.normal(size=120)
+        return crossval._Tried(losses, np.arange(120) < 120 * wrong, "")
+
+    found = {
+        Technique.FROZEN: tried(1.0, 0.3),
+        Technique.CONTRASTIVE: tried(1.15, 0.3),
+        Technique.FINE_TUNED: tried(1.02, 0.1),
+    }
+    assert crossval._best_of(found, few=True) is Technique.FINE_TUNED
+    del found[Technique.FINE_TUNED]
+    assert crossval._best_of(found, few=True) is Technique.CONTRASTIVE
+
+
 def test_a_handful_of_rows_is_learned_at_the_usual_rate_without_a_sweep(
     cli: Cli, tmp_path: Path, tiny_backbone: Path
 ) -> None:
@@ -311,11 +330,13 @@ def test_the_network_of_a_given_plan_is_contrasted_as_often_as_there_was_time_fo
         kept.mkdir()
         if said:
             shutil.copyfile(tmp_path / "0.0" / TAKEN, kept / TAKEN)
-        network, _ = techniques.teach(
+        network, trained = techniques.teach(
             reviews, tokens, reviews.labels, learner, Technique.CONTRASTIVE, SHORT,
             deadline=deadline, checkpoint=Checkpoint(kept, silent),
         )  # fmt: skip
         assert taken_in(kept) == {"all": 1}
+        assert Pace(1e-9, 0.0).slowness(trained.step_seconds) == 1  # there were no steps to be slow
+        assert not (kept / techniques.CONTRASTED).exists()
         said.append(logits_of(network, learner.device, tokens, pad_id=learner.backbone.pad_id))
     assert np.array_equal(*said)
 

@@ -570,16 +570,35 @@ def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
     passes = Choice("passes over the data", "1.0", "as many as the time allows")
     plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes, Choice("text length", 64, "fits")))
     trained = Trained(steps=150, step_seconds=0.06, seen=(), steps_per_pass=100, seconds=9.0, shortened=False)
-    done = plan.as_done(trained)
+
+    def done_by(plan: Plan, steps: int) -> Plan:
+        return plan.as_done(replace(trained, steps=steps), contrasted=None, rows=1000)
+
+    done = done_by(plan, 150)
     assert done.schedule.steps == 150
     assert [(c.value, c.reason) for c in done.choices] == [
         ("1.5", "as many as the time allows"),
         (64, "fits"),
     ]
-    assert "faster than it seemed" in plan.as_done(replace(trained, steps=300)).choices[0].reason
-    assert plan.as_done(replace(trained, steps=100)) == plan
+    assert "faster than it seemed" in done_by(plan, 300).choices[0].reason
+    assert done_by(plan, 100) == plan
     enough = replace(plan, choices=(replace(passes, reason="what 1,000 examples need"),))
-    assert "as many as the time" in enough.as_done(replace(trained, steps=50)).choices[0].reason
+    assert "as many as the time" in done_by(enough, 50).choices[0].reason
+
+
+def test_contrasting_that_was_cut_short_is_kept_with_the_passes_it_had() -> None:
+    schedule = Schedule(steps=120, rows_per_batch=16, learning_rate=1e-4, seed=0)
+    passes = Choice("passes over the data", "6.0", "what contrasting 320 examples takes")
+    plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes,), contrasts_untried=True)
+    nothing = Trained(steps=0, step_seconds=0.0, seen=(), steps_per_pass=20, seconds=0.0, shortened=False)
+    assert plan.as_done(nothing, contrasted=120, rows=320) == plan
+    short = plan.as_done(nothing, contrasted=40, rows=320)
+    for told in (
+        short,
+        short.as_done(nothing, contrasted=40, rows=320),
+    ):  # a run that was killed says it again
+        assert (told.choices[0].value, told.schedule.steps) == ("2.0", 120)
+        assert "as many as the time allows" in told.choices[0].reason
 
 
 def test_the_picked_rate_is_well_below_where_training_breaks() -> None:
@@ -798,7 +817,9 @@ def test_an_unfinished_run_that_another_takes_the_place_of_is_told_of(tmp_path: 
     assert kept.load_plan("an hour of work") == {"key": "an hour of work"}
     assert not heard
     assert kept.load_plan("something else") is None
-    assert heard == ["The unfinished run of before had other data or settings, so this one starts anew."]
+    assert heard == [
+        "The unfinished run of before had other data, settings or release: this one starts anew."
+    ]
 
 
 @pytest.mark.parametrize("written", ["[1, 2]", "{half of"])

@@ -143,7 +143,7 @@ def test_few_labels_without_time_for_turns_are_contrasted_once_which_is_what_is_
     )
     rows = made.work.rows
     assert made.contrasts_untried
-    assert (made.work.folds, made.steps, made.sweep_seconds) == (0, 0, 0)
+    assert (made.work.folds, made.steps, made.sweep_seconds) == (0, contrastive_steps(rows), 0)
     contrasted = contrastive_steps(rows) * CONTRASTED_ROWS
     assert made.passes.count == pytest.approx(made.passes.share * contrasted / rows)
     took = (contrasted + head_rows(rows, 10) / 2) * 10 / 500

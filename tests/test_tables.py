@@ -557,10 +557,20 @@ def test_a_legend_behind_the_data_and_statistics_behind_the_texts_are_not_read(t
 
 
 def test_a_legend_before_the_data_is_not_read(tmp_path: Path) -> None:
-    rows: list[list[object]] = [["message", "category"], *[["a", "q1"], ["b", "q2"]] * 3]
+    rows: list[list[object]] = [["message", "category"], *[["a", "q1"], ["b", "q2"]] * 20]
     for names in (["label", "meaning"], ["category", "description"]):
         path = excel(tmp_path / f"{names[0]}.xlsx", [names, ["q1", "late"]], {"Data": rows})
         assert open_table(path).columns == ("message", "category")
+
+
+def test_of_sheets_alike_the_first_is_learned_from_and_the_first_with_the_texts_is_answered(
+    tmp_path: Path,
+) -> None:
+    new: list[list[object]] = [["text"], *[["new"]] * 4]
+    clean: list[list[object]] = [["text", "label"], *[["clean", "x"]] * 6]
+    path = excel(tmp_path / "data.xlsx", new, {"Clean": clean, "Raw": [*clean, *clean]})
+    assert values(open_table(path))[0] == ["clean", "x"]
+    assert values(open_table(path, expected=["text"], answers=["x"]))[0] == ["new"]
 
 
 def test_a_sheet_that_was_chosen_is_chosen_again_by_its_own_names(tmp_path: Path) -> None:

@@ -6,14 +6,12 @@ import math
 import time
 from pathlib import Path
 
-import numpy as np
-
 from .core.events import Listener
 from .core.features import Texts
 from .core.files import file_sha256
 from .core.settings import Choice
-from .core.tasks import Task
 from .data.examples import Examples
+from .learn.blend import are_met
 from .learn.crossval import Checked
 from .learn.eight_bits import (
     ENOUGH_ROWS,
@@ -48,9 +46,7 @@ def finished_graph(
         return learned.checked, too_few_for_eight_bits(0, listener)
     valid = examples.take(learned.splits.valid)
     counted = learned.ngrams.logits(valid.texts)
-    known = None
-    if valid.task is Task.SINGLE:
-        known = np.isin(valid.labels, examples.labels[learned.splits.train])
+    known = are_met(valid.task, valid.labels, examples.labels[learned.splits.train])
 
     def graph_in(file: Path) -> Graph:
         return Graph(

@@ -36,16 +36,18 @@ def labels_of(
 
 def learnable(examples: Examples) -> Examples:
     """``examples`` without what cannot be learned; UserError where too little is left."""
-    if len(examples.classes) > MOST_CLASSES:
+    if examples.task is not Task.SINGLE:
+        _check_varied(examples)
+        left = examples
+    else:
+        left = _without_lone_answers(examples)
+    if len(left.classes) > MOST_CLASSES:
         raise UserError(
-            f"{_quoted(examples.understood.label_columns)} holds {len(examples.classes):,} answers, "
+            f"{_quoted(left.understood.label_columns)} holds {len(left.classes):,} answers, "
             f"and a model can give {MOST_CLASSES:,}.",
             "Keep the most frequent answers, or name another column: --label NAME",
         )
-    if examples.task is not Task.SINGLE:
-        _check_varied(examples)
-        return examples
-    return _without_lone_answers(examples)
+    return left
 
 
 def numbered_as(examples: Examples, classes: tuple[str, ...]) -> Examples:

@@ -20,6 +20,7 @@ from .table import Row, Table, as_text
 READ = {"pre_buffer": False, "buffer_size": 1 << 20}  # else what was read stays in memory to the end
 BATCH_ROWS, GROUP_ROWS = 2048, 65_536  # read at a time; written as one of Parquet's row groups
 GROUP_BYTES = 64_000_000  # or so many bytes
+LEGEND = 10  # times as many rows as a legend of its answers a table has, at least
 AGAIN = "Download or save it again, or give the table as CSV."
 
 
@@ -196,10 +197,11 @@ class _Sheet:
         return sum(map(any, zip(*self.sample, strict=True))) >= 2 or bool(self.names & TEXT_NAMES)
 
 
-def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
+def excel_table(path: Path, expected: Collection[str] = (), *, to_answer: bool = False) -> Table:
     """The table in the sheet that looks most like one; rows are counted as the sheet counts them.
 
-    A first row that holds one of the names ``expected`` is a header.
+    A first row that holds one of the names ``expected`` is a header. Where it is ``to_answer``, no answer is
+    looked for.
     """
     calamine = _library("python_calamine", "Reading Excel files")
     try:
@@ -216,7 +218,7 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     filled = [sheet for sheet in sheets if sheet.sample]
     if not filled:
         raise UserError(f"{path.name} is empty.", "Give a sheet with a text and its answer in each row.")
-    sheet = _likeliest(filled, expected)
+    sheet = _likeliest(filled, expected, to_answer=to_answer)
     first, *rest = sheet.sample
     headed = has_header(first, rest, expected)
     columns, notes = column_names(first if headed else None, len(first))
@@ -234,19 +236,22 @@ def excel_table(path: Path, expected: Collection[str] = ()) -> Table:
     return Table(source, "Excel", columns, read, has_header=headed, notes=notes)
 
 
-def _likeliest(sheets: Sequence[_Sheet], expected: Collection[str]) -> _Sheet:
+def _likeliest(sheets: Sequence[_Sheet], expected: Collection[str], *, to_answer: bool) -> _Sheet:
     """The sheet with most of the names ``expected`` in its first row; of several the first that is a table.
 
-    Those with a usual name there go before it, unless they are shorter: they may be legends of the answers.
-    Of these it is the one with names of a text and of an answer, and the longest. So a sheet that was chosen
-    by nothing is chosen again when its own names are ``expected``.
+    To learn from, those with usual names of a text and of an answer there go before it. A sheet that is
+    shorter than the first, or a tenth of another such, does not: it may be a legend of the answers. So a
+    sheet that was chosen with nothing expected is chosen again by its own names.
     """
     wanted = {normalised(name) for name in expected}
     tables = [sheet for sheet in sheets if sheet.is_table] or sheets
     most = max(len(sheet.names & wanted) for sheet in sheets)
     likely = [sheet for sheet in sheets if len(sheet.names & wanted) == most] if most else tables
     known = [sheet for sheet in likely if sheet.usual and len(sheet.cells) >= len(tables[0].cells)]
-    return max(known, key=lambda sheet: (sheet.usual, len(sheet.cells)), default=likely[0])
+    if to_answer or not known:
+        return likely[0]
+    rows = max(len(sheet.cells) for sheet in known)
+    return max((one for one in known if LEGEND * len(one.cells) > rows), key=lambda sheet: sheet.usual)
 
 
 def _cell(value: Any) -> str:

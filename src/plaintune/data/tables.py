@@ -46,7 +46,7 @@ def open_table(
     if kind == "parquet":
         return parquet_table(path)
     if kind == "excel":
-        return excel_table(path, expected)
+        return excel_table(path, expected, to_answer=answers is not None)
     return _open_text_table(path, expected, answers)
 
 

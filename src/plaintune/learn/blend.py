@@ -53,6 +53,7 @@ def fit_blend(
     """
     if known is not None and known.any():
         network_logits, ngram_logits, labels = network_logits[known], ngram_logits[known], labels[known]
+        trainings = None if trainings is None else trainings[known]
     usual = usual_blend(task, prior)
     weights_of_usual = np.array([usual.network, usual.ngrams])
     said: NDArray[np.float64] = np.stack([network_logits, ngram_logits]).astype(np.float64)
@@ -86,6 +87,14 @@ def fit_blend(
         wider = 1 + (0.0 if trainings is None else _apart(distances, trainings))
         return replace(blend, half_width=wider * _half_width(distances))
     return blend
+
+
+def are_met(task: Task, labels: Labels, learned: Labels) -> NDArray[np.bool_]:
+    """Whether the answer of each row is among those ``learned``; (rows,).
+
+    True where answers are sets or numbers, of which a model can give one that it has not met.
+    """
+    return np.isin(labels, learned) if task is Task.SINGLE else np.ones(len(labels), dtype=bool)
 
 
 def loss_of(task: Task, labels: Labels, outputs: NDArray[np.float32], spread: float) -> float:

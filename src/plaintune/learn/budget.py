@@ -37,6 +37,7 @@ ADVERSARIAL_COST = 2.0  # an adversarial step learns each text twice, and half a
 ADVERSARIAL_ROWS = (600, 8_000)
 MADE_HARDER = "each text as it is and once a little harder leaves fewer errors than twice as many passes"
 TOO_FEW_TO_HARDEN = "so few examples learn more from twice as many steps"
+CONTRAST_ALONE = "contrasting does without it"
 ENOUGH_CONTRAST = "what contrasting {rows:,} examples takes"
 TOO_MANY_TO_HARDEN = "it takes twice as long, and with so many examples it brought nothing"
 NO_TIME_TO_HARDEN = "it takes twice as long; in so little time seeing more texts teaches more"
@@ -240,14 +241,23 @@ def sweep_seconds(work: Work, training_seconds: float, step_seconds: float) -> f
     return 0.0 if work.rows < HANDFUL or too_short else seconds
 
 
-def choose_length(measured: Probe, work: Work, *, longest: int, fixed: bool) -> tuple[int, str]:
+def choose_length(
+    measured: Probe, work: Work, *, longest: int, fixed: bool, contrasted: bool = False
+) -> tuple[int, str]:
     """The cut for texts: ``longest`` tokens, or less where too few passes would fit into the time.
 
     Twice as many windows of half the length teach more: each step sees more texts (docs/experiments.md).
+    Where texts are ``contrasted``, which sees but their beginnings, all of that has to fit.
     """
     lengths = [longest] + [shorter for shorter in SHORTER_TOKENS if shorter < longest and not fixed]
     enough = min(ENOUGH_PASSES, work.wanted_passes)
-    chosen = next((length for length in lengths if work.passes(measured, length) >= enough), lengths[-1])
+
+    def fits(length: int) -> bool:
+        if contrasted:
+            return choose_contrast(measured, work, length).share >= 1
+        return work.passes(measured, length) >= enough
+
+    chosen = next(filter(fits, lengths), lengths[-1])
     whole, windows = float((measured.lengths <= chosen).mean()), measured.windows(chosen)
     if whole >= 0.995:
         reason = "every text is seen whole"
@@ -286,4 +296,4 @@ def choose_contrast(measured: Probe, work: Work, length: int) -> Passes:
     share = min(1.0, work.training_seconds(measured, length) / needed)
     count = share * contrastive_steps(work.rows) * CONTRASTED_ROWS / work.rows
     reason = AS_MANY if share < 1 else ENOUGH_CONTRAST.format(rows=work.rows)
-    return Passes(count, reason, share, False, TOO_FEW_TO_HARDEN)
+    return Passes(count, reason, share, False, CONTRAST_ALONE)

@@ -20,7 +20,7 @@ from ..core.linear import NgramModel
 from ..core.settings import PLAN
 from .steps import Seen
 
-OTHER_RUN = "The unfinished run of before had other data or settings, so this one starts anew."
+OTHER_RUN = "The unfinished run of before had other data, settings or release: this one starts anew."
 NGRAMS = "ngrams.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # the first is fewer than the steps where some were skipped
 

@@ -23,7 +23,7 @@ from ..data.encode import Tokens
 from ..data.examples import Examples
 from ..data.split import strata
 from .baseline import MAX_FIT_ROWS, fit_baseline
-from .blend import fit_blend, losses_of, say_score
+from .blend import are_met, fit_blend, losses_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import logits_of
@@ -102,11 +102,11 @@ def cross_validate(
                 why = _why_left(technique, tried[technique], tried[best], few=few, decided=decided)
                 if why:
                     del running[technique]
-                    scores = f"{tried[technique].score}, the best {tried[best].score}"
+                    scores = f"{tried[technique].score}, {best} {tried[best].score}"
                     left += f"; {technique} was {why} after {number} ({scores})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
-        reason = f"the best on {len(parts)} parts that it had not learned from: {told}{left}"
+        reason = f"on {len(parts)} parts that it had not learned from: {told}{left}"
     else:
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
@@ -118,9 +118,9 @@ def cross_validate(
 class _Tried:
     """How good a technique was on the rows it has been checked on so far."""
 
-    losses: NDArray[np.floating[Any]]  # (rows,)
-    wrong: NDArray[np.bool_]  # (rows,)
-    score: str
+    losses: NDArray[np.floating[Any]]  # (rows,), of those whose answer it could know
+    wrong: NDArray[np.bool_]  # (rows,), of the same
+    score: str  # on all
 
     def is_behind(self, best: _Tried) -> bool:
         """Whether chance alone would hardly explain that the other is less surprised."""
@@ -140,19 +140,20 @@ def _clearly_positive(differences: NDArray[np.floating[Any]]) -> bool:
 def _best_of(tried: dict[Technique, _Tried], *, few: bool) -> Technique:
     """The least surprised; of few rows contrasting, unless another is clearly better.
 
-    Fine-tuning has to be clearly right more often as well.
+    The frozen encoder has to be clearly less surprised; fine-tuning less surprised than what is taken
+    otherwise, and clearly right more often.
     """
-    best = _least_surprised(tried)
     if not few:
-        return best
+        return _least_surprised(tried)
     others: dict[Technique, _Tried] = {each: tried[each] for each in tried if each != Technique.FINE_TUNED}
-    rival = _least_surprised(others) if others else best
+    taken = _least_surprised(others or tried)
     usual = others.get(Technique.CONTRASTIVE)
-    if usual is not None and not usual.is_behind(others[rival]):
-        rival = Technique.CONTRASTIVE
-    if best is Technique.FINE_TUNED and tried[rival].is_wrong_more_often(tried[best]):
-        return best
-    return rival
+    if usual is not None and not usual.is_behind(tried[taken]):
+        taken = Technique.CONTRASTIVE
+    tuned, rival = tried.get(Technique.FINE_TUNED), tried[taken]
+    if tuned is None or tuned.losses.sum() >= rival.losses.sum():
+        return taken
+    return Technique.FINE_TUNED if rival.is_wrong_more_often(tuned) else taken
 
 
 def _why_left(technique: Technique, one: _Tried, best: _Tried, *, few: bool, decided: bool) -> str:
@@ -181,12 +182,13 @@ def _try(
     known: NDArray[np.bool_],
 ) -> _Tried:
     """The blend with counted words, on ``rows``."""
-    task, labels, prior = lesson.task, lesson.labels[rows], prior_of(lesson)
-    blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior, known=known[rows])
+    task, labels, prior, met = lesson.task, lesson.labels[rows], prior_of(lesson), known[rows]
+    blend = fit_blend(task, logits[rows], counted[rows], labels, prior=prior, known=met)
     outputs = blend.outputs(logits[rows], counted[rows])
     wrong = outputs.argmax(axis=1) != labels if task is Task.SINGLE else np.zeros(len(rows), dtype=bool)
     losses = losses_of(task, labels, outputs, blend.spread)
-    return _Tried(losses, wrong, say_score(task, labels, outputs, prior, blend))
+    judging = met if met.any() else np.ones_like(met)
+    return _Tried(losses[judging], wrong[judging], say_score(task, labels, outputs, prior, blend))
 
 
 def _turn(
@@ -235,14 +237,10 @@ def folds_of(lesson: Examples, clusters: NDArray[np.int64], folds: int, seed: in
 
 
 def known_in_turns(lesson: Examples, parts: list[NDArray[np.int64]]) -> NDArray[np.bool_]:
-    """Whether the answer of a row is also one of a row in another of ``parts``; (rows,).
-
-    True where answers are sets or numbers, of which a model can give one that it has not met.
-    """
+    """`are_met` of the rows of each of ``parts`` by those of the others; (rows,)."""
     known = np.ones(len(lesson), dtype=bool)
-    if lesson.task is Task.SINGLE:
-        for part in parts:
-            known[part] = np.isin(lesson.labels[part], np.delete(lesson.labels, part))
+    for part in parts:
+        known[part] = are_met(lesson.task, lesson.labels[part], np.delete(lesson.labels, part, axis=0))
     return known
 
 

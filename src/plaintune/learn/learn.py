@@ -31,7 +31,7 @@ from .network import Network
 from .outline import why_not_guessed
 from .plan import SECOND, Plan, amend_as_taken, make_or_resume_plan
 from .self_training import NAME, SelfTraining, Taught
-from .techniques import Technique, teach
+from .techniques import Taken, Technique, teach
 from .train import Trained
 
 FIRST_MOST = 0.75  # of the time, at most, goes into the examples alone where others wait to be answered
@@ -136,7 +136,7 @@ def _learn(
         deadline=end if plan.second is None else time.monotonic() + FIRST_MOST * (end - time.monotonic()),
         listener=listener,
     )  # fmt: skip
-    done = plan.as_done(trained)
+    done = plan.as_done(trained, contrasted=Taken(checkpoint.folder).steps, rows=len(lesson))
     checkpoint.amend_plan(asdict(done))
     if plan.second is not None:
         training = _self_training(
@@ -233,7 +233,8 @@ def _learn_all(
     """The pre-trained network, fitted to all training texts in the time there is."""
     network, trained = teach(
         lesson, tokens, standard_labels(lesson), learner, technique, plan.schedule,
-        deadline=deadline, pace=plan.pace, checkpoint=checkpoint, listener=listener,
+        deadline=deadline, pace=plan.pace, checkpoint=checkpoint,
+        contrasted=plan.schedule.steps if plan.contrasts_untried else None, listener=listener,
     )  # fmt: skip
     if trained.shortened:
         warn(listener, "Less time was left than planned, so training was cut short to end in time.")
@@ -252,7 +253,7 @@ def _say_crew(crew: Crew, listener: Listener) -> list[Choice]:
 def _why_not_by_turns(examples: Examples, plan: Plan) -> str:
     """Why no other technique is tried."""
     often = "with so few examples it is the best most often; " if plan.contrasts_untried else ""
-    if len(examples) > CHECKED_IN_TURNS:
+    if not often and len(examples) > CHECKED_IN_TURNS:
         return f"with more than {CHECKED_IN_TURNS:,} examples it learns the most"
     if examples.times is not None:
         return f"{often}others are tried by turns, which would let them learn from what comes later"

@@ -40,7 +40,7 @@ from .eight_bits import ENOUGH_ROWS
 from .learner import Learner, seconds_to_count_one, standard_labels
 from .network import Network
 from .techniques import are_few
-from .train import head_rows
+from .train import contrastive_steps, head_rows
 
 COUNTING_SHARE, FEWEST_COUNTED = 0.2, 200  # of the time, at most, goes into counting words; rows
 MOST_COUNTED = 150e6  # characters: counting words in them takes about 4 GB for a moment
@@ -70,7 +70,10 @@ class Outline:
     @property
     def length(self) -> tuple[int, str]:
         """The cut for texts, in tokens, and why."""
-        return choose_length(self.measured, self.work, longest=self.longest, fixed=self.fixed)
+        return choose_length(
+            self.measured, self.work,
+            longest=self.longest, fixed=self.fixed, contrasted=self.contrasts_untried,
+        )  # fmt: skip
 
     @property
     def contrasts_untried(self) -> bool:
@@ -85,16 +88,16 @@ class Outline:
 
     @property
     def steps(self) -> int:
-        """The steps of fine-tuning."""
+        """The training steps."""
         if self.contrasts_untried:
-            return 0
+            return max(1, round(self.passes.share * self.most_steps))
         return steps_for(len(self.splits.train), self.passes.count)
 
     @property
     def most_steps(self) -> int:
-        """The steps of fine-tuning that these data need, whatever the time."""
+        """The training steps that these data need, whatever the time."""
         if self.contrasts_untried:
-            return 0
+            return contrastive_steps(self.work.rows)
         return steps_for(len(self.splits.train), self.work.wanted_passes / self.passes.cost)
 
     @property
@@ -109,7 +112,7 @@ class Outline:
         rows, tokens = self.work.rows, self.measured.mean_tokens(self.length[0])
         head = head_rows(rows, tokens) / 2 * tokens
         if self.contrasts_untried:
-            return contrasted_tokens(self.measured, rows, self.length[0]) + head
+            return self.passes.share * contrasted_tokens(self.measured, rows, self.length[0]) + head
         return self.steps * rows_per_batch(rows) * self.passes.cost * tokens + head
 
     @property

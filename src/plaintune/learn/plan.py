@@ -26,7 +26,7 @@ from .learner import Learner, standard_labels
 from .lr_finder import LearningRateCurve, find_learning_rate, usual_rate
 from .network import Network
 from .outline import Outline, look_at, outline
-from .steps import HANDFUL
+from .steps import CONTRASTED_ROWS, HANDFUL
 from .techniques import TAKEN, taken_in
 from .train import CONTRASTIVE_RATE, Pace, Schedule, Trained
 from .trial import Forecast, foresee, trial_time, try_out
@@ -62,18 +62,22 @@ class Plan:
     hurried: bool = False  # there was no time to weigh the graph in 8-bit numbers
     contrasts_untried: bool = False  # as in `outline.Outline`
     turn_steps: int = 0  # that were planned, where ``schedule`` tells those done: what turns were tried with
-    taken: Mapping[str, Any] | None = None  # as in `crossval.taken_in`, once the run is over
+    taken: Mapping[str, Any] | None = None  # as in `techniques.taken_in`, once the run is over
 
     @property
     def pace(self) -> Pace:
         """What was planned on, to tell how much slower this machine has become."""
         return Pace(self.step_seconds, self.reserve_seconds)
 
-    def as_done(self, trained: Trained) -> Plan:
-        """The plan with as many steps, and passes, as there were time for; none without fine-tuning."""
+    def as_done(self, trained: Trained, *, contrasted: int | None, rows: int) -> Plan:
+        """The plan with as many steps, and passes, as there were time for; none without fine-tuning.
+
+        ``contrasted``: the steps of contrasting ``rows`` that were taken, if they were.
+        """
         steps = trained.steps or self.schedule.steps
-        if not trained.steps and self.contrasts_untried:
-            return self
+        if self.contrasts_untried and contrasted is not None:
+            short = contrasted < self.schedule.steps
+            return self._with_passes(contrasted * CONTRASTED_ROWS / rows, AS_MANY) if short else self
         if not trained.steps:
             tried = tuple(
                 replace(choice, reason=choice.reason.removesuffix(TRIED_SO) + TRIED_SO)
@@ -84,15 +88,19 @@ class Plan:
         if steps == self.schedule.steps:
             return self
         turns = self.turn_steps or self.schedule.steps
-        passes = f"{steps / trained.steps_per_pass:.1f}"
         enough = steps >= (self.schedule.most or steps + 1)
         reason = AS_MANY if steps < self.schedule.steps else ENOUGH_TIME if enough else None
+        done = self._with_passes(steps / trained.steps_per_pass, reason)
+        return replace(done, schedule=replace(self.schedule, steps=steps), turn_steps=turns)
+
+    def _with_passes(self, passes: float, reason: str | None) -> Plan:
+        """The plan with so many ``passes``, and another ``reason`` for them if there is one."""
         choices = tuple(
-            replace(choice, value=passes, reason=reason or choice.reason) if choice.name == PASSES else choice
+            replace(choice, value=f"{passes:.1f}", reason=reason or choice.reason)
+            if choice.name == PASSES else choice
             for choice in self.choices
-        )
-        schedule = replace(self.schedule, steps=steps)
-        return replace(self, schedule=schedule, choices=choices, turn_steps=turns)
+        )  # fmt: skip
+        return replace(self, choices=choices)
 
     @classmethod
     def from_json(cls, written: dict[str, Any]) -> Plan:
@@ -228,7 +236,7 @@ def make_plan(
     forecast = foresee(final, trial, spent=spent, minutes=settings.minutes, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
     guessed = final.guessed_rows
-    most = None if guessed else final.most_steps  # else the others wait for their share of the time
+    most = None if guessed or final.contrasts_untried else final.most_steps  # the others wait for their share
     schedule = Schedule(
         final.steps if guessed else planned_steps(final.steps, final.most_steps),
         rows_per_batch(len(final.splits.train)), rate, settings.seed, most, passes.adversarial,

@@ -24,7 +24,7 @@ from ..core.tasks import Task
 from ..data.encode import Tokens, both
 from ..data.examples import Examples
 from .baseline import fit_baseline
-from .blend import fit_blend, loss_of, say_score
+from .blend import are_met, fit_blend, loss_of, say_score
 from .checkpoint import Checkpoint
 from .learner import Learner, prior_of, standard_labels
 from .network import Network, logits_of, restore, weights_of
@@ -101,7 +101,9 @@ class SelfTraining:
         return taught, choose(self.listener, NAME, KEPT[best], reason)
 
     def _blend(self, logits: NDArray[np.float32], counted: NDArray[np.float32]) -> Blend:
-        return fit_blend(self.lesson.task, logits, counted, self.held.labels, prior=prior_of(self.lesson))
+        known = are_met(self.lesson.task, self.held.labels, self.lesson.labels)
+        prior = prior_of(self.lesson)
+        return fit_blend(self.lesson.task, logits, counted, self.held.labels, prior=prior, known=known)
 
     def _judged(self, logits: NDArray[np.float32], counted: NDArray[np.float32]) -> tuple[float, str]:
         """How surprised the blend of two opinions is by the rows held back, and its score in words."""

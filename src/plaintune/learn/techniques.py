@@ -35,9 +35,7 @@ from .train import (
     train,
 )
 
-FEW_ROWS = (
-    400  # up to so many another technique than contrasting has to be clearly better: docs/experiments.md
-)
+FEW_ROWS = 400  # up to so many contrasting is the usual way: docs/experiments.md
 TAKEN, ON_ALL = "taken.json", "all"  # a file in a run's folder; the training on all rows in it
 CONTRASTED = "contrasted"  # a folder in that of a training: how far contrasting has come
 
@@ -98,17 +96,24 @@ def teach(
     pace: Pace = NO_PACE,
     checkpoint: Checkpoint,
     taken: Taken | None = None,
+    contrasted: int | None = None,
     listener: Listener = silent,
 ) -> tuple[Network, Trained]:
     """A network that has learned ``tokens`` and ``labels`` of the kind that ``lesson`` has.
 
-    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds. The steps of contrasting are put by
-    in ``taken``, else beside the checkpoint; those that are there already are taken, whatever the time.
+    Also what the loop saw; ``deadline`` is in `time.monotonic` seconds. The steps of contrasting, if not
+    planned otherwise (``contrasted``) as many as so many rows need, are put by in ``taken``, else beside the
+    checkpoint; those that are there already are taken, whatever the time.
     """
     begin: Callable[..., None] = begin_with_head
+    halfway = Checkpoint(checkpoint.folder / CONTRASTED, checkpoint.listener)
     if technique is Technique.CONTRASTIVE:
-        halfway = Checkpoint(checkpoint.folder / CONTRASTED, checkpoint.listener)
-        begin = partial(_begin_with_contrast, taken=taken or Taken(checkpoint.folder), halfway=halfway)
+        begin = partial(
+            _begin_with_contrast,
+            steps=contrasted or contrastive_steps(len(labels)),
+            taken=taken or Taken(checkpoint.folder),
+            halfway=halfway,
+        )
     fine_tuned = technique is Technique.FINE_TUNED
     network = learner.network(lesson, sentence=not fine_tuned)
     trained = train(
@@ -122,6 +127,7 @@ def teach(
         crew=learner.crew,
         listener=listener,
     )
+    halfway.remove()
     return network, trained
 
 
@@ -129,6 +135,7 @@ def _begin_with_contrast(
     network: Network,
     stepper: Stepper,
     *,
+    steps: int,
     taken: Taken,
     halfway: Checkpoint,
     seed: int,
@@ -136,15 +143,15 @@ def _begin_with_contrast(
     listener: Listener,
 ) -> None:
     """Before the first step: teach the encoder which texts belong together, then fit the last layer."""
-    planned, known = contrastive_steps(len(stepper.labels)), taken.steps
-    stage(listener, "Contrasting texts of different answers", total=planned)
+    known = taken.steps
+    stage(listener, "Contrasting texts of different answers", total=steps)
     until = deadline if known is None else math.inf
     done = contrast(
         network, stepper,
-        steps=planned, most=known, seed=seed, deadline=until, checkpoint=halfway, listener=listener,
+        steps=steps, most=known, seed=seed, deadline=until, checkpoint=halfway, listener=listener,
     )  # fmt: skip
     taken.keep(done)
-    if known is None and done < planned:
+    if known is None and done < steps:
         warn(listener, "Less time was left than planned, so training was cut short to end in time.")
     begin_with_head(network, stepper, seed=seed, deadline=deadline, listener=listener)
 
@@ -181,5 +188,5 @@ def contrast(
             return step + 1
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, stepper.scaler, step=step + 1, steps=steps, seen=[])
-            saved = now
+            saved = time.monotonic()
     return last

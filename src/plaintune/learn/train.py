@@ -232,15 +232,14 @@ def train(
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
+    seconds = time.monotonic() - started
+    step_seconds = seconds / (step - first) if step > first else 0.0
     if at_work:
         crew.next_step(THE_END)
     if checkpoint is not None and checkpoint.when_done:
         checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
-    seconds = time.monotonic() - started
-    return Trained(
-        step, seconds / max(1, step - first), _stretches(seen), per_pass, seconds, steps < schedule.steps
-    )
+    return Trained(step, step_seconds, _stretches(seen), per_pass, seconds, steps < schedule.steps)
 
 
 def from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:
