@@ -401,6 +401,19 @@ def test_the_blend_listens_to_the_model_that_is_right() -> None:
     assert other_way.ngrams > 5 * other_way.network
 
 
+def test_a_dozen_rows_do_not_tell_which_of_two_models_to_trust() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(16) % 2
+    unlucky = (-np.eye(2)[labels] * 2 + rng.normal(size=(16, 2))).astype(np.float32)
+    right = (np.eye(2)[labels] * 2 + rng.normal(size=(16, 2))).astype(np.float32)
+    blend = fit_blend(Task.SINGLE, unlucky, right, labels, prior=EVEN)
+    assert blend.network == pytest.approx(2 * blend.ngrams)
+    sure = fit_blend(Task.SINGLE, right, right, labels, prior=EVEN)
+    assert 0 < blend.network < 0.5 < sure.network
+    many = [np.tile(part, (4, 1)) for part in (unlucky, right)]
+    assert fit_blend(Task.SINGLE, *many, np.tile(labels, 4), prior=EVEN).network < 0.1 < blend.ngrams * 10
+
+
 def test_rows_whose_answer_no_model_had_met_do_not_move_the_blend() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 500)

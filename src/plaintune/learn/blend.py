@@ -20,6 +20,8 @@ from ..core.tasks import Task
 PRIOR = (0.8, 0.4)  # weights to fall back on where validation rows are few
 PRIOR_OF_NUMBERS = (0.7, 0.3)
 PRIOR_ROWS = 4.0  # how many validation rows the prior is worth: measured, docs/experiments.md
+FEWEST_TO_WEIGH = 32  # rows; fewer tell how sure to sound, and not which of two models to trust
+SURENESS = (0.05, 6.0)  # of the usual weights, where these alone are made larger or smaller
 HALF_ROWS = 12.0  # the same for a threshold of a half
 THRESHOLDS = np.arange(0.2, 0.65, 0.025)
 
@@ -46,10 +48,11 @@ def fit_blend(
     """The two weights with the least loss on validation rows: logits (rows, answers), labels as in `Task`.
 
     A weight multiplies log probabilities, so that it is an inverse temperature as well (Guo et al. 2017):
-    the blend's confidence is calibrated in the same fit. ``prior`` is as in `score_outputs`; ``trainings``
-    (rows,) tells which one the network's answer is from, where there were several: intervals of numbers are
-    wider then by how much these differ. Rows that are not ``known`` (rows,) have an answer that neither model
-    had met, and tell nothing of how the two should be weighed: they are left out, unless there are no others.
+    the blend's confidence is calibrated in the same fit. Where rows with one answer are very few, both
+    weights are made larger or smaller together. ``prior`` is as in `score_outputs`; ``trainings`` (rows,)
+    tells which one the network's answer is from, where there were several: intervals of numbers are wider
+    then by how much these differ. Rows that are not ``known`` (rows,) have an answer that neither model had
+    met, and tell nothing of how the two should be weighed: they are left out, unless there are no others.
     """
     if known is not None and known.any():
         network_logits, ngram_logits, labels = network_logits[known], ngram_logits[known], labels[known]
@@ -77,8 +80,17 @@ def fit_blend(
         gradient = np.tensordot(said, off, axes=2) + PRIOR_ROWS * away
         return float(loss + PRIOR_ROWS * (away @ away) / 2), gradient
 
-    found = minimize(surprise, weights_of_usual, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2)
-    blend = replace(usual, network=float(found.x[0]), ngrams=float(found.x[1]))
+    def of_sureness(times: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        loss, gradient = surprise(times * weights_of_usual)
+        return loss, np.array([gradient @ weights_of_usual])
+
+    if task is Task.SINGLE and len(labels) < FEWEST_TO_WEIGH:
+        found = minimize(of_sureness, np.ones(1), jac=True, method="L-BFGS-B", bounds=[SURENESS])
+        weights = found.x * weights_of_usual
+    else:
+        found = minimize(surprise, weights_of_usual, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2)
+        weights = found.x
+    blend = replace(usual, network=float(weights[0]), ngrams=float(weights[1]))
     outputs = blend.outputs(network_logits, ngram_logits)
     if task is Task.MULTI:
         return replace(blend, threshold=_threshold(labels, outputs, prior))
