@@ -582,7 +582,7 @@ def test_the_plan_that_is_kept_tells_the_steps_that_were_done() -> None:
     schedule = Schedule(steps=100, rows_per_batch=8, learning_rate=1.0, seed=0, most=300)
     passes = Choice("passes over the data", "1.0", "as many as the time allows")
     plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes, Choice("text length", 64, "fits")))
-    trained = Trained(steps=150, step_seconds=0.06, seen=(), steps_per_pass=100, seconds=9.0, shortened=False)
+    trained = Trained(steps=150, step_seconds=0.06, seen=(), steps_per_pass=100, shortened=False)
 
     def done_by(plan: Plan, steps: int) -> Plan:
         return plan.as_done(replace(trained, steps=steps), contrasted=None, rows=1000)
@@ -603,7 +603,7 @@ def test_contrasting_that_was_cut_short_is_kept_with_the_passes_it_had() -> None
     schedule = Schedule(steps=120, rows_per_batch=16, learning_rate=1e-4, seed=0)
     passes = Choice("passes over the data", "6.0", "what contrasting 320 examples takes")
     plan = Plan(1000, 1000, 0, 64, schedule, 5.0, (passes,), contrasts_untried=True)
-    nothing = Trained(steps=0, step_seconds=0.0, seen=(), steps_per_pass=20, seconds=0.0, shortened=False)
+    nothing = Trained(steps=0, step_seconds=0.0, seen=(), steps_per_pass=20, shortened=False)
     assert plan.as_done(nothing, contrasted=120, rows=320) == plan
     short = plan.as_done(nothing, contrasted=40, rows=320)
     for told in (

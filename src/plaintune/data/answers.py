@@ -36,18 +36,17 @@ def labels_of(
 
 def learnable(examples: Examples) -> Examples:
     """``examples`` without what cannot be learned; UserError where too little is left."""
-    if examples.task is not Task.SINGLE:
-        _check_varied(examples)
-        left = examples
+    if examples.task is Task.SINGLE:
+        examples = _without_lone_answers(examples)
     else:
-        left = _without_lone_answers(examples)
-    if len(left.classes) > MOST_CLASSES:
+        _check_varied(examples)
+    if len(examples.classes) > MOST_CLASSES:
         raise UserError(
-            f"{_quoted(left.understood.label_columns)} holds {len(left.classes):,} answers, "
+            f"{_quoted(examples.understood.label_columns)} holds {len(examples.classes):,} answers, "
             f"and a model can give {MOST_CLASSES:,}.",
             "Keep the most frequent answers, or name another column: --label NAME",
         )
-    return left
+    return examples
 
 
 def numbered_as(examples: Examples, classes: tuple[str, ...]) -> Examples:

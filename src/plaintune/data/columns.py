@@ -169,6 +169,13 @@ def _quoted(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
 
 
+def _or_every(said: str, option: str, names: Sequence[str]) -> str:
+    """``said``, and the ``names`` as they are typed; nothing where they are too many for that."""
+    return (
+        said + " ".join(f"--{option} {_quoted(name)}" for name in names) if len(names) <= MOST_TYPED else ""
+    )
+
+
 def _listed(columns: Iterable[ColumnProfile]) -> str:
     return some([f"`{column.name}`" for column in columns])
 
@@ -202,8 +209,7 @@ def _choose_text(
     if chosen is None:
         options = tuple(c.name for c in likely)
         longest = max(likely, key=lambda c: c.characters)
-        every = " ".join(f"--text {_quoted(name)}" for name in options[:MOST_TYPED])
-        every = f", or use all of them: {every}" if len(options) <= MOST_TYPED else ""
+        every = _or_every(", or use all of them: ", "text", options)
         raise AmbiguousColumns(
             f"Several columns of {source} could be the text: {_listed(likely)}.",
             f"Say which one, e.g. --text {_quoted(longest.name)}{every}",
@@ -298,11 +304,9 @@ def _choose_label(free: list[ColumnProfile], rows: int, source: str) -> ColumnPr
 
 
 def _or_all(rivals: Sequence[ColumnProfile]) -> str:
-    if len(rivals) > MOST_TYPED or not all(
-        column.counts and all(map(says_yes_or_no, column.counts)) for column in rivals
-    ):
+    if not all(column.counts and all(map(says_yes_or_no, column.counts)) for column in rivals):
         return ""
-    return ", or all of them: " + " ".join(f"--label {_quoted(column.name)}" for column in rivals)
+    return _or_every(", or all of them: ", "label", [column.name for column in rivals])
 
 
 def _is_tags(column: ColumnProfile) -> bool:

@@ -111,9 +111,9 @@ def _objects_in(whole: Any) -> list[Any]:
 
 def _is_by_row(whole: dict[str, Any]) -> bool:
     """Whether an object of objects has one for each row: by its usual names, or as there are more of them."""
-    inner = _keys(whole.values())
     if not all(isinstance(part, dict) for part in whole.values()):
         return False
+    inner = _keys(whole.values())
     outside, inside = (bool({normalised(name) for name in names} & USUAL_NAMES) for names in (whole, inner))
     return inside if inside != outside else len(whole) > len(inner)
 

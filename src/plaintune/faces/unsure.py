@@ -12,6 +12,7 @@ from typing import TextIO
 
 from ..core.errors import UserError
 from ..core.features import text_hash
+from ..data.examples import JOINED_BY
 from ..data.write import cell_writer
 from ..model.predict import Prediction
 
@@ -60,7 +61,7 @@ class UnsureLog:
                     continue
                 self._known.add(key)
                 guess = prediction.answer
-                told = ";".join(guess) if isinstance(guess, list) else str(guess)
+                told = JOINED_BY.join(guess) if isinstance(guess, list) else str(guess)
                 rows.append([text, "", told, f"{prediction.confidence:.4f}"])
             if rows:
                 self._write(rows)

@@ -259,7 +259,7 @@ def _why_not_by_turns(examples: Examples, plan: Plan) -> str:
         return f"{often}others are tried by turns, which would let them learn from what comes later"
     if plan.second is not None:
         return "it can learn from the texts without an answer as well"
-    return f"{often}there is no time to try others by turns"
+    return f"{often}trying others by turns would take too much of the time"
 
 
 def _say_split(examples: Examples, splits: Splits, test: Examples | None, listener: Listener) -> Choice:

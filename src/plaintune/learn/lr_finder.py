@@ -67,8 +67,8 @@ def find_learning_rate(
         tried.append(float(rate))
         best = min(best, smoothed[-1])
         progress(listener, step, SWEEP_STEPS, loss=smoothed[-1], rate=float(rate))
-        broken = smoothed[-1] > DIVERGED_FACTOR * best + 0.1 or whole(smoothed) < len(smoothed)
-        broken |= not math.isfinite(loss)
+        diverged = smoothed[-1] > DIVERGED_FACTOR * best + 0.1 or not math.isfinite(loss)
+        broken = diverged or whole(smoothed) < len(smoothed)
         if broken:
             break
         took = time.monotonic() - started

@@ -236,7 +236,7 @@ def make_plan(
     forecast = foresee(final, trial, spent=spent, minutes=settings.minutes, judged_rows=judged_rows)
     note(listener, forecast.say(examples.task))
     guessed = final.guessed_rows
-    most = None if guessed or final.contrasts_untried else final.most_steps  # the others wait for their share
+    most = None if guessed else final.most_steps  # else the others wait for their share of the time
     schedule = Schedule(
         final.steps if guessed else planned_steps(final.steps, final.most_steps),
         rows_per_batch(len(final.splits.train)), rate, settings.seed, most, passes.adversarial,

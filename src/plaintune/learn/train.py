@@ -86,7 +86,6 @@ class Trained:
     step_seconds: float  # of those since it was last begun; 0 where there was none
     seen: tuple[tuple[float, float, float], ...]  # (last step, mean loss, share right) of up to 200 stretches
     steps_per_pass: int
-    seconds: float
     shortened: bool  # fewer steps than planned, to keep the promised time
 
 
@@ -232,14 +231,13 @@ def train(
         if checkpoint is not None and now - saved > CHECKPOINT_SECONDS:
             checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
             saved = time.monotonic()
-    seconds = time.monotonic() - started
-    step_seconds = seconds / (step - first) if step > first else 0.0
+    step_seconds = (time.monotonic() - started) / (step - first) if step > first else 0.0
     if at_work:
         crew.next_step(THE_END)
     if checkpoint is not None and checkpoint.when_done:
         checkpoint.save(network, optimizer, stepper.scaler, step=step, steps=steps, seen=seen)
     per_pass = math.ceil(len(stepper.labels) / max(1, schedule.rows_per_batch))
-    return Trained(step, step_seconds, _stretches(seen), per_pass, seconds, steps < schedule.steps)
+    return Trained(step, step_seconds, _stretches(seen), per_pass, steps < schedule.steps)
 
 
 def from_step(stepper: Stepper, schedule: Schedule, step: int) -> Iterator[Batch]:

@@ -21,6 +21,7 @@ from ..core.errors import BrokenModel, OutputExists, UserError
 from ..core.files import file_sha256, hold, write_json
 from ..core.metrics import most_frequent
 from ..core.tasks import Task
+from ..data.examples import JOINED_BY
 
 FORMAT_VERSION = 1
 NEEDED_BYTES = 500_000_000  # the bundled model: graph 90 MB, checkpoint 130 MB twice, the rest small
@@ -63,7 +64,7 @@ class Manifest:
     def joined_by(self) -> str:
         """What stands between several answers in one cell, as it did in the training data."""
         lists = self.separator is None or self.separator[0] == "["  # lists, in whatever brackets
-        return ";" if lists else str(self.separator)
+        return JOINED_BY if lists else str(self.separator)
 
     @property
     def majority_class(self) -> str:
