@@ -106,7 +106,8 @@ def cross_validate(
                     left += f"; {technique} was {why} after {number} ({scores})"
     if chosen is None:
         told = ", ".join(f"{technique} {tried[technique].score}" for technique in tried)
-        reason = f"on {len(parts)} parts that it had not learned from: {told}{left}"
+        usual = "the usual one for so few examples; " if few and best is Technique.CONTRASTIVE else ""
+        reason = f"{usual}on {len(parts)} parts that it had not learned from: {told}{left}"
     else:
         reason = chosen["reason"]
     choice = choose(listener, TECHNIQUE, str(best), reason)
